@@ -1,0 +1,139 @@
+"""Every error that A4PS raises on purpose, in one tree split by whose fault it is.
+
+`CallerError` is ours to explain and the caller's to correct; `PeerError` is a model server's; `WorldError` is the
+machine's (disk, another process, a missing program); `IntegrityError` means that stored data is not what was
+stored; anything else that escapes is a bug of ours and is reported as `internal`.
+
+Each error says what happened (`message`) and what to do next (`next_step`, a sentence or a command). The command line
+prints both, exits with `exit_code`, and keeps the traceback for the log. An object that raised one of these is still
+usable unless the raising method says otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+
+
+class A4PSError(Exception):
+    """Root of the tree. `kind` is the class name in snake case, stable for programs that read `--json`."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, next_step: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_step = next_step
+
+    @property
+    def kind(self) -> str:
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
+
+
+class CallerError(A4PSError):
+    """The request itself cannot be served as it was made."""
+
+
+class UsageError(CallerError):
+    """A command, option or question that does not make sense."""
+
+    exit_code = 2
+
+
+class SettingsError(CallerError):
+    """A setting with a wrong name, type or value; the message names file, line and key where it has them."""
+
+    exit_code = 2
+
+
+class NoSuchTurn(CallerError):
+    """A turn was named that the image does not hold."""
+
+
+class PeerError(A4PSError):
+    """A model server failed. Nothing that was committed is touched; the turn can be resumed."""
+
+
+class EngineUnreachable(PeerError):
+    """Nothing answers at the engine's address."""
+
+
+class EngineTimeout(PeerError):
+    """The engine was silent for longer than its deadline. `stage` is "connect", "load", "token" or "total"."""
+
+    def __init__(self, message: str, *, stage: str, next_step: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.stage = stage
+
+
+class EngineBroke(PeerError):
+    """A reply began and ended badly: cut stream, no `done`, an error in mid-stream. `partial` is what had arrived."""
+
+    def __init__(self, message: str, *, partial: str = "", next_step: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.partial = partial
+
+
+class EngineGarbled(PeerError):
+    """What arrived is not the engine's protocol (no JSON, wrong shape), or not the schema that was asked for."""
+
+
+class EngineBusy(PeerError):
+    """The engine's queue is full."""
+
+
+class EngineRefused(PeerError):
+    """The engine rejected the request itself. `status` is its HTTP status, 0 where there was none."""
+
+    def __init__(self, message: str, *, status: int = 0, next_step: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.status = status
+
+
+class PromptTooLong(EngineRefused):
+    """The prompt does not fit the context that was asked for; nothing was cut silently."""
+
+
+class ModelMissing(PeerError):
+    """The engine does not have `model`."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"the model {model} is not installed", next_step=f"a4ps models pull {model}")
+        self.model = model
+
+
+class WorldError(A4PSError):
+    """The machine stands in the way: disk, permissions, another process, a missing program."""
+
+
+class DiskFull(WorldError):
+    """No space was left for a durable write. What was acknowledged before is safe; the write that failed did not happen."""
+
+
+class StorageFailed(WorldError):
+    """The operating system refused a read or write of the image, or its outcome is unknown until it is opened again."""
+
+
+class ImageHeld(WorldError):
+    """Another process has the image open; `pid` is that process, 0 where it cannot be told."""
+
+    def __init__(self, message: str, *, pid: int, next_step: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.pid = pid
+
+
+class ImageTooNew(WorldError):
+    """The image was written by a newer A4PS than this one."""
+
+
+class Unsupported(WorldError):
+    """This machine or installation lacks what the request needs."""
+
+
+class IntegrityError(A4PSError):
+    """Stored data is missing, changed, older than what was acknowledged, or signed by another key."""
+
+    exit_code = 4
+
+
+class KeyLost(IntegrityError):
+    """The key that signs this image is not in the key folder."""

@@ -1,0 +1,1 @@
+"""The image: the one durable truth, a SQLite file with one writer."""

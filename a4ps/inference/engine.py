@@ -1,0 +1,137 @@
+"""The engine port: what A4PS asks of anything that runs language models.
+
+An engine turns one `ChatRequest` into a stream of `Chunk`s. It knows nothing of turns, personas' characters or budgets.
+Adding one means writing a single file that passes `tests/contracts/engine_contract.py`.
+
+The contract of a stream, for every engine:
+
+1. It ends with exactly one `Finished`, or it raises one of `PeerError`'s children. A stream that stops without
+   `Finished` does not exist: the engine raises `EngineBroke` with the partial text instead.
+2. The reply is the concatenation of `Text`; `Thinking` is never part of it.
+3. With a `schema`, a reply whose reason is "stop" is JSON that has the schema's shape.
+4. Closing the iterator early, or cancelling its task, stops the work at the peer; the engine serves the next call.
+5. `max_tokens` bounds the reply (reason "length"); `think_tokens` bounds the hidden thinking apart from it.
+6. A prompt is never cut silently: one that does not fit raises `PromptTooLong`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias
+
+JsonSchema: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat message."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One call of a model. `persona` and `step` say on whose behalf and for what ("thesis"): for logs and rehearsal."""
+
+    model: str
+    messages: tuple[Message, ...]
+    persona: str
+    step: str
+    schema: JsonSchema | None = None
+    think: bool = False
+    num_ctx: int = 8192
+    max_tokens: int = 512
+    think_tokens: int = 1024
+    temperature: float = 0.7
+    seed: int | None = None
+    keep_alive_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """The model is being loaded; no text can come yet. Sent at most once, before all else."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """A piece of hidden reasoning."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of the reply."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The end of a reply, with the engine's own counts. `notes` are sentences the user should see (a capped thought)."""
+
+    reason: Literal["stop", "length"]
+    prompt_tokens: int
+    completion_tokens: int
+    load_ms: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+Chunk: TypeAlias = Loading | Thinking | Text | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """Whether an engine can be used now. `detail` is one line for `doctor`; `version` is "" where unknown."""
+
+    reachable: bool
+    version: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A model that an engine has. `digest` identifies the weights; "" where the engine has none."""
+
+    name: str
+    size_bytes: int = 0
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PullProgress:
+    """One report of a download; `total_bytes` is 0 while unknown."""
+
+    status: str
+    completed_bytes: int = 0
+    total_bytes: int = 0
+
+
+class Engine(Protocol):
+    """What the society calls. One instance serves many concurrent streams; every method may raise `PeerError`."""
+
+    name: str
+
+    async def status(self) -> EngineStatus:
+        """Asked before a turn and by `doctor`; answers within two seconds and never raises."""
+        ...
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        """Asked once a turn at most."""
+        ...
+
+    def stream(self, request: ChatRequest) -> AsyncIterator[Chunk]:
+        """See the contract above. Raises `ModelMissing` before any chunk where the model is absent."""
+        ...
+
+    def pull(self, model: str) -> AsyncIterator[PullProgress]:
+        """Fetch a model. Interrupted, it can be called again and goes on where the engine is able to."""
+        ...
+
+    async def aclose(self) -> None:
+        """Called once, last. Frees connections; idempotent."""
+        ...

@@ -1,0 +1,1 @@
+"""The runtime that holds the image, the engine and the society, and the one place that wires them."""

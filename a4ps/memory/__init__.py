@@ -1,0 +1,1 @@
+"""What the personas remember of earlier turns."""

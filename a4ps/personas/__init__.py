@@ -1,0 +1,1 @@
+"""Who the four are: their codices and the prompts they speak from."""

@@ -1,0 +1,1 @@
+"""The deliberation: one graph from a question to an answer."""
