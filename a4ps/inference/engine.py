@@ -16,7 +16,7 @@ The contract of a stream, for every engine:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -124,11 +124,11 @@ class Engine(Protocol):
         """Asked once a turn at most."""
         ...
 
-    def stream(self, request: ChatRequest) -> AsyncIterator[Chunk]:
+    def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """See the contract above. Raises `ModelMissing` before any chunk where the model is absent."""
         ...
 
-    def pull(self, model: str) -> AsyncIterator[PullProgress]:
+    def pull(self, model: str) -> AsyncGenerator[PullProgress, None]:
         """Fetch a model. Interrupted, it can be called again and goes on where the engine is able to."""
         ...
 

@@ -1,0 +1,92 @@
+"""`a4ps ask`: one question, one answer."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import click
+
+from a4ps.cli.frame import Frame, framed
+from a4ps.cli.transcript import Transcript, close, retell
+from a4ps.errors import UsageError
+from a4ps.kernel.answered import Answered, answered_turn
+from a4ps.kernel.wiring import open_log
+from a4ps.society.progress import Progress
+
+#: Read of standard input stops here: far beyond any question that is accepted.
+STDIN_BYTES = 4_000_000
+
+
+@click.command("ask")
+@click.argument("text", required=False)
+@click.option("--all", "everyone", is_flag=True, help="Have all four heard, even on a greeting.")
+@click.option(
+    "--resume", "resume", is_flag=False, flag_value="", metavar="[ID]", help="Finish a turn that was interrupted."
+)
+@click.option("--turn", "turn_id", metavar="ID", help="Show an earlier turn again.")
+@click.option("-q", "--quiet", is_flag=True, help="Print the answer alone.")
+@framed
+def command(
+    frame: Frame, text: str | None, everyone: bool, resume: str | None, turn_id: str | None, quiet: bool
+) -> None:
+    """Ask the society TEXT; "-" reads it from standard input.
+
+    The four deliberate before you: ALFRED plans, BRICK states a thesis, ROBIN answers it, BABS brings findings, ALFRED
+    judges. The answer is kept in the image; later questions can refer to it.
+    """
+    if sum(given is not None for given in (text, resume, turn_id)) != 1:
+        raise UsageError(
+            "give one of: a question, --resume, or --turn ID", next_step='a4ps ask "What should I read first?"'
+        )
+    if everyone and text is None:
+        raise UsageError("--all belongs to a new question", next_step="a4ps ask --help")
+    if text == "-":
+        text = _read_stdin()
+    if turn_id is not None:
+        with open_log(frame.env) as log:
+            answered = answered_turn(log, turn_id)
+    else:
+        answered = asyncio.run(_ask(frame, text, everyone, resume, quiet))
+    if frame.as_json:
+        frame.print_object(answered.as_json())
+    elif quiet:
+        click.echo(answered.reply.answer)
+    else:
+        if turn_id is not None:
+            retell(answered)
+        close(answered)
+
+
+async def _ask(frame: Frame, text: str | None, everyone: bool, resume: str | None, quiet: bool) -> Answered:
+    from a4ps.cli.session import offer_to_resume, opened_kernel
+    from a4ps.kernel.kernel import checked_question
+
+    if text is not None:
+        text = checked_question(text, frame.env.settings.num_ctx)
+    silent = frame.as_json or quiet
+    listener = _ignore if silent else Transcript()
+    async with opened_kernel(frame) as kernel:
+        if kernel.notice:
+            click.secho(kernel.notice, fg="yellow", err=silent)
+        if text is None:
+            return await kernel.resume(resume or None, listener)
+        resumed = await offer_to_resume(kernel, listener, ask=not frame.as_json)
+        if resumed is not None and resumed.turn.question == text:
+            return resumed
+        return await kernel.ask(text, listener, everyone=everyone)
+
+
+def _ignore(progress: Progress) -> None:
+    """A listener for those who want the result alone."""
+    del progress
+
+
+def _read_stdin() -> str:
+    data = sys.stdin.buffer.read(STDIN_BYTES)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"standard input is not UTF-8 text (byte {error.start})", next_step="convert it, for example with iconv"
+        ) from error

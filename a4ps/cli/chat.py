@@ -1,0 +1,151 @@
+"""`a4ps chat`: a conversation in the terminal that holds the image open."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+import click
+
+from a4ps.cli.frame import Frame, framed
+from a4ps.cli.session import offer_to_resume, opened_kernel, somebody_is_there
+from a4ps.cli.transcript import Transcript, close, retell
+from a4ps.errors import A4PSError, UsageError
+from a4ps.kernel.answered import Answered, answered_turn
+from a4ps.kernel.kernel import Kernel
+
+#: `/` commands and their help.
+SLASH = {
+    "/all": "QUESTION   have all four heard, even on a trifle",
+    "/turn": "ID        show an earlier turn again",
+    "/last": "[N]       list the latest turns",
+    "/resume": "[ID]    finish an interrupted turn",
+    "/help": "          this list",
+    "/quit": "          leave (Ctrl-D does too)",
+}
+
+
+@click.command("chat")
+@framed
+def command(frame: Frame) -> None:
+    """Talk with the society in this terminal.
+
+    Ctrl-C stops the answer that is being given; Ctrl-D leaves. "/help" lists the commands.
+    """
+    if frame.as_json:
+        raise UsageError("chat is a conversation and has no --json", next_step='a4ps ask --json "..."')
+    asyncio.run(_chat(frame))
+
+
+async def _chat(frame: Frame) -> None:
+    async with opened_kernel(frame) as kernel:
+        if kernel.notice:
+            click.secho(kernel.notice, fg="yellow")
+        count = kernel.log.count()
+        click.echo(f"{count} turn{'s' if count != 1 else ''} remembered. Ask anything; /help lists the commands.")
+        await _guarded(offer_to_resume(kernel, Transcript(), ask=True))
+        async for line in _lines(frame):
+            if line in ("/quit", "/exit"):
+                return
+            if line:
+                await _guarded(_respond(kernel, line))
+
+
+async def _respond(kernel: Kernel, line: str) -> Answered | None:
+    """One line of the user's. Returns the turn that was shown, if any."""
+    word, _, rest = line.partition(" ")
+    rest = rest.strip()
+    if not line.startswith("/"):
+        return _closed(await kernel.ask(line, Transcript()))
+    if word == "/all":
+        return _closed(await kernel.ask(rest, Transcript(), everyone=True))
+    if word == "/resume":
+        return _closed(await kernel.resume(rest or None, Transcript()))
+    if word == "/turn":
+        answered = answered_turn(kernel.log, rest)
+        retell(answered)
+        return _closed(answered)
+    if word == "/last":
+        _list_latest(kernel, rest)
+        return None
+    if word == "/help":
+        for name, text in SLASH.items():
+            click.echo(f"  {name} {text}")
+        return None
+    raise UsageError(f"there is no command {word}", next_step="/help lists them")
+
+
+def _closed(answered: Answered) -> Answered:
+    close(answered)
+    return answered
+
+
+def _list_latest(kernel: Kernel, rest: str) -> None:
+    if rest and not rest.isdecimal():
+        raise UsageError(f"/last takes a number, not {rest!r}", next_step="/last 5")
+    for turn, _ in reversed(kernel.log.latest(int(rest or 10))):
+        click.echo(
+            f"  {turn.id:>4}  {turn.asked_at.astimezone():%Y-%m-%d %H:%M}  {' '.join(turn.question.split())[:70]}"
+        )
+
+
+async def _guarded(work: Coroutine[Any, Any, Answered | None]) -> None:
+    """Do one thing; Ctrl-C stops it and the conversation goes on, and so it does after an error of the tree."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not task.cancelled():
+            raise
+        click.secho("\nStopped. /resume goes on with it.", fg="yellow")
+    except A4PSError as error:
+        click.echo(click.style("\na4ps: ", fg="red", bold=True) + error.message, err=True)
+        if error.next_step:
+            click.echo(f"  → {error.next_step}", err=True)
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+async def _lines(frame: Frame) -> AsyncIterator[str]:
+    """The user's lines: edited, with history and completion on a terminal; plain ones from a pipe."""
+    read = _prompt(frame) if somebody_is_there() else _piped
+    while (line := await read()) is not None:
+        yield line.strip()
+
+
+async def _piped() -> str | None:
+    line = await asyncio.to_thread(sys.stdin.buffer.readline)
+    return line.decode("utf-8", "replace") if line else None
+
+
+def _prompt(frame: Frame) -> Callable[[], Coroutine[Any, Any, str | None]]:
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+    from prompt_toolkit.completion import WordCompleter
+    from prompt_toolkit.formatted_text import HTML
+    from prompt_toolkit.history import FileHistory
+
+    history = frame.env.places.chat_history
+    history.touch(mode=0o600, exist_ok=True)
+    session: PromptSession[str] = PromptSession(
+        history=FileHistory(str(history)),
+        auto_suggest=AutoSuggestFromHistory(),
+        completer=WordCompleter(list(SLASH), sentence=True),
+        complete_while_typing=False,
+    )
+
+    async def read() -> str | None:
+        while True:
+            try:
+                return await session.prompt_async(HTML("\n<b>you</b> ❯ "))
+            except KeyboardInterrupt:
+                click.secho("Ctrl-D leaves.", dim=True)
+            except EOFError:
+                return None
+
+    return read

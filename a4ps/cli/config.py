@@ -1,0 +1,67 @@
+"""`a4ps config`: every setting, its value, and where it came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from a4ps.cli.frame import Frame, framed
+from a4ps.settings import Settings, write
+
+
+@click.group("config")
+def command() -> None:
+    """Show every setting and its origin, or change one.
+
+    A setting comes from its default, from a4ps.toml in the home, or from a variable A4PS_NAME; the last one wins.
+    """
+
+
+@command.command("show")
+@framed
+def show(frame: Frame) -> None:
+    """Show each setting, its value, and where the value came from."""
+    loaded = frame.env.loaded
+    values = loaded.settings.model_dump(mode="json")
+    places = frame.env.places
+    if frame.as_json:
+        rows = {key: {"value": value, "origin": loaded.origins[key]} for key, value in values.items()}
+        frame.print_object({"settings": rows, "file": str(places.settings_file), "ignored": list(loaded.ignored)})
+        return
+    for key, value in values.items():
+        origin = loaded.origins[key]
+        click.secho(f"{key:<18} {_shown(value):<24} {origin:<22}", nl=False, bold=origin != "default")
+        click.secho(f" {Settings.model_fields[key].description}", dim=True)
+    click.echo(f"\nfile:  {places.settings_file}{'' if places.settings_file.exists() else '  (not there yet)'}")
+    click.echo(f"image: {places.image}\nlog:   {places.log}")
+    for name in loaded.ignored:
+        click.secho(f"{name} is set, but there is no such setting", fg="yellow")
+
+
+@command.command("set")
+@click.argument("key")
+@click.argument("value")
+@framed
+def set_value(frame: Frame, key: str, value: str) -> None:
+    """Set KEY to VALUE in a4ps.toml, keeping what else is there.
+
+    Lists are written A,B; tables KEY=VALUE,KEY=VALUE.
+    """
+    write(frame.env.places.settings_file, key, value)
+    loaded = Frame(frame.home, frame.as_json).env.loaded
+    now = loaded.settings.model_dump(mode="json")[key]
+    if frame.as_json:
+        frame.print_object({"key": key, "value": now, "origin": loaded.origins[key]})
+        return
+    click.echo(f"{key} = {_shown(now)}  ({loaded.origins[key]})")
+    if not loaded.origins[key].startswith("a4ps.toml"):
+        click.secho(f"{loaded.origins[key]} is set and wins over the file", fg="yellow")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return ",".join(f"{key}={part}" for key, part in value.items()) or "-"
+    if isinstance(value, list):
+        return ",".join(sorted(value)) or "-"
+    return str(value)

@@ -1,0 +1,114 @@
+"""The entry point of `a4ps`: finds the command, and is the one edge where errors become messages and exit codes.
+
+Commands are named here and imported only when used, so that `a4ps --help` stays quick. `a4ps` alone is `a4ps chat`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import sys
+from typing import Any
+
+import click
+
+from a4ps import __version__
+from a4ps.errors import A4PSError
+
+#: Command → (module that has `command`, the help line that `a4ps --help` shows).
+COMMANDS = {
+    "ask": ("a4ps.cli.ask", "Ask the society a question."),
+    "chat": ("a4ps.cli.chat", "Talk with the society in this terminal."),
+    "doctor": ("a4ps.cli.doctor", "Tell what works here, and how to mend what does not."),
+    "models": ("a4ps.cli.models", "List or fetch the models the personas speak with."),
+    "config": ("a4ps.cli.config", "Show every setting and its origin, or change one."),
+    "completion": ("a4ps.cli.completion", "Print the completion script of a shell."),
+}
+
+EXIT_CANCELLED = 130
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in modules of their own, imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command = importlib.import_module(COMMANDS[name][0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="a4ps")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """A local-first society of four minds: ALFRED, BRICK, ROBIN and BABS.
+
+    Without a command: a chat in this terminal.
+    """
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(importlib.import_module(COMMANDS["chat"][0]).command)
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 usage, 4 integrity fault, 130 cancelled."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code. Nothing escapes: what is not an `A4PSError` is logged as internal."""
+    as_json = "--json" in arguments
+    if not sys.platform.startswith("linux"):
+        return _report(
+            as_json, 1, "unsupported", f"A4PS runs on Linux; this is {sys.platform}", "use a Linux machine or WSL 2"
+        )
+    try:
+        cli.main(args=arguments, prog_name="a4ps", standalone_mode=False)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "a4ps"
+        return _report(as_json, 2, "usage_error", error.format_message(), f"{path} --help")
+    except (click.Abort, KeyboardInterrupt):
+        return _report(as_json, EXIT_CANCELLED, "cancelled", "stopped", "")
+    except A4PSError as error:
+        _log_traceback()
+        return _report(as_json, error.exit_code, error.kind, error.message, error.next_step)
+    except BrokenPipeError:
+        # The reader of our output went away (`a4ps ask ... | head`): nobody is left to tell.
+        sys.stderr.close()
+        return 1
+    except Exception as error:  # noqa: BLE001 - the outermost edge of the program
+        _log_traceback()
+        summary = f"something went wrong inside A4PS: {type(error).__name__}: {error}"
+        return _report(as_json, 1, "internal", summary, "please report it with the log; what was answered is safe")
+    return 0
+
+
+def _log_traceback() -> None:
+    logging.getLogger("a4ps").exception("a4ps %s", " ".join(sys.argv[1:2]))
+
+
+def _report(as_json: bool, code: int, kind: str, message: str, next_step: str) -> int:
+    from a4ps.cli.frame import log_path
+
+    log = log_path() if code not in (2, EXIT_CANCELLED) else ""
+    if as_json:
+        error: dict[str, Any] = {"kind": kind, "message": message, "next": next_step, "log": log}
+        click.echo(json.dumps({"error": error}, ensure_ascii=False))
+        return code
+    click.echo(click.style("a4ps: ", fg="red", bold=True) + message, err=True)
+    if next_step:
+        click.echo(f"  → {next_step}", err=True)
+    if log:
+        click.echo(f"  log: {log}", err=True)
+    return code

@@ -1,0 +1,146 @@
+"""How a turn looks in a terminal: each persona's words as they come, then the figures."""
+
+from __future__ import annotations
+
+import sys
+from typing import TextIO
+
+import click
+
+from a4ps.kernel.answered import Answered
+from a4ps.society.progress import (
+    Accepted,
+    Began,
+    LoadingModel,
+    Measured,
+    Noted,
+    Progress,
+    Recollected,
+    Restarted,
+    Spoke,
+    Thought,
+    Token,
+)
+
+_COLOURS = {"ALFRED": "bright_blue", "BRICK": "cyan", "ROBIN": "yellow", "BABS": "magenta"}
+_TITLES = {
+    "plan": "plan",
+    "thesis": "thesis",
+    "antithesis": "antithesis",
+    "findings": "findings",
+    "synthesis": "answer",
+}
+
+
+class Transcript:
+    """A listener that writes to `out`. On a terminal, waiting is shown on a line that vanishes."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
+        self._live = self._out.isatty()
+        self._waiting = False
+        self._thinking = False
+        self._streamed = False
+
+    def __call__(self, progress: Progress) -> None:
+        match progress:
+            case Accepted(turn, resumed=True):
+                self._line(f"Going on with turn {turn.id}: {_short(turn.question)}", dim=True)
+            case Recollected(memories):
+                for memory in memories:
+                    self._line(f"remembers turn {memory.id} ({memory.source}, {memory.score:.2f})", dim=True)
+            case Began(persona, step, model, round_):
+                self._begin(persona, step, model, round_)
+            case LoadingModel(_, model):
+                self._wait(f"loading {model} …")
+            case Thought(persona, _) if not self._thinking:
+                self._thinking = True
+                self._wait(f"{persona} is thinking …")
+            case Token(_, text):
+                self._clear()
+                self._streamed = True
+                self._write(text)
+            case Restarted(persona):
+                self._clear()
+                self._line(f"\n({persona} begins again: the reply did not have its shape)", dim=True)
+                self._streamed = False
+            case Spoke(contribution):
+                self._clear()
+                self._write("\n" if self._streamed else contribution.text + "\n")
+            case Measured(figure, is_estimate, round_):
+                estimate = " (estimated)" if is_estimate else ""
+                self._line(f"dissonance after round {round_}: {_bar(figure)} {figure:.2f}{estimate}", dim=True)
+            case Noted(text):
+                self._clear()
+                self._line(text, fg="yellow")
+
+    def _begin(self, persona: str, step: str, model: str, round_: int) -> None:
+        self._clear()
+        self._thinking = self._streamed = False
+        title = _TITLES.get(step, "")
+        again = f", round {round_}" if round_ > 1 else ""
+        heading = click.style(persona, fg=_COLOURS.get(persona), bold=True)
+        detail = click.style(f"  {title}{again}" if title else "", dim=True)
+        self._write(f"\n{self._styled(heading + detail)}\n")
+        self._wait(f"waiting for {model} …")
+
+    def _wait(self, text: str) -> None:
+        if self._live:
+            self._clear()
+            self._write(click.style(text, dim=True))
+            self._waiting = True
+
+    def _clear(self) -> None:
+        if self._waiting:
+            self._write("\r\x1b[2K")
+            self._waiting = False
+
+    def _line(self, text: str, *, fg: str | None = None, dim: bool = False) -> None:
+        self._write(self._styled(click.style(text, fg=fg, dim=dim)) + "\n")
+
+    def _styled(self, text: str) -> str:
+        return text if self._live else click.unstyle(text)
+
+    def _write(self, text: str) -> None:
+        self._out.write(text)
+        self._out.flush()
+
+
+def retell(answered: Answered) -> None:
+    """A committed turn from its record, as it was heard."""
+    click.secho(f"{answered.turn.asked_at.astimezone():%Y-%m-%d %H:%M}  {answered.turn.question}", bold=True)
+    tell = Transcript()
+    for memory in answered.memories:
+        click.secho(f"remembered turn {memory.id} ({memory.source}, {memory.score:.2f})", dim=True)
+    for contribution in answered.reply.contributions:
+        tell(Began(contribution.persona, contribution.role, contribution.model))
+        tell(Spoke(contribution))
+    for note in answered.reply.notes:
+        tell(Noted(note))
+
+
+def close(answered: Answered) -> None:
+    """The figures beneath an answer."""
+    reply = answered.reply
+    engine = answered.turn.engine
+    models = sorted({contribution.model for contribution in reply.contributions})
+    parts = [f"turn {answered.turn.id}"]
+    if reply.alone:
+        parts.append("ALFRED answered alone, in one call")
+    if reply.dissonance is not None:
+        parts.append(f"dissonance {reply.dissonance:.2f}{' (estimated)' if reply.estimated else ''}")
+        parts.append(f"{reply.rounds} round{'s' if reply.rounds != 1 else ''}")
+    parts.append(engine if models == [engine] else f"{engine}: {', '.join(models)}")
+    parts.append(f"{reply.model_ms / 1000:.1f} s in the model, {reply.overhead_ms / 1000:.2f} s outside")
+    click.echo()
+    click.secho(" · ".join(parts), dim=True)
+
+
+def _bar(figure: float) -> str:
+    full = round(figure * 10)
+    return "█" * full + "░" * (10 - full)
+
+
+def _short(text: str) -> str:
+    flat = " ".join(text.split())
+    return f"“{flat if len(flat) <= 60 else flat[:59] + '…'}”"

@@ -1,0 +1,128 @@
+"""What goes into the image and what comes out of it, and how a row's payload and text become one stored body.
+
+A body is a flag byte and the content: payload length (4 bytes, big-endian), payload, text. The content is deflated where
+that makes it shorter. A row's text mostly repeats its payload, so packing them together stores that text about once,
+and the full-text index needs no copy of its own: it is contentless, and deleting from it takes the text out of the body.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from a4ps.errors import CallerError
+
+MAX_BODY_BYTES = 256 * 1024 * 1024
+"""Far under SQLite's limit for a blob (1e9), and about what one commit may cost in memory."""
+
+ORDINAL_BITS = 20
+MAX_ROWS = 1 << ORDINAL_BITS
+MAX_GENERATION = 1 << (62 - ORDINAL_BITS)
+"""So that every place, and the one after it, fits SQLite's 64 bits; a number beyond it is damage."""
+
+_LENGTH = struct.Struct(">I")
+_PLAIN, _DEFLATED = b"\x00", b"\x01"
+_WORTH_DEFLATING_BYTES = 96
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a caller writes. `text` is what full-text search shall find; "" means that the row is not indexed."""
+
+    kind: str
+    key: str
+    payload: bytes
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """A row that was read and whose MAC was right."""
+
+    kind: str
+    key: str
+    payload: bytes
+    generation: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One durable group of rows. `generation` counts from 1 without gaps; `id` is 16 random bytes."""
+
+    generation: int
+    id: bytes
+    at: datetime
+    author: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PackedRow:
+    """A row ready to be signed and inserted. Packed by the caller's thread, so that the writer's has less to do."""
+
+    kind: str
+    key: str
+    body: bytes
+    text: str
+
+
+def pack(row: Row) -> PackedRow:
+    """Check and encode one row; CallerError where a string cannot be stored or the body is too long."""
+    if not row.kind:
+        raise CallerError("a row needs a kind", next_step="give the row a kind such as 'turn'")
+    check_text("kind", row.kind)
+    check_text("key", row.key)
+    check_text("text", row.text)
+    content = b"".join((_LENGTH.pack(len(row.payload)), row.payload, row.text.encode()))
+    if len(content) > MAX_BODY_BYTES:
+        raise CallerError(
+            f"the {row.kind} {row.key!r} has {len(content)} bytes, more than the {MAX_BODY_BYTES} that a row may have",
+            next_step="store it in pieces, or as a file outside the image",
+        )
+    if len(content) >= _WORTH_DEFLATING_BYTES:
+        deflated = zlib.compress(content, 1)
+        if len(deflated) < len(content):
+            return PackedRow(row.kind, row.key, _DEFLATED + deflated, row.text)
+    return PackedRow(row.kind, row.key, _PLAIN + content, row.text)
+
+
+def unpack(body: bytes) -> tuple[bytes, str]:
+    """Payload and text of a body whose MAC was verified; called with anything else, it may raise what it likes."""
+    content = zlib.decompress(body[1:]) if body[:1] == _DEFLATED else body[1:]
+    end = _LENGTH.size + _LENGTH.unpack_from(content)[0]
+    return content[_LENGTH.size : end], content[end:].decode()
+
+
+def check_text(name: str, value: str) -> None:
+    """CallerError where `value` holds lone surrogates, which neither UTF-8 nor SQLite can carry."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise CallerError(f"the {name} {value!r} is not valid Unicode", next_step="remove the broken characters") from (
+            error
+        )
+
+
+def place_of(generation: int, ordinal: int) -> int:
+    return generation << ORDINAL_BITS | ordinal
+
+
+def generation_of(place: int) -> int:
+    return place >> ORDINAL_BITS
+
+
+def ordinal_of(place: int) -> int:
+    return place & (MAX_ROWS - 1)
+
+
+def to_us(at: datetime) -> int:
+    """Whole microseconds since 1970; `at` must be aware."""
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_us(at_us: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=at_us)

@@ -1,0 +1,34 @@
+-- The tables of an image, format 1. What a column means is here; how a row is signed is in seal.py.
+
+-- One row: which image this is. Its MAC is also the "previous MAC" of commit 1, so that the chain hangs on it.
+CREATE TABLE meta (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  format INTEGER NOT NULL,
+  image_id BLOB NOT NULL,
+  created_at INTEGER NOT NULL,  -- microseconds since 1970, UTC, as every time here
+  mac BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE commits (
+  generation INTEGER PRIMARY KEY,  -- contiguous from 1
+  id BLOB NOT NULL,
+  at INTEGER NOT NULL,
+  author TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  previous_mac BLOB NOT NULL,
+  mac BLOB NOT NULL
+) STRICT;
+
+-- place = generation << 20 | ordinal within its commit: one number orders all rows and names the commit of each.
+CREATE TABLE rows (
+  place INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL,
+  key TEXT NOT NULL,
+  salt BLOB NOT NULL,
+  mac BLOB NOT NULL,
+  body BLOB NOT NULL  -- payload and text, packed by rows.py; last, so that reading the MACs skips long bodies
+) STRICT;
+
+-- An index entry ends with the place, so both give the newest row first without touching the table.
+CREATE INDEX rows_by_key ON rows (kind, key);
+CREATE INDEX rows_by_kind ON rows (kind);

@@ -1,0 +1,78 @@
+"""The full-text index: an FTS5 table over the rows' texts, rebuildable from the rows at any time.
+
+It is contentless: the text is kept once, inside the signed body of its row. SQLite 3.40 cannot delete from such a table
+by rowid (3.43 can), but it can by rowid and text, and the text is in the body. Each entry's rowid is its row's place.
+Nothing in the index is signed; what a search returns is read and verified from the rows.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from itertools import zip_longest
+
+from a4ps.image.connections import is_worlds
+
+SHADOW_PREFIX = "search_"
+
+_CREATE = "CREATE VIRTUAL TABLE search USING fts5(text, content='', tokenize='unicode61 remove_diacritics 2')"
+_TERMS = "CREATE VIRTUAL TABLE temp.terms USING fts5vocab(main, search, instance)"
+
+
+def create(connection: sqlite3.Connection) -> None:
+    connection.execute(_CREATE)
+
+
+def add(connection: sqlite3.Connection, texts: Iterable[tuple[int, str]]) -> None:
+    """Index (place, text) pairs inside the caller's transaction."""
+    connection.executemany("INSERT INTO search (rowid, text) VALUES (?, ?)", texts)
+
+
+def rebuild(connection: sqlite3.Connection, texts: Iterable[tuple[int, str]]) -> None:
+    """Make the index anew inside the caller's transaction, without reading the old one."""
+    connection.execute("DROP TABLE search")
+    create(connection)
+    add(connection, texts)
+
+
+def holds(connection: sqlite3.Connection, place: int) -> bool:
+    """Whether the row at `place` was indexed at all. Raises sqlite3.Error for the disk's errors only."""
+    try:
+        return connection.execute("SELECT 1 FROM search_docsize WHERE id = ?", (place,)).fetchone() is not None
+    except sqlite3.Error as error:
+        if is_worlds(error):
+            raise
+        return False
+
+
+def is_expression(match: str) -> bool:
+    """Whether FTS5 takes `match`; asked of an empty index, so that damage cannot be mistaken for a wrong expression."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
+        create(empty)
+        try:
+            empty.execute("SELECT rowid FROM search WHERE search MATCH ?", (match,)).fetchall()
+        except sqlite3.Error:
+            return False
+        return True
+
+
+def matches(connection: sqlite3.Connection, texts: Iterable[tuple[int, str]]) -> bool:
+    """Whether the index says what a new one over `texts` would say, term by term. Raises sqlite3.Error on damage."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        create(fresh)
+        fresh.execute("BEGIN")
+        add(fresh, texts)
+        fresh.execute("COMMIT")
+        pairs = zip_longest(_instances(connection), _instances(fresh))
+        return all(left == right for left, right in pairs) and _sizes(connection) == _sizes(fresh)
+
+
+def _instances(connection: sqlite3.Connection) -> Iterator[tuple[object, ...]]:
+    connection.execute("DROP TABLE IF EXISTS temp.terms")
+    connection.execute(_TERMS)
+    yield from connection.execute("SELECT term, doc, offset FROM temp.terms")
+
+
+def _sizes(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
+    return connection.execute("SELECT id, sz FROM search_docsize ORDER BY id").fetchall()

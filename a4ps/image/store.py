@@ -1,0 +1,295 @@
+"""The store: an append-only log of signed rows, grouped in commits; the newest row of a (kind, key) is its head.
+
+For: durable commits, heads, full-text search, verification. Not for: what a payload means, who may write, undoing.
+
+What holds (I1, I2): an acknowledged commit survives the death of the process and of the machine; a rejected one is not
+there; a row is verified each time before its payload is returned; an image that is older than its witness does not
+open. Not covered: an image file that was deleted (a new, empty one is made); a head whose newest row was taken out of
+SQLite by hand behind the last commits (`verify(deep=True)` finds it; reading finds the row before it).
+
+One process owns an image at a time. A process that has it open must not fork without exec: the child would share the
+lock and SQLite's files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import copy
+import sqlite3
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+
+from a4ps.clock import Clock
+from a4ps.errors import A4PSError, CallerError, IntegrityError, StorageFailed
+from a4ps.image import search_index, verify
+from a4ps.image.connections import Readers, is_worlds, translate
+from a4ps.image.image_file import create
+from a4ps.image.keys import KeyFolder
+from a4ps.image.lock import OwnerLock
+from a4ps.image.rows import MAX_ROWS, Commit, PackedRow, Row, StoredRow, check_text, pack, to_us
+from a4ps.image.verify import VerifyReport
+from a4ps.image.writer import CommitJob, RebuildJob, Writer
+
+__all__ = ["Commit", "Row", "Store", "StoredRow", "VerifyReport"]
+
+_ROW = "SELECT place, kind, key, salt, r.mac, body, at FROM rows AS r JOIN commits ON generation = place >> 20 "
+_IS_HEAD = "NOT EXISTS (SELECT 1 FROM rows AS n WHERE n.kind = r.kind AND n.key = r.key AND n.place > r.place) "
+_IS_FIRST = "NOT EXISTS (SELECT 1 FROM rows AS e WHERE e.kind = r.kind AND e.key = r.key AND e.place < r.place) "
+_IS_OPEN = "NOT EXISTS (SELECT 1 FROM rows AS c WHERE c.kind = ? AND c.key = r.key) "
+_RANKED = "SELECT r.place, -bm25(search) AS score FROM search JOIN rows AS r ON r.place = search.rowid "
+
+
+class Store:
+    """One open image. Every method may be called from any thread; reads never wait for writes.
+
+    Reading raises IntegrityError where a row is not what was stored, StorageFailed or DiskFull where the disk refuses,
+    CallerError after `close`. The store stays usable after any of them.
+    """
+
+    def __init__(self, path: Path, writer: Writer, readers: Readers, lock: OwnerLock) -> None:
+        """Use `open`."""
+        self._path = path
+        self._writer = writer
+        self._readers = readers
+        self._lock = lock
+        self._seal = writer.attached.seal
+        self._meta_mac = writer.attached.meta_mac
+        self._closing = threading.Lock()
+        self._closed = False
+
+    @classmethod
+    def open(cls, path: Path, keys: KeyFolder, clock: Clock) -> Store:
+        """Open the image at `path`, or make an empty one (parents 0700, file 0600), and check its newest commits.
+
+        Raises ImageHeld while somebody else has it; IntegrityError where it is damaged, foreign or older than what was
+        acknowledged; KeyLost; ImageTooNew; DiskFull; StorageFailed. Nothing stays open or locked then.
+        """
+        path = path.resolve()
+        _make_parents(path)
+        with ExitStack() as undo:
+            lock = OwnerLock(path)
+            undo.callback(lock.release)
+            if not path.exists():
+                create(path, keys, clock)
+            writer = Writer(path, keys, clock)
+            undo.callback(writer.checkpoint_and_close)
+            try:
+                readers = Readers(path)
+            except sqlite3.Error as error:
+                raise translate(error, path, "opening the image for reading") from error
+            writer.start(readers)
+            undo.pop_all()
+        return cls(path, writer, readers, lock)
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    @property
+    def generation(self) -> int:
+        """The newest durable commit's number; 0 in an empty image."""
+        return self._writer.tip.generation
+
+    @property
+    def read_only(self) -> str:
+        """Why the last write was refused by the disk, or "". The next commit tries again whatever it says."""
+        return self._writer.read_only
+
+    def commit(self, rows: Sequence[Row], *, author: str, reason: str) -> Commit:
+        """Make `rows` durable as one commit: all or none. Blocks until that is so; there is no deadline but the disk's.
+
+        Raises CallerError (no rows, text that cannot be stored, closed store), DiskFull, StorageFailed, IntegrityError.
+        The store survives; after an error of the disk the next commit opens the image anew and tries again. When
+        StorageFailed says that the outcome is not known, the rows may be found later; else they are not there.
+        """
+        outcome: concurrent.futures.Future[Commit | A4PSError] = concurrent.futures.Future()
+        self._writer.enqueue(CommitJob(_packed(rows, author, reason), author, reason, outcome.set_result))
+        return _raise_or_return(outcome.result())
+
+    async def commit_async(self, rows: Sequence[Row], *, author: str, reason: str) -> Commit:
+        """`commit` without blocking the event loop.
+
+        Cancelled before the rows are handed over, nothing is written. Cancelled later, it first waits for the outcome
+        and then lets the cancellation go on; the rows may then be there.
+        """
+        # A cancellation that is already on its way arrives here, before anything is handed over.
+        await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[Commit | A4PSError] = loop.create_future()
+
+        def settle(result: Commit | A4PSError) -> None:
+            # A loop that was closed in the meantime has nobody left who waits.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(outcome.set_result, result)
+
+        self._writer.enqueue(CommitJob(_packed(rows, author, reason), author, reason, settle))
+        cancelled: asyncio.CancelledError | None = None
+        while not outcome.done():
+            try:
+                await asyncio.wait([outcome])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+        return _raise_or_return(outcome.result())
+
+    def head(self, kind: str, key: str) -> StoredRow | None:
+        """The newest row of (`kind`, `key`), or None."""
+        with self._readers.lend("reading a row") as connection:
+            found = connection.execute(
+                _ROW + "WHERE kind = ? AND key = ? ORDER BY place DESC LIMIT 1", (kind, key)
+            ).fetchone()
+            return None if found is None else verify.verified_row(self._seal, found)[0]
+
+    def newest(
+        self, kind: str, *, limit: int, before: datetime | None = None, after: datetime | None = None
+    ) -> list[StoredRow]:
+        """Up to `limit` heads of `kind`, last committed first, whose commit's time is in [`after`, `before`)."""
+        query = _ROW + "WHERE kind = ? AND " + _IS_HEAD
+        values: list[object] = [kind]
+        if before is not None:
+            query += "AND at < ? "
+            values.append(to_us(before))
+        if after is not None:
+            query += "AND at >= ? "
+            values.append(to_us(after))
+        with self._readers.lend("reading rows") as connection:
+            found = connection.execute(query + "ORDER BY place DESC LIMIT ?", (*values, max(0, limit))).fetchall()
+            return [verify.verified_row(self._seal, row)[0] for row in found]
+
+    def keys_without(self, kind: str, closing: str) -> list[str]:
+        """Keys of `kind` that have no row of kind `closing`, in the order of their first rows: what is still open."""
+        query = _ROW + "WHERE kind = ? AND " + _IS_OPEN + "AND " + _IS_FIRST + "ORDER BY place"
+        with self._readers.lend("reading rows") as connection:
+            found = connection.execute(query, (kind, closing)).fetchall()
+            return [verify.verified_row(self._seal, row)[0].key for row in found]
+
+    def search(self, match: str, *, kind: str, limit: int) -> list[tuple[str, float]]:
+        """Keys of the heads of `kind` whose text matches the FTS5 expression `match`, best first, with their scores.
+
+        A score is SQLite's bm25 with the sign turned: above 0, more is better; comparable within one search only. A
+        damaged index is made anew first. Raises CallerError where `match` is not an FTS5 expression.
+        """
+        if self._writer.index_stale:
+            self._rebuild_index()
+        try:
+            return self._search(match, kind, limit)
+        except _IndexDamaged:
+            self._rebuild_index()
+        try:
+            return self._search(match, kind, limit)
+        except _IndexDamaged as error:
+            raise IntegrityError(
+                f"the full-text index of {self._path} is damaged", next_step="run: a4ps image verify --deep"
+            ) from error
+
+    def verify(self, *, deep: bool = False) -> VerifyReport:
+        """Check the newest commits, or (`deep`) every commit, row, page and the full-text index.
+
+        Damage is reported, not raised. A damaged index is made anew, with a warning, if all else is whole. A deep check
+        reads the whole image on one snapshot; commits go on meanwhile. Raises CallerError after `close`.
+        """
+        index_ok, report = self._verify(deep=deep)
+        if index_ok or not deep:
+            return report
+        rebuilt = self._rebuilt()
+        if rebuilt is not None:
+            return VerifyReport(
+                deep, report.generation, report.commits, report.rows, (*report.faults, rebuilt.message), report.warnings
+            )
+        _, again = self._verify(deep=True)
+        warnings = (*again.warnings, "the full-text index was damaged and has been made anew")
+        return VerifyReport(deep, again.generation, again.commits, again.rows, again.faults, warnings)
+
+    def close(self) -> None:
+        """Serve the commits that wait, write the log back into the image, release the lock; idempotent.
+
+        A second caller waits for the first. Reads and commits raise CallerError from now on.
+        """
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            self._writer.close()
+            self._readers.close()
+            self._writer.checkpoint_and_close()
+            self._lock.release()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _search(self, match: str, kind: str, limit: int) -> list[tuple[str, float]]:
+        query = (
+            _RANKED + "WHERE search MATCH ? AND r.kind = ? AND " + _IS_HEAD + "ORDER BY score DESC, place DESC LIMIT ?"
+        )
+        with self._readers.lend("searching") as connection:
+            try:
+                ranked = connection.execute(query, (match, kind, max(0, limit))).fetchall()
+            except sqlite3.Error as error:
+                if is_worlds(error):
+                    raise
+                if not search_index.is_expression(match):
+                    raise CallerError(
+                        f"this is not a full-text expression: {match!r} ({error})", next_step="quote the words"
+                    ) from error
+                raise _IndexDamaged from error
+            results = []
+            for place, score in ranked:
+                found = connection.execute(_ROW + "WHERE place = ?", (place,)).fetchone()
+                if found is not None:
+                    results.append((verify.verified_row(self._seal, found)[0].key, score))
+            return results
+
+    def _verify(self, *, deep: bool) -> tuple[bool, VerifyReport]:
+        with self._readers.lend("verifying") as connection:
+            return verify.check_image(connection, self._seal, self._meta_mac, self._writer.warnings, deep=deep)
+
+    def _rebuilt(self) -> A4PSError | None:
+        outcome: concurrent.futures.Future[A4PSError | None] = concurrent.futures.Future()
+        self._writer.enqueue(RebuildJob(outcome.set_result))
+        return outcome.result()
+
+    def _rebuild_index(self) -> None:
+        failed = self._rebuilt()
+        if failed is not None:
+            raise failed
+
+
+class _IndexDamaged(Exception):
+    """SQLite could not read the full-text index."""
+
+
+def _packed(rows: Sequence[Row], author: str, reason: str) -> tuple[PackedRow, ...]:
+    if not 0 < len(rows) <= MAX_ROWS:
+        raise CallerError(f"a commit has 1 to {MAX_ROWS} rows, not {len(rows)}", next_step="split or drop the commit")
+    check_text("author", author)
+    check_text("reason", reason)
+    return tuple(pack(row) for row in rows)
+
+
+def _raise_or_return(outcome: Commit | A4PSError) -> Commit:
+    if isinstance(outcome, A4PSError):
+        # One error may answer a whole group; each of its callers needs one of its own to hang a traceback on.
+        raise copy.copy(outcome) from outcome.__cause__
+    return outcome
+
+
+def _make_parents(path: Path) -> None:
+    missing = [folder for folder in path.parents if not folder.exists()]
+    try:
+        for folder in reversed(missing):
+            folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StorageFailed(
+            f"the folder {path.parent} cannot be made: {error.strerror}", next_step="name another folder"
+        ) from error

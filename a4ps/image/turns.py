@@ -1,0 +1,186 @@
+"""Turns as the image keeps them: accepted before anything runs, answered or stopped later, never rewritten.
+
+Three kinds of rows share a turn's number as their key: `turn` (the question and what it began with), `reply` (all that
+was said, and the figures), `stop` (why it ended without an answer). A turn without a `reply` is open and can be resumed;
+one that has neither was cut off by a crash.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from a4ps.errors import NoSuchTurn
+from a4ps.image.rows import Row, StoredRow
+from a4ps.image.store import Store
+
+ARCHITECT = "architect"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One accepted message of the Architect. `pins` are the codex fingerprints of the personas it began with."""
+
+    id: str
+    question: str
+    asked_at: datetime
+    engine: str
+    models: Mapping[str, str]
+    pins: Mapping[str, str]
+    everyone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one persona said in one step. `role` is the step ("thesis"); `ms` is wall time spent in the model."""
+
+    persona: str
+    role: str
+    text: str
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUsed:
+    """An earlier turn that entered this one's prompts: which, how relevant in [0, 1], and how it was found."""
+
+    id: str
+    score: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """All of an answered turn but its question. The answer is the last contribution; it is stored once.
+
+    `dissonance` is in [0, 1], or None where nobody disagreed because only ALFRED spoke; `estimated` marks one measured
+    on the text. `dropped` names steps left out for time; `notes` are sentences the user was shown.
+    """
+
+    contributions: tuple[Contribution, ...]
+    dissonance: float | None
+    estimated: bool
+    rounds: int
+    model_ms: float
+    overhead_ms: float
+    memories_used: tuple[MemoryUsed, ...] = ()
+    dropped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def answer(self) -> str:
+        return self.contributions[-1].text
+
+    @property
+    def alone(self) -> bool:
+        """Whether ALFRED answered by himself."""
+        return len(self.contributions) == 1
+
+
+class TurnLog:
+    """The turns of one open store. Safe to use from one event loop; reads may come from any thread."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        newest = store.newest("turn", limit=1)
+        self._last = int(newest[0].key) if newest else 0
+        self._open = store.keys_without("turn", "reply")
+
+    async def accept(self, turn: Turn) -> Turn:
+        """Make `turn` durable before it runs and give it its number; turns cut off earlier are set aside with it."""
+        accepted = replace(turn, id=str(self._last + 1))
+        aside = [_row("stop", key, {"why": "set aside for a new question"}) for key in self._cut_off()]
+        await self._store.commit_async(
+            [_row("turn", accepted.id, _plain(accepted)), *aside], author=ARCHITECT, reason="ask"
+        )
+        self._last += 1
+        self._open.append(accepted.id)
+        return accepted
+
+    async def answer(self, turn: Turn, reply: Reply) -> None:
+        """The turn's one durable commit: everything said, searchable at once."""
+        text = f"{turn.question}\n{reply.answer}"
+        row = _row("reply", turn.id, asdict(reply), text=text)
+        await self._store.commit_async([row], author="ALFRED", reason="answer")
+        self._open.remove(turn.id)
+
+    async def stop(self, turn: Turn, why: str) -> None:
+        """Record that a turn ended without an answer. It stays open to `resume`."""
+        await self._store.commit_async([_row("stop", turn.id, {"why": why})], author=ARCHITECT, reason="stop")
+
+    def open_turns(self) -> list[Turn]:
+        """Turns without an answer, the newest last."""
+        return [self.turn(key) for key in self._open]
+
+    def cut_off(self) -> list[Turn]:
+        """Turns that a crash ended: accepted, neither answered nor stopped. The newest last."""
+        return [self.turn(key) for key in self._cut_off()]
+
+    def turn(self, turn_id: str) -> Turn:
+        """Raises `NoSuchTurn`."""
+        row = self._store.head("turn", turn_id)
+        if row is None:
+            raise NoSuchTurn(f"there is no turn {turn_id}", next_step=f"turns are numbered 1 to {self._last}")
+        return _turn(row)
+
+    def reply(self, turn_id: str) -> Reply | None:
+        """The reply of a turn, None while it is open."""
+        row = self._store.head("reply", turn_id)
+        return None if row is None else _reply(row)
+
+    def latest(
+        self, limit: int, *, after: datetime | None = None, before: datetime | None = None
+    ) -> list[tuple[Turn, Reply]]:
+        """Answered turns, newest first, within the times given."""
+        rows = self._store.newest("reply", limit=limit, after=after, before=before)
+        return [(self.turn(row.key), _reply(row)) for row in rows]
+
+    def search(self, match: str, limit: int) -> list[tuple[Turn, Reply, float]]:
+        """Answered turns that an FTS5 expression finds, best first, with their bm25 score (greater is better)."""
+        found = []
+        for key, score in self._store.search(match, kind="reply", limit=limit):
+            reply = self.reply(key)
+            if reply is not None:
+                found.append((self.turn(key), reply, score))
+        return found
+
+    def count(self) -> int:
+        """How many turns were ever accepted."""
+        return self._last
+
+    @property
+    def generation(self) -> int:
+        """The number of the image's newest commit."""
+        return self._store.generation
+
+    def _cut_off(self) -> Sequence[str]:
+        return [key for key in self._open if self._store.head("stop", key) is None]
+
+
+def _plain(turn: Turn) -> dict[str, Any]:
+    fields = asdict(turn)
+    del fields["id"]
+    return {**fields, "asked_at": turn.asked_at.isoformat()}
+
+
+def _row(kind: str, key: str, payload: Mapping[str, Any], text: str = "") -> Row:
+    encoded = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return Row(kind, key, encoded, text)
+
+
+def _turn(row: StoredRow) -> Turn:
+    fields = json.loads(row.payload)
+    return Turn(id=row.key, **{**fields, "asked_at": datetime.fromisoformat(fields["asked_at"])})
+
+
+def _reply(row: StoredRow) -> Reply:
+    fields = json.loads(row.payload)
+    fields["contributions"] = tuple(Contribution(**entry) for entry in fields["contributions"])
+    fields["memories_used"] = tuple(MemoryUsed(**entry) for entry in fields["memories_used"])
+    return Reply(**{**fields, "dropped": tuple(fields["dropped"]), "notes": tuple(fields["notes"])})

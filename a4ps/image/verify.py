@@ -1,0 +1,241 @@
+"""Checks of the commit chain: every row's MAC, every commit's MAC, and that none is missing, extra or out of place.
+
+Reading only. Damage is reported as sentences, not raised, so that one pass names all that is wrong.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from a4ps.errors import IntegrityError
+from a4ps.image import search_index
+from a4ps.image.connections import is_damage, is_worlds
+from a4ps.image.keys import Mark, Witness
+from a4ps.image.rows import MAX_GENERATION, StoredRow, from_us, generation_of, ordinal_of, place_of, unpack
+from a4ps.image.seal import Seal, same
+
+TAIL_COMMITS = 64
+_MAX_FAULTS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What a check found. `faults` are damage; `warnings` are not (a witness that cannot be read, an index rebuilt)."""
+
+    deep: bool
+    generation: int
+    commits: int
+    rows: int
+    faults: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return not self.faults
+
+
+@dataclass(slots=True)
+class ChainCheck:
+    """The result of following the chain: its end, what was counted, what was wrong."""
+
+    tip: Mark
+    commits: int = 0
+    rows: int = 0
+    faults: list[str] = field(default_factory=list)
+    texts_missing: bool = False
+
+
+def verified_row(seal: Seal, found: tuple[object, ...]) -> tuple[StoredRow, str]:
+    """A row and its text out of (place, kind, key, salt, mac, body, at). Raises IntegrityError, before unpacking."""
+    place, kind, key, salt, mac, body, at_us = found
+    # A flipped bit can turn any column into any type.
+    if (
+        isinstance(place, int)
+        and isinstance(kind, str)
+        and isinstance(key, str)
+        and isinstance(salt, bytes)
+        and isinstance(mac, bytes)
+        and isinstance(body, bytes)
+        and isinstance(at_us, int)
+    ):
+        generation = generation_of(place)
+        if same(mac, seal.row(generation, ordinal_of(place), at_us, kind, key, salt, body)):
+            payload, text = unpack(body)
+            return StoredRow(kind, key, payload, generation, from_us(at_us)), text
+    where = f"commit {generation_of(place)}" if isinstance(place, int) else "an unknown commit"
+    raise IntegrityError(
+        f"a row of {where} ({kind!s:.40} {key!s:.40}) is not what was stored",
+        next_step="run: a4ps image verify --deep, then restore a backup",
+    )
+
+
+def check_chain(connection: sqlite3.Connection, seal: Seal, meta_mac: bytes, *, deep: bool) -> ChainCheck:
+    """Follow the chain from its start (`deep`) or over the last commits. Raises sqlite3.Error."""
+    newest = connection.execute("SELECT max(generation) FROM commits").fetchone()[0] or 0
+    if newest >= MAX_GENERATION:
+        return ChainCheck(Mark(0, meta_mac), faults=[f"commit {newest} cannot be"])
+    first = 1 if deep else max(1, newest - TAIL_COMMITS + 1)
+    previous = meta_mac
+    if first > 1:
+        before = connection.execute("SELECT mac FROM commits WHERE generation = ?", (first - 1,)).fetchone()
+        previous = before[0] if before and isinstance(before[0], bytes) else b""
+    check = ChainCheck(Mark(first - 1, previous))
+    commits = connection.execute(
+        "SELECT generation, id, at, author, reason, previous_mac, mac FROM commits WHERE generation >= ? "
+        "ORDER BY generation",
+        (first,),
+    )
+    for found in commits:
+        _check_commit(connection, seal, check, found)
+        if len(check.faults) >= _MAX_FAULTS:
+            check.faults.append("there may be more: the check stopped here")
+            return check
+    _check_strays(connection, check, deep=deep)
+    return check
+
+
+def _check_commit(connection: sqlite3.Connection, seal: Seal, check: ChainCheck, found: tuple[object, ...]) -> None:
+    generation, commit_id, at_us, author, reason, previous_mac, mac = found
+    if not (
+        isinstance(generation, int)
+        and isinstance(commit_id, bytes)
+        and isinstance(at_us, int)
+        and isinstance(author, str)
+        and isinstance(reason, str)
+        and isinstance(previous_mac, bytes)
+        and isinstance(mac, bytes)
+    ):
+        check.faults.append(f"commit {generation} has a column of a wrong type")
+        return
+    if generation != check.tip.generation + 1:
+        check.faults.append(f"commits {check.tip.generation + 1} to {generation - 1} are missing")
+    elif not same(previous_mac, check.tip.mac):
+        check.faults.append(f"commit {generation} does not follow the commit before it")
+    row_macs = []
+    for ordinal, row in enumerate(rows_of(connection, generation)):
+        check.rows += 1
+        if row[0] != place_of(generation, ordinal):
+            check.faults.append(f"commit {generation} lacks its row {ordinal}")
+        try:
+            _, text = verified_row(seal, row)
+        except IntegrityError as error:
+            check.faults.append(error.message)
+        else:
+            check.texts_missing |= bool(text) and not search_index.holds(connection, row[0])
+        row_macs.append(row[4] if isinstance(row[4], bytes) else b"")
+    if not same(mac, seal.commit(previous_mac, generation, commit_id, at_us, author, reason, row_macs)):
+        check.faults.append(f"commit {generation} is not what was stored")
+    check.commits += 1
+    check.tip = Mark(generation, mac)
+
+
+def _check_strays(connection: sqlite3.Connection, check: ChainCheck, *, deep: bool) -> None:
+    beyond = place_of(check.tip.generation + 1, 0)
+    if connection.execute("SELECT 1 FROM rows WHERE place >= ?", (beyond,)).fetchone():
+        check.faults.append(f"there are rows of commits after {check.tip.generation}, which are missing")
+    if deep:
+        rows = connection.execute("SELECT count(*) FROM rows NOT INDEXED").fetchone()[0]
+        commits = connection.execute("SELECT count(*) FROM commits").fetchone()[0]
+        if (commits, rows) != (check.commits, check.rows):
+            check.faults.append(
+                f"{commits} commits and {rows} rows are stored, {check.commits} and {check.rows} belong to the chain"
+            )
+
+
+def rows_of(
+    connection: sqlite3.Connection, generation: int
+) -> Iterator[tuple[int, str, str, bytes, bytes, bytes, int]]:
+    """The rows of one commit in order, in the shape that `verified_row` takes."""
+    yield from connection.execute(
+        "SELECT place, kind, key, salt, rows.mac, body, at FROM rows, commits "
+        "WHERE place >= ? AND place < ? AND generation = ?",
+        (place_of(generation, 0), place_of(generation + 1, 0), generation),
+    )
+
+
+def texts(connection: sqlite3.Connection, seal: Seal) -> Iterator[tuple[int, str]]:
+    """Place and text of every row that has a text, verified. Raises IntegrityError, sqlite3.Error."""
+    found = connection.execute(
+        "SELECT place, kind, key, salt, rows.mac, body, at FROM rows JOIN commits ON generation = place >> 20 ORDER BY place"
+    )
+    for row in found:
+        _, text = verified_row(seal, row)
+        if text:
+            yield row[0], text
+
+
+def check_image(
+    connection: sqlite3.Connection, seal: Seal, meta_mac: bytes, warnings: tuple[str, ...], *, deep: bool
+) -> tuple[bool, VerifyReport]:
+    """Check on one snapshot of the image; also returns whether the full-text index is right (only looked at if `deep`).
+
+    Raises sqlite3.Error only where a fault of the disk and not of the data stops the check.
+    """
+    connection.execute("BEGIN")
+    try:
+        index_ok = True
+        check = ChainCheck(Mark(0, meta_mac))
+        try:
+            check = check_chain(connection, seal, meta_mac, deep=deep)
+            if deep:
+                check.faults += check_pages(connection)
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise
+            check.faults.append(f"SQLite cannot read on: {error}")
+        if deep:
+            index_ok = _index_matches(connection, seal)
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    faults = tuple(dict.fromkeys(check.faults))
+    return index_ok, VerifyReport(deep, check.tip.generation, check.commits, check.rows, faults, warnings)
+
+
+def _index_matches(connection: sqlite3.Connection, seal: Seal) -> bool:
+    try:
+        return search_index.matches(connection, texts(connection, seal))
+    except IntegrityError:
+        return True  # the rows are at fault, which the chain has told; there is nothing to compare the index with
+    except sqlite3.Error as error:
+        if is_worlds(error):
+            raise
+        return False
+
+
+def check_pages(connection: sqlite3.Connection) -> list[str]:
+    """SQLite's own check of the file: its pages, and that each index agrees with its table. Raises sqlite3.Error."""
+    found = connection.execute(f"PRAGMA integrity_check({_MAX_FAULTS})").fetchall()
+    return [f"SQLite: {line}" for (line,) in found if line != "ok"]
+
+
+def check_witness(connection: sqlite3.Connection, tip: Mark, witness: Witness) -> str:
+    """Compare the image with its witness; returns a warning or "".
+
+    Raises IntegrityError when the image is older than what was acknowledged, or took another course.
+    """
+    try:
+        mark = witness.read()
+    except ValueError as error:
+        return f"the witness {witness.path.name} cannot be read ({error}); whether the image is the newest is not known"
+    if mark is None:
+        if tip.generation == 0:
+            return ""
+        return f"the witness {witness.path.name} was not there; whether the image is the newest is not known"
+    missing = mark.generation - tip.generation
+    if missing > 0:
+        word = "commit is" if missing == 1 else "commits are"
+        raise IntegrityError(
+            f"{missing} {word} missing: the image ends at {tip.generation}, {mark.generation} had been acknowledged",
+            next_step="restore a backup of the image; to keep the older image knowingly, move the witness "
+            f"{witness.path} away",
+        )
+    at_mark = connection.execute("SELECT mac FROM commits WHERE generation = ?", (mark.generation,)).fetchone()
+    if at_mark is None or not isinstance(at_mark[0], bytes) or not same(at_mark[0], mark.mac):
+        raise IntegrityError(
+            f"commit {mark.generation} of the image is not the one that was acknowledged",
+            next_step="restore a backup of the image",
+        )
+    return ""

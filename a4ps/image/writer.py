@@ -1,0 +1,361 @@
+"""The writer: one thread that owns the one connection which writes, and makes what waits for it durable in groups.
+
+All commits that wait go into one SQLite transaction, each inside its own savepoint, and share one fsync; only then are
+they acknowledged. What is in memory (the tip of the chain) changes only when the outcome on the disk is known.
+
+After any error of the disk the writer refuses (`read_only` says why) until the next request, which first opens the
+image anew and checks it; so the store heals by itself when space or disk return.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from a4ps.clock import Clock
+from a4ps.errors import A4PSError, CallerError, DiskFull, IntegrityError, StorageFailed
+from a4ps.image import search_index, verify
+from a4ps.image.connections import Readers, closed_error, concerns_one_statement, is_worlds, translate
+from a4ps.image.image_file import Attached, attach
+from a4ps.image.keys import KeyFolder, Mark, Witness
+from a4ps.image.rows import Commit, PackedRow, from_us, place_of, to_us
+
+MAX_GROUP = 256
+
+_log = logging.getLogger(__name__)
+_SALT_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class CommitJob:
+    """A commit that waits. `settle` is called once, from the writer's thread, with the commit or why there is none."""
+
+    rows: tuple[PackedRow, ...]
+    author: str
+    reason: str
+    settle: Callable[[Commit | A4PSError], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildJob:
+    """A request to make the full-text index anew; `settle` gets None or why it could not be done."""
+
+    settle: Callable[[A4PSError | None], None]
+
+
+Job = CommitJob | RebuildJob
+
+
+class Writer:
+    """Made and started by the store, which holds the image's lock; `readers` are those of the same store."""
+
+    def __init__(self, path: Path, keys: KeyFolder, clock: Clock) -> None:
+        """Attach to the image and check its tail and its witness before anything is used.
+
+        Raises what `attach` raises, and IntegrityError where the chain's tail or the witness are wrong; then nothing
+        stays open.
+        """
+        self._path = path
+        self._keys = keys
+        self._clock = clock
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._gate = threading.Lock()
+        self._closed = False
+        self._readers: Readers | None = None
+        self._witness: Witness | None = None
+        self._attached: Attached | None = None
+        self._thread: threading.Thread | None = None
+        self.tip = Mark(0, b"")
+        self.read_only = ""
+        self.index_stale = False
+        self.warnings: tuple[str, ...] = ()
+        try:
+            self._open()
+        except BaseException:
+            self._close_files()
+            raise
+
+    @property
+    def attached(self) -> Attached:
+        """The image as it was last opened. Raises StorageFailed while it could not be opened again."""
+        if self._attached is None:
+            raise StorageFailed(f"the image {self._path} could not be opened again", next_step="free space, try again")
+        return self._attached
+
+    def start(self, readers: Readers) -> None:
+        self._readers = readers
+        self._thread = threading.Thread(target=self._run, name="a4ps-image-writer", daemon=True)
+        self._thread.start()
+
+    def enqueue(self, job: Job) -> None:
+        """Hand a job over; never blocks. Raises CallerError after `close`."""
+        with self._gate:
+            if self._closed:
+                raise closed_error(self._path)
+            self._jobs.put(job)
+
+    def close(self) -> None:
+        """Serve what is queued, write the log back into the image, and close; idempotent. Never raises for the disk."""
+        with self._gate:
+            if not self._closed:
+                self._closed = True
+                self._jobs.put(None)
+        if self._thread is not None:
+            self._thread.join()
+
+    def checkpoint_and_close(self) -> None:
+        """The last step of closing, when the readers are closed as well."""
+        if self._attached is not None:
+            try:
+                self._attached.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            except sqlite3.Error as error:
+                # The log stays beside the image and is read at the next opening.
+                _log.warning("the log of %s could not be written back: %s", self._path, error)
+        self._close_files()
+
+    def _run(self) -> None:
+        while True:
+            group, stop = self._next_group()
+            if group:
+                self._serve(group)
+            if stop:
+                return
+
+    def _next_group(self) -> tuple[list[Job], bool]:
+        group: list[Job] = []
+        job = self._jobs.get()
+        while job is not None:
+            group.append(job)
+            if len(group) == MAX_GROUP:
+                return group, False
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return group, False
+        return group, True
+
+    def _serve(self, group: list[Job]) -> None:
+        commits = [job for job in group if isinstance(job, CommitJob)]
+        if commits:
+            outcomes: list[Commit | A4PSError]
+            try:
+                outcomes = self._commit(commits)
+            except A4PSError as error:
+                outcomes = [error] * len(commits)
+            except Exception as error:  # noqa: BLE001 - the thread's edge: whoever waits must be answered
+                _log.exception("the image's writer failed")
+                self.read_only = f"the writer failed: {error}"
+                failed = StorageFailed(f"the image's writer failed: {error}", next_step="look into the log")
+                outcomes = [failed] * len(commits)
+            for commit_job, outcome in zip(commits, outcomes, strict=True):
+                commit_job.settle(outcome)
+        for job in group:
+            if isinstance(job, RebuildJob):
+                job.settle(self._rebuild())
+
+    # Committing
+
+    def _commit(self, jobs: list[CommitJob]) -> list[Commit | A4PSError]:
+        if self.read_only:
+            self._reopen(everything=False)
+        connection = self.attached.connection
+        try:
+            outcomes, tip = self._insert(connection, jobs)
+        except BaseException as error:
+            self._abandon(connection)
+            if isinstance(error, sqlite3.Error):
+                refusal = translate(error, self._path, "writing")
+                self._refuse(refusal)
+                raise refusal from error
+            raise
+        if tip.generation == self.tip.generation:
+            self._abandon(connection)
+            return outcomes
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._settle_unknown(translate(error, self._path, "committing"), outcomes)
+        self.tip = tip
+        if self._witness is not None:
+            self._witness.write(tip)
+        return outcomes
+
+    def _insert(self, connection: sqlite3.Connection, jobs: list[CommitJob]) -> tuple[list[Commit | A4PSError], Mark]:
+        connection.execute("BEGIN IMMEDIATE")
+        outcomes: list[Commit | A4PSError] = []
+        texts: list[tuple[int, str]] = []
+        tip = self.tip
+        for job in jobs:
+            connection.execute("SAVEPOINT one")
+            try:
+                commit, tip = self._insert_one(connection, tip, job)
+            except sqlite3.Error as error:
+                if not concerns_one_statement(error):
+                    raise
+                connection.execute("ROLLBACK TO one")
+                outcomes.append(CallerError(f"SQLite does not take these rows: {error}", next_step="make them smaller"))
+            else:
+                outcomes.append(commit)
+                place = place_of(commit.generation, 0)
+                texts.extend((place + ordinal, row.text) for ordinal, row in enumerate(job.rows) if row.text)
+            connection.execute("RELEASE one")
+        if texts:
+            self._index(connection, texts)
+        return outcomes, tip
+
+    def _insert_one(self, connection: sqlite3.Connection, tip: Mark, job: CommitJob) -> tuple[Commit, Mark]:
+        seal = self.attached.seal
+        generation = tip.generation + 1
+        commit_id = os.urandom(16)
+        at_us = to_us(self._clock.now())
+        salts = os.urandom(_SALT_BYTES * len(job.rows))
+        rows = []
+        for ordinal, row in enumerate(job.rows):
+            salt = salts[ordinal * _SALT_BYTES : (ordinal + 1) * _SALT_BYTES]
+            mac = seal.row(generation, ordinal, at_us, row.kind, row.key, salt, row.body)
+            rows.append((place_of(generation, ordinal), row.kind, row.key, salt, mac, row.body))
+        row_macs = [row[4] for row in rows]
+        mac = seal.commit(tip.mac, generation, commit_id, at_us, job.author, job.reason, row_macs)
+        connection.execute(
+            "INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (generation, commit_id, at_us, job.author, job.reason, tip.mac, mac),
+        )
+        connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?)", rows)
+        return Commit(generation, commit_id, from_us(at_us), job.author, job.reason), Mark(generation, mac)
+
+    def _index(self, connection: sqlite3.Connection, texts: list[tuple[int, str]]) -> None:
+        # A damaged index must not keep rows from being written: they go in without, and the index is made anew later.
+        connection.execute("SAVEPOINT indexing")
+        try:
+            search_index.add(connection, texts)
+        except sqlite3.Error as error:
+            if is_worlds(error):
+                raise
+            _log.warning("the full-text index of %s is damaged: %s", self._path, error)
+            connection.execute("ROLLBACK TO indexing")
+            self.index_stale = True
+        connection.execute("RELEASE indexing")
+
+    # When the disk fails
+
+    def _refuse(self, error: A4PSError) -> None:
+        self.read_only = error.message
+        _log.error("the image %s takes no writes for now: %s", self._path, error.message)
+
+    def _abandon(self, connection: sqlite3.Connection) -> None:
+        # SQLite has already rolled back after some errors; a connection that cannot roll back is closed by _reopen.
+        with suppress(sqlite3.Error):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    def _settle_unknown(self, error: A4PSError, outcomes: list[Commit | A4PSError]) -> None:
+        """After a failed COMMIT: return when the group is durable all the same, raise when it is not.
+
+        SQLite may have written a complete commit to the log and failed later (at the fsync, say). This process would not
+        see it, a later one would: so everything is closed and SQLite reads the log anew. Only a full disk is certain to
+        have left an incomplete one; readers then stay open, for a full disk might not let them open again.
+        """
+        self._refuse(error)
+        last = next(outcome for outcome in reversed(outcomes) if isinstance(outcome, Commit))
+        try:
+            self._reopen(everything=not isinstance(error, DiskFull))
+            connection = self.attached.connection
+            found = connection.execute("SELECT id FROM commits WHERE generation = ?", (last.generation,)).fetchone()
+            present = found is not None and found[0] == last.id
+            # What was found may be in the page cache only, its fsync having failed: copying it into the image syncs it.
+            if present and connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] != 0:
+                raise sqlite3.OperationalError("the log is in use")
+        except (A4PSError, sqlite3.Error) as unsettled:
+            self.read_only = self.read_only or error.message
+            raise StorageFailed(
+                f"whether this commit is durable is not known: {error.message}",
+                next_step="repair the disk; the next commit or opening finds out",
+            ) from unsettled
+        if not present:
+            self.read_only = error.message
+            raise error
+
+    def _reopen(self, *, everything: bool) -> None:
+        """Close the connection (`everything`: the readers too) and open and check the image anew.
+
+        Raises what opening raises; then `read_only` holds the reason and the next job tries again.
+        """
+        readers = self._readers
+        with readers.paused() if everything and readers is not None else nullcontext():
+            self._close_files()
+            try:
+                self._open()
+            except A4PSError as error:
+                self._refuse(error)
+                raise
+
+    def _open(self) -> None:
+        known = self.tip
+        attached = attach(self._path, self._keys)
+        self._attached = attached
+        try:
+            check = verify.check_chain(attached.connection, attached.seal, attached.meta_mac, deep=False)
+            if check.faults:
+                raise IntegrityError(
+                    f"the image {self._path} is damaged: {check.faults[0]}", next_step="restore a backup of the image"
+                )
+            if check.tip.generation < known.generation:
+                raise IntegrityError(
+                    f"the image {self._path} lost commits while it was open", next_step="restore a backup of the image"
+                )
+            self._witness = self._keys.witness(attached.image_id, attached.seal)
+            warning = verify.check_witness(attached.connection, check.tip, self._witness)
+        except sqlite3.Error as error:
+            raise translate(error, self._path, "checking the newest commits") from error
+        if warning:
+            _log.warning("%s", warning)
+            self.warnings = (*self.warnings, warning)
+        if check.tip.generation > 0:
+            self._witness.write(check.tip)
+        self.tip = check.tip
+        self.index_stale = check.texts_missing
+        self.read_only = ""
+
+    def _close_files(self) -> None:
+        if self._attached is not None:
+            with suppress(sqlite3.Error):
+                self._attached.connection.close()
+            self._attached = None
+        if self._witness is not None:
+            self._witness.close()
+            self._witness = None
+
+    # The full-text index
+
+    def _rebuild(self) -> A4PSError | None:
+        """Make the index anew, unless the image would not be whole afterwards."""
+        try:
+            if self.read_only:
+                self._reopen(everything=False)
+            attached = self.attached
+            connection = attached.connection
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                search_index.rebuild(connection, verify.texts(connection, attached.seal))
+                faults = verify.check_pages(connection)
+                if faults:
+                    raise IntegrityError(
+                        f"the image {self._path} is damaged: {faults[0]}", next_step="restore a backup"
+                    )
+                connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise translate(error, self._path, "making the full-text index anew") from error
+            finally:
+                self._abandon(connection)
+        except A4PSError as error:
+            return error
+        self.index_stale = False
+        _log.warning("the full-text index of %s was made anew", self._path)
+        return None

@@ -1,0 +1,76 @@
+"""Which model each persona speaks with, per profile, and what those models weigh: `catalog.toml` as values.
+
+Pure: whether a model is installed is an engine's knowledge, not the catalog's.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+#: Order in which `doctor` proposes profiles, from the lightest.
+PROFILE_ORDER = ("fast", "duo", "four")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A named assignment of models to personas. `vram_gb` is what its largest model needs to answer, context included."""
+
+    name: str
+    description: str
+    vram_gb: float
+    models: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All proposals. `sizes_gb` is the size of each download."""
+
+    profiles: Mapping[str, Profile]
+    sizes_gb: Mapping[str, float]
+
+    def models_for(self, profile: str, overrides: Mapping[Any, str]) -> dict[str, str]:
+        """Persona → model, the user's overrides last."""
+        return {**self.profiles[profile].models, **overrides}
+
+    def size_gb(self, models: Iterable[str]) -> float:
+        """Size of the distinct models together; one the catalog does not know counts as 0."""
+        return sum(self.sizes_gb.get(model, 0.0) for model in set(models))
+
+    def next_profile(self, current: str, vram_gb: float, ram_gb: float, disk_gb: float) -> Profile | None:
+        """The profile after `current` if this machine can carry it, else None.
+
+        A card is needed for more than `fast`: on a CPU a second model only makes every turn slower. Ollama maps model
+        files into memory, so RAM must hold the largest of them too.
+        """
+        later = PROFILE_ORDER[PROFILE_ORDER.index(current) + 1 :]
+        if not later:
+            return None
+        profile = self.profiles[later[0]]
+        largest = max(self.sizes_gb[model] for model in profile.models.values())
+        fits = (
+            vram_gb >= profile.vram_gb
+            and ram_gb >= largest + 2
+            and disk_gb >= self.size_gb(profile.models.values()) + 5
+        )
+        return profile if fits else None
+
+
+@cache
+def load_catalog() -> Catalog:
+    """The catalog that ships with the package."""
+    data = tomllib.loads(resources.files(__package__).joinpath("catalog.toml").read_text(encoding="utf-8"))
+    profiles = {
+        name: Profile(
+            name,
+            entry["description"],
+            float(entry["vram_gb"]),
+            {key: model for key, model in entry.items() if key not in ("description", "vram_gb")},
+        )
+        for name, entry in data["profiles"].items()
+    }
+    return Catalog(profiles, {name: float(entry["size_gb"]) for name, entry in data["models"].items()})

@@ -1,0 +1,62 @@
+"""An answered turn as the user gets it: the turn, its reply, and the text of the memories it used."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from a4ps.errors import NoSuchTurn
+from a4ps.image.turns import Reply, Turn, TurnLog
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryShown:
+    """A memory as shown: `text` is "" once it has been forgotten."""
+
+    id: str
+    text: str
+    score: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A turn and its committed reply."""
+
+    turn: Turn
+    reply: Reply
+    memories: tuple[MemoryShown, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `ask --json` prints; its schema is in docs/cli.md."""
+        reply = self.reply
+        return {
+            "turn_id": self.turn.id,
+            "question": self.turn.question,
+            "answer": reply.answer,
+            "alone": reply.alone,
+            "contributions": [asdict(contribution) for contribution in reply.contributions],
+            "dissonance": reply.dissonance,
+            "dissonance_estimated": reply.estimated,
+            "rounds": reply.rounds,
+            "engine": self.turn.engine,
+            "model_ms": reply.model_ms,
+            "overhead_ms": reply.overhead_ms,
+            "memories_used": [asdict(memory) for memory in self.memories],
+            "dropped": list(reply.dropped),
+            "notes": list(reply.notes),
+        }
+
+
+def answered_turn(log: TurnLog, turn_id: str) -> Answered:
+    """A turn of the log with its reply. Raises `NoSuchTurn` if there is none or it has no answer yet."""
+    turn = log.turn(turn_id)
+    reply = log.reply(turn_id)
+    if reply is None:
+        raise NoSuchTurn(f"turn {turn_id} has no answer yet", next_step=f"a4ps ask --resume {turn_id}")
+    shown = []
+    for used in reply.memories_used:
+        earlier = log.reply(used.id)
+        text = f"{log.turn(used.id).question} → {earlier.answer}" if earlier else ""
+        shown.append(MemoryShown(used.id, text, used.score, used.source))
+    return Answered(turn, reply, tuple(shown))

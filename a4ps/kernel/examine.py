@@ -1,0 +1,130 @@
+"""Gathers the facts that `health` judges. Changes nothing: an image that is not there is not made."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from a4ps.errors import A4PSError, ImageHeld, PeerError
+from a4ps.inference.ollama_wire import known_hole
+from a4ps.kernel.health import SYSTEM_PACKAGES, Facts
+from a4ps.kernel.wiring import Environment, ollama_engine, open_log
+
+
+async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> Facts:
+    """Look at everything once. Raises nothing of the tree: what fails becomes a fact."""
+    engine = ollama_engine(env.settings)
+    try:
+        status = await engine.status()
+        try:
+            installed = {info.name for info in await engine.models()} if status.reachable else set()
+        except PeerError:
+            installed = set()
+    finally:
+        await engine.aclose()
+    card = _card()
+    memory = _memory()
+    image = _image(env)
+    return Facts(
+        python=f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+        settings_ignored=env.loaded.ignored,
+        profile=env.settings.profile,
+        models=env.models,
+        ollama_host=env.settings.ollama_host,
+        ollama_on_path=shutil.which("ollama") is not None,
+        ollama_reachable=status.reachable,
+        ollama_version=status.version,
+        ollama_detail=status.detail,
+        ollama_hole=(known_hole(status.version) or "") if status.version else "",
+        installed=frozenset(installed),
+        vram_total_gb=card.total_gb if card else None,
+        vram_free_gb=card.free_gb if card else None,
+        card=card.name if card else "",
+        ram_total_gb=memory["MemTotal"],
+        ram_free_gb=memory["MemAvailable"],
+        disk_free_gb=shutil.disk_usage(_existing(env.places.home)).free / 1e9,
+        programs=frozenset(program for program in SYSTEM_PACKAGES if shutil.which(program)),
+        display=environ.get("WAYLAND_DISPLAY") or environ.get("DISPLAY") or "",
+        image_path=str(env.places.image),
+        image_generation=image.generation,
+        image_turns=image.turns,
+        image_fault=image.fault,
+        image_fault_next=image.mend,
+        image_holder_pid=image.holder_pid,
+        keys_path=str(env.places.keys),
+        keys_fault=_keys_fault(env.places.keys),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Card:
+    name: str
+    total_gb: float
+    free_gb: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    generation: int | None = None
+    turns: int = 0
+    fault: str = ""
+    mend: str = ""
+    holder_pid: int = 0
+
+
+def _card() -> _Card | None:
+    """The first NVIDIA card, None where there is none or no driver."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+        return _Card(str(pynvml.nvmlDeviceGetName(handle)), memory.total / 1e9, memory.free / 1e9)
+    except pynvml.NVMLError:
+        return None
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _memory() -> dict[str, float]:
+    """/proc/meminfo in GB."""
+    rows = (line.split() for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
+    return {row[0].rstrip(":"): int(row[1]) * 1024 / 1e9 for row in rows}
+
+
+def _image(env: Environment) -> _Image:
+    if not env.places.image.exists():
+        return _Image()
+    try:
+        with open_log(env) as log:
+            return _Image(generation=log.generation, turns=log.count())
+    except ImageHeld as held:
+        return _Image(holder_pid=held.pid or -1)
+    except A4PSError as error:
+        return _Image(fault=error.message, mend=error.next_step)
+
+
+def _keys_fault(folder: Path) -> str:
+    """Which key others could read, "" if none."""
+    for path in (folder, *folder.glob("*.key")):
+        try:
+            mode = stat.S_IMODE(path.stat().st_mode)
+        except OSError:
+            continue
+        if mode & 0o077:
+            return f"{path} is readable by others (mode {mode:o})"
+    return ""
+
+
+def _existing(path: Path) -> Path:
+    """The nearest folder above `path` that exists."""
+    return next(folder for folder in (path, *path.parents) if folder.exists())

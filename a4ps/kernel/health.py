@@ -1,0 +1,178 @@
+"""What `doctor` judges: from facts about the machine to checks with a verdict and the one command that mends each.
+
+Pure; the facts are gathered in `a4ps.kernel.examine`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from a4ps.inference.catalog import Catalog
+
+Verdict = Literal["ok", "note", "bad"]
+
+#: Room the image and its rebuildable files should have, in GB.
+DISK_LOW_GB = 1.0
+
+#: Programs of the system and the Debian package that brings each.
+SYSTEM_PACKAGES: Mapping[str, str] = {"runsc": "runsc", "bwrap": "bubblewrap", "Xvfb": "xvfb"}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was found. Sizes in GB (10^9 bytes); `vram_*` None without an NVIDIA card; faults "" where all is well."""
+
+    python: str
+    settings_ignored: tuple[str, ...]
+    profile: str
+    models: Mapping[str, str]
+    ollama_host: str
+    ollama_on_path: bool
+    ollama_reachable: bool
+    ollama_version: str
+    ollama_detail: str
+    ollama_hole: str
+    installed: frozenset[str]
+    vram_total_gb: float | None
+    vram_free_gb: float | None
+    card: str
+    ram_total_gb: float
+    ram_free_gb: float
+    disk_free_gb: float
+    programs: frozenset[str]
+    display: str
+    image_path: str
+    image_generation: int | None
+    image_turns: int
+    image_fault: str
+    image_fault_next: str
+    image_holder_pid: int
+    keys_path: str
+    keys_fault: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the diagnosis. `mend` is a command or sentence, "" where nothing is to be done."""
+
+    name: str
+    verdict: Verdict
+    detail: str
+    mend: str = ""
+
+
+def diagnose(facts: Facts, catalog: Catalog) -> tuple[Check, ...]:
+    """Every check, in the order a newcomer needs them. "bad" means that asking will not work as it is set up."""
+    return (
+        Check("python", "ok", facts.python),
+        _settings(facts),
+        _engine(facts),
+        _models(facts, catalog),
+        _card(facts),
+        Check("memory", "ok", f"{facts.ram_free_gb:.1f} of {facts.ram_total_gb:.1f} GB free"),
+        _disk(facts),
+        _profile(facts, catalog),
+        _sandbox(facts),
+        _display(facts),
+        _image(facts),
+        _keys(facts),
+    )
+
+
+def packages_missing(facts: Facts) -> tuple[str, ...]:
+    """Debian packages that later parts use and that are not here."""
+    return tuple(package for program, package in SYSTEM_PACKAGES.items() if program not in facts.programs)
+
+
+def _settings(facts: Facts) -> Check:
+    if facts.settings_ignored:
+        names = ", ".join(facts.settings_ignored)
+        return Check("settings", "note", f"set, but no setting of that name: {names}", "a4ps config show")
+    return Check("settings", "ok", f"profile {facts.profile}")
+
+
+def _engine(facts: Facts) -> Check:
+    if facts.ollama_reachable and facts.ollama_hole:
+        return Check("engine", "bad", f"Ollama {facts.ollama_version}: {facts.ollama_hole}", "upgrade Ollama")
+    if facts.ollama_reachable:
+        return Check("engine", "ok", f"Ollama {facts.ollama_version} at {facts.ollama_host}")
+    if facts.ollama_on_path:
+        return Check(
+            "engine", "bad", f"Ollama is installed, but does not answer at {facts.ollama_host}", "ollama serve"
+        )
+    return Check(
+        "engine",
+        "note",
+        "no Ollama here: the four rehearse with prepared lines, no model thinks",
+        "install Ollama (https://ollama.com/download), then: a4ps models pull",
+    )
+
+
+def _models(facts: Facts, catalog: Catalog) -> Check:
+    missing = sorted(set(facts.models.values()) - facts.installed)
+    if not facts.ollama_reachable:
+        return Check("models", "note", f"cannot be seen without Ollama; the profile wants {', '.join(missing)}")
+    if missing:
+        size = catalog.size_gb(missing)
+        return Check("models", "bad", f"not installed: {', '.join(missing)} ({size:.1f} GB)", "a4ps models pull")
+    return Check("models", "ok", ", ".join(sorted(set(facts.models.values()))))
+
+
+def _card(facts: Facts) -> Check:
+    if facts.vram_total_gb is None or facts.vram_free_gb is None:
+        return Check("card", "note", "no NVIDIA card found: models run on the processor, several times slower")
+    return Check("card", "ok", f"{facts.card}: {facts.vram_free_gb:.1f} of {facts.vram_total_gb:.1f} GB free")
+
+
+def _disk(facts: Facts) -> Check:
+    detail = f"{facts.disk_free_gb:.1f} GB free"
+    if facts.disk_free_gb < DISK_LOW_GB:
+        return Check("disk", "bad", f"only {detail}: the image may soon be unable to grow", "free some space")
+    return Check("disk", "ok", detail)
+
+
+def _profile(facts: Facts, catalog: Catalog) -> Check:
+    following = catalog.next_profile(facts.profile, facts.vram_total_gb or 0.0, facts.ram_total_gb, facts.disk_free_gb)
+    if following is None:
+        return Check("profile", "ok", f"{facts.profile} is what this machine carries")
+    size = catalog.size_gb(set(following.models.values()) - facts.installed)
+    return Check(
+        "profile",
+        "note",
+        f"this machine can carry {following.name} ({following.description}); {size:.1f} GB to download",
+        f"a4ps config set profile {following.name} && a4ps models pull",
+    )
+
+
+def _sandbox(facts: Facts) -> Check:
+    found = [program for program in ("runsc", "bwrap") if program in facts.programs]
+    if found:
+        return Check("sandbox", "ok", f"{' and '.join(found)} installed; this version runs no code of a model yet")
+    return Check(
+        "sandbox",
+        "note",
+        "neither gVisor (runsc) nor bubblewrap; this version runs no code of a model yet",
+        "sudo apt-get install runsc bubblewrap",
+    )
+
+
+def _display(facts: Facts) -> Check:
+    return Check("display", "ok", facts.display or "none, and none is needed: this version lives in the terminal")
+
+
+def _image(facts: Facts) -> Check:
+    if facts.image_holder_pid:
+        return Check("image", "note", f"held by process {facts.image_holder_pid}, so it was not examined", "")
+    if facts.image_fault:
+        return Check("image", "bad", facts.image_fault, facts.image_fault_next)
+    if facts.image_generation is None:
+        return Check("image", "ok", f"none yet; the first question makes {facts.image_path}")
+    return Check("image", "ok", f"{facts.image_turns} turns, {facts.image_generation} commits, newest ones verified")
+
+
+def _keys(facts: Facts) -> Check:
+    if facts.keys_fault:
+        return Check("keys", "bad", facts.keys_fault, f"chmod -R go= {facts.keys_path}")
+    return Check("keys", "ok", f"in {facts.keys_path}; without them the image cannot be opened, so back them up apart")

@@ -1,0 +1,169 @@
+"""Recall: which earlier turns belong to a question, each with a score in [0, 1] and the way it was found.
+
+Two routes. *Full text*: the question's content words, ranked by SQLite's bm25, then scored by how many of them the turn
+contains; below the floor nothing is recalled, so an unrelated memory never enters a prompt. *Time*: a question about the
+conversation itself ("what did I ask before?", "yesterday") has no content words to match; it recalls the turns of that
+time, newest first.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from a4ps.image.turns import Reply, Turn, TurnLog
+
+#: Candidates that bm25 hands to the scorer; beyond a few times the limit nothing relevant was seen to come.
+CANDIDATES = 24
+
+_WORD = re.compile(r"\w+")
+_STOP_WORDS = frozenset(
+    """a about after all also am an and any are as at be because been before being between but by can could did do does
+    doing don for from get give go had has have having he her here him his how i if in into is it its just know let like
+    make may me might mine more most much my need no not now of off on once one only or other our out over own please
+    same say she should so some such tell than that the their them then there these they thing think this those to too
+    under until up us use very was we were what when where which while who whom why will with would yes you your yours
+    ask asked asking said told talk talked discuss discussed answer answered question questions earlier previously
+    yesterday today last week month ago recently again remember mention mentioned""".split()
+)
+# A question is about the conversation when somebody of it (I, you, we) did a thing that conversations consist of.
+_CONVERSATION = re.compile(
+    r"\b(i|we|you)\b[^.?!]{0,40}\b(ask|asked|say|said|tell|told|talk|talked|discuss|discussed|mention|mentioned|answer|"
+    r"answered|advise|advised|recommend|recommended|decide|decided|speak|spoke|suggest|suggested)\b"
+    r"|\b(my|our|your) (last|previous|earlier|first) (question|questions|answer|answers|conversation|turn|topic)\b"
+    r"|\b(last|previous) (question|answer|conversation|turn)\b",
+    re.IGNORECASE,
+)
+_TIME = re.compile(
+    r"\b(before|earlier|previously|yesterday|today|this morning|last (?:time|week|month|night|question|answer)|"
+    r"recently|so far|just now|(?:\d+|a|an|two|three) (?:hours?|days?|weeks?) ago|last|previous)\b",
+    re.IGNORECASE,
+)
+_NUMBERS = {"a": 1, "an": 1, "two": 2, "three": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """An earlier turn worth showing: its number, when, question and answer, relevance in [0, 1], and the route."""
+
+    id: str
+    at: datetime
+    text: str
+    score: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRoute:
+    """A stretch of time that a question points to. `name` is the word that did."""
+
+    name: str
+    after: datetime | None
+    before: datetime | None
+
+
+def time_route(question: str, now: datetime) -> TimeRoute | None:
+    """The time a question about the conversation points to, None if it is not about the conversation.
+
+    Days are those of the user's time zone, in which `now` must be given.
+    """
+    word = _TIME.search(question)
+    if word is None or not _CONVERSATION.search(question):
+        return None
+    name = word[0].lower()
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    if name == "yesterday":
+        return TimeRoute(name, midnight - timedelta(days=1), midnight)
+    if name == "last night":
+        return TimeRoute(name, midnight - timedelta(hours=6), midnight + timedelta(hours=6))
+    if name in ("today", "this morning"):
+        return TimeRoute(name, midnight, None)
+    if name == "last week":
+        monday = midnight - timedelta(days=midnight.weekday())
+        return TimeRoute(name, monday - timedelta(days=7), monday)
+    if name == "last month":
+        first = midnight.replace(day=1)
+        return TimeRoute(name, (first - timedelta(days=1)).replace(day=1), first)
+    if name.endswith("ago"):
+        return _ago(name, now, midnight)
+    return TimeRoute(name, None, None)
+
+
+def _ago(name: str, now: datetime, midnight: datetime) -> TimeRoute:
+    amount, unit, _ = name.split()
+    count = _NUMBERS.get(amount) or int(amount)
+    if unit.startswith("hour"):
+        return TimeRoute(name, now - timedelta(hours=count + 1), now - timedelta(hours=count - 1))
+    day = midnight - timedelta(days=count * (7 if unit.startswith("week") else 1))
+    width = 4 if unit.startswith("week") else 1
+    return TimeRoute(name, day - timedelta(days=width - 1), day + timedelta(days=width))
+
+
+def content_words(text: str) -> list[str]:
+    """The words of `text` that say what it is about: lower case, no stop words, each once, in order."""
+    words = (word.lower() for word in _WORD.findall(text))
+    return list(dict.fromkeys(word for word in words if len(word) > 1 and word not in _STOP_WORDS))
+
+
+def coverage(wanted: list[str], text: str) -> float:
+    """The share of `wanted` that `text` contains, comparing word stems crudely: a common beginning but for two letters.
+
+    One matching word of several is chance, not relevance: fewer than two matches count as none unless one was wanted.
+    """
+    if not wanted:
+        return 0.0
+    present = set(content_words(text))
+    matches = sum(any(_same_stem(word, other) for other in present) for word in wanted)
+    return matches / len(wanted) if matches >= min(2, len(wanted)) else 0.0
+
+
+def _same_stem(one: str, other: str) -> bool:
+    if one == other:
+        return True
+    shared = max(4, max(len(one), len(other)) - 3)
+    return len(one) >= shared and len(other) >= shared and one[:shared] == other[:shared]
+
+
+def recall(
+    log: TurnLog, question: str, now: datetime, *, limit: int, floor: float, rehearsed: bool
+) -> tuple[Recalled, ...]:
+    """The turns that belong to `question`, best first. `rehearsed` turns are recalled only while rehearsing."""
+    if limit == 0:
+        return ()
+    route = time_route(question, now)
+    wanted = content_words(question)
+    found: dict[str, Recalled] = {}
+    if route is not None:
+        spoken = [
+            pair
+            for pair in log.latest(CANDIDATES, after=route.after, before=route.before)
+            if _counts(pair[0], rehearsed)
+        ]
+        for rank, (turn, reply) in enumerate(spoken[:limit]):
+            found[turn.id] = _recalled(turn, reply, 1 / (1 + 0.1 * rank), f"time: {route.name}")
+    if wanted:
+        for turn, reply, _ in log.search(" OR ".join(f'"{word}"' for word in wanted), CANDIDATES):
+            score = coverage(wanted, f"{turn.question} {reply.answer}")
+            if score < floor or not _counts(turn, rehearsed) or not _within(turn, route):
+                continue
+            both = found.get(turn.id)
+            source = f"{both.source}, full text" if both else "full text"
+            found[turn.id] = _recalled(turn, reply, max(score, both.score if both else 0.0), source)
+    return tuple(sorted(found.values(), key=lambda memory: (-memory.score, -int(memory.id)))[:limit])
+
+
+def _counts(turn: Turn, rehearsed: bool) -> bool:
+    return rehearsed or turn.engine != "rehearsal"
+
+
+def _within(turn: Turn, route: TimeRoute | None) -> bool:
+    if route is None:
+        return True
+    after = route.after is None or turn.asked_at >= route.after
+    return after and (route.before is None or turn.asked_at < route.before)
+
+
+def _recalled(turn: Turn, reply: Reply, score: float, source: str) -> Recalled:
+    text = f"The Architect asked: {turn.question} ALFRED answered: {reply.answer}"
+    return Recalled(turn.id, turn.asked_at, text, round(score, 2), source)

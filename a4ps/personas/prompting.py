@@ -1,0 +1,50 @@
+"""Prompt assembly: a codex and a step's template become the messages of one call.
+
+Templates are data (`prompts/*.md`), filled by `string.Template`, so a question that contains `$` or braces is only ever
+text. Everything quoted from elsewhere is set off as a quotation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from string import Template
+
+from a4ps.inference.engine import Message
+from a4ps.memory.recall import Recalled
+from a4ps.personas.roster import Codex
+
+#: Characters of one recalled turn that enter a prompt; about 60 tokens.
+SNIPPET_CHARS = 240
+
+
+@cache
+def _template(step: str) -> Template:
+    return Template(resources.files(__package__).joinpath("prompts", f"{step}.md").read_text(encoding="utf-8").strip())
+
+
+def speak_as(codex: Codex, step: str, **parts: str) -> tuple[Message, ...]:
+    """The messages with which `codex` speaks in `step`. Raises KeyError when a part of the template is missing."""
+    return (Message("system", codex.system_prompt), Message("user", _template(step).substitute(parts)))
+
+
+def quote(text: str) -> str:
+    """`text` as a quotation, so that a heading or an order inside it is visibly somebody's words."""
+    return "\n".join(f"> {line}" for line in text.strip().splitlines())
+
+
+def section(title: str, body: str) -> str:
+    """An optional part of a template: a titled quotation with a blank line around it, or nothing at all."""
+    return f"\n{title}\n{body}\n" if body.strip() else ""
+
+
+def record(memories: Sequence[Recalled]) -> str:
+    """Recalled turns as the record that personas may cite, each with its number and day."""
+    lines = [f"> [{memory.id}] {memory.at:%Y-%m-%d %H:%M}: {_snippet(memory.text)}" for memory in memories]
+    return section("From the record of earlier turns:", "\n".join(lines))
+
+
+def _snippet(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= SNIPPET_CHARS else flat[: SNIPPET_CHARS - 1].rsplit(" ", 1)[0] + "…"

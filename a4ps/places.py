@@ -1,0 +1,52 @@
+"""Where things lie on disk: one value computed once from `--home`, `A4PS_HOME` and the XDG folders.
+
+The home holds what is worth a backup (the image) and what can be rebuilt beside it (checkpoints, chat history). Keys
+and the log lie outside the home, in the state folder, so that a copied home carries no key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Absolute paths. Nothing is created by computing them."""
+
+    home: Path
+    state: Path
+
+    @classmethod
+    def find(cls, home: str | None, environ: Mapping[str, str]) -> Places:
+        """Resolve the folders; an explicit `home` wins over `A4PS_HOME`, which wins over the XDG data folder."""
+        chosen = home or environ.get("A4PS_HOME") or platformdirs.user_data_dir("a4ps")
+        return cls(Path(chosen).expanduser().absolute(), Path(platformdirs.user_state_dir("a4ps")).absolute())
+
+    @property
+    def settings_file(self) -> Path:
+        return self.home / "a4ps.toml"
+
+    @property
+    def image(self) -> Path:
+        return self.home / "image.a4ps"
+
+    @property
+    def checkpoints(self) -> Path:
+        """LangGraph's own file: rebuildable, deleted without loss of anything committed."""
+        return self.home / "cache" / "checkpoints.sqlite"
+
+    @property
+    def chat_history(self) -> Path:
+        return self.home / "chat_history"
+
+    @property
+    def keys(self) -> Path:
+        return self.state / "keys"
+
+    @property
+    def log(self) -> Path:
+        return self.state / "a4ps.log"

@@ -1,0 +1,174 @@
+"""Settings: defaults, overridden by `a4ps.toml` in the home, overridden by `A4PS_*` variables, validated once.
+
+`load` also says where each value came from, for `a4ps config`. Every key of the file is a field below; an unknown or
+ill-typed one is refused with file, line and key, never ignored.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from a4ps.errors import SettingsError
+
+PersonaName = Literal["ALFRED", "BRICK", "ROBIN", "BABS"]
+PREFIX = "A4PS_"
+#: `A4PS_` variables that are no settings: the home is found before settings are read; the others belong to tests
+#: and to click's shell completion.
+NOT_SETTINGS = frozenset({"A4PS_HOME", "A4PS_LONG", "A4PS_COMPLETE"})
+
+
+class Settings(BaseModel):
+    """All settings with their defaults. Units are in the names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    engine: Literal["auto", "ollama", "rehearsal"] = Field(
+        "auto", description="auto: Ollama where it runs, else the rehearsal engine"
+    )
+    ollama_host: str = Field("127.0.0.1:11434", description="where Ollama listens; OLLAMA_HOST is honoured too")
+    profile: Literal["fast", "duo", "four"] = Field("fast", description="which set of models the personas speak with")
+    models: dict[PersonaName, str] = Field(
+        default_factory=dict, description="a model for one persona, over the profile"
+    )
+    think: frozenset[PersonaName] = Field(frozenset(), description="personas that may think before they speak")
+    num_ctx: int = Field(8192, ge=1024, le=1_048_576, description="context asked of the model, in tokens")
+    reply_tokens: int = Field(400, ge=16, le=32_768, description="longest contribution, in tokens")
+    think_tokens: int = Field(1024, ge=16, le=131_072, description="longest hidden thought, in tokens")
+    turn_budget_s: float = Field(120.0, gt=0, le=86_400, description="time for one turn; extras are dropped to keep it")
+    rounds_max: int = Field(2, ge=1, le=8, description="most thesis and antithesis passes in a turn")
+    converged_below: float = Field(0.5, ge=0, le=1, description="dissonance under which no further round is held")
+    recall_limit: int = Field(3, ge=0, le=20, description="most earlier turns that enter a prompt")
+    recall_floor: float = Field(0.34, ge=0, le=1, description="relevance under which an earlier turn is not recalled")
+    connect_s: float = Field(2.0, gt=0, le=60, description="time for an engine to accept a connection")
+    first_byte_s: float = Field(180.0, gt=0, le=3600, description="time for an engine to load a model and begin")
+    between_tokens_s: float = Field(60.0, gt=0, le=3600, description="longest silence in mid-reply")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings and, for each field, where its value came from: "default", "a4ps.toml:LINE" or "A4PS_NAME"."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+    ignored: tuple[str, ...]
+
+
+def load(file: Path, environ: Mapping[str, str]) -> Loaded:
+    """Read `file` (may be absent) and `environ`. Raises `SettingsError`."""
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(Settings.model_fields, "default")
+    text = _read(file)
+    for key, value in _parse(file, text).items():
+        values[key] = value
+        origins[key] = f"{file.name}:{_line_of(text, key)}"
+    if "OLLAMA_HOST" in environ and environ["OLLAMA_HOST"].strip():
+        values["ollama_host"] = environ["OLLAMA_HOST"].strip()
+        origins["ollama_host"] = "OLLAMA_HOST"
+    ignored: list[str] = []
+    for name, raw in sorted(environ.items()):
+        if not name.startswith(PREFIX) or name in NOT_SETTINGS or name.startswith("_"):
+            continue
+        key = name.removeprefix(PREFIX).lower()
+        if key not in Settings.model_fields:
+            ignored.append(name)
+            continue
+        values[key] = _from_text(key, raw)
+        origins[key] = name
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        raise _explain(error, file, text, origins) from error
+    return Loaded(settings, origins, tuple(ignored))
+
+
+def write(file: Path, key: str, raw: str) -> None:
+    """Set one key of `file`, keeping its comments and order. Validated as a whole before anything is written."""
+    import tomlkit  # only this command needs it
+
+    if key not in Settings.model_fields:
+        raise _unknown(key, f"{file.name}")
+    document = tomlkit.parse(_read(file))
+    value = _from_text(key, raw)
+    document[key] = value
+    text = tomlkit.dumps(document)
+    try:
+        Settings.model_validate(tomllib.loads(text))
+    except ValidationError as error:
+        raise _explain(error, file, text, {key: "the new value"}) from error
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = file.with_suffix(".toml.new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(file)
+
+
+def _from_text(key: str, raw: str) -> Any:
+    """A value given as one word: lists as `A,B`, tables as `KEY=VALUE,KEY=VALUE`; pydantic turns the rest."""
+    if key == "think":
+        return [part.strip() for part in raw.split(",") if part.strip()]
+    if key == "models":
+        pairs = [part.split("=", 1) for part in raw.split(",") if part.strip()]
+        if any(len(pair) != 2 for pair in pairs):
+            raise SettingsError(f"models: expected PERSONA=MODEL,PERSONA=MODEL, not {raw!r}")
+        return {name.strip(): model.strip() for name, model in pairs}
+    annotation = Settings.model_fields[key].annotation
+    try:
+        return annotation(raw) if annotation in (int, float) else raw
+    except ValueError:
+        return raw  # pydantic's own message names the key and what was expected
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{file} is not UTF-8 text (byte {error.start})", next_step=f"edit {file}") from error
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be read: {error.strerror}", next_step=f"ls -l {file}") from error
+
+
+def _parse(file: Path, text: str) -> dict[str, Any]:
+    try:
+        parsed = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        where = re.search(r"line (\d+)", str(error))
+        line = int(where[1]) if where else len(text.splitlines())
+        content = text.splitlines()[line - 1].strip() if 0 < line <= len(text.splitlines()) else ""
+        key = content.split("=", 1)[0].strip() or "(end of file)"
+        reason = re.sub(r" \(at .*\)$", "", str(error))
+        raise SettingsError(f"{file}, line {line}, key {key}: {reason}", next_step=f"edit {file}") from error
+    for key in parsed:
+        if key not in Settings.model_fields:
+            raise _unknown(key, f"{file}, line {_line_of(text, key)}")
+    return parsed
+
+
+def _unknown(key: str, where: str) -> SettingsError:
+    close = difflib.get_close_matches(key, Settings.model_fields, n=1)
+    hint = f"did you mean {close[0]}?" if close else "a4ps config lists every key"
+    return SettingsError(f"{where}: there is no setting {key}", next_step=hint)
+
+
+def _explain(error: ValidationError, file: Path, text: str, origins: Mapping[str, str]) -> SettingsError:
+    first = error.errors()[0]
+    key = str(first["loc"][0])
+    inner = ".".join(str(part) for part in first["loc"])
+    origin = origins.get(key, "default")
+    where = f"{file}, line {_line_of(text, key)}" if origin.startswith(file.name) else origin
+    step = f"edit {file}" if origin.startswith(file.name) else "a4ps config shows every key and its origin"
+    return SettingsError(f"{where}: {inner}: {first['msg'].lower()} (got {first['input']!r})", next_step=step)
+
+
+def _line_of(text: str, key: str) -> int:
+    """The 1-based line on which a top-level key or table of that name begins; 0 where it cannot be told."""
+    pattern = re.compile(rf"^\s*(\[\s*)?[\"']?{re.escape(key)}[\"']?\s*[\]=.]")
+    return next((number for number, line in enumerate(text.splitlines(), 1) if pattern.match(line)), 0)

@@ -1,0 +1,123 @@
+"""The society's graph: LangGraph drives the steps of `nodes`, checkpointed one thread per turn.
+
+A thread is deleted when its turn is committed to the image, so checkpoints never grow with the conversation. The file is
+rebuildable: lost, an open turn starts again from its question; damaged, it is moved aside and begun anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+# LangGraph brings LangSmith's client along. Nothing may leave this machine, so tracing is off whatever the environment
+# says; and checkpoints may hold plain data only. Both are read when the packages below are imported.
+os.environ.update(
+    LANGSMITH_TRACING="false", LANGCHAIN_TRACING_V2="false", LANGCHAIN_TRACING="false", LANGGRAPH_STRICT_MSGPACK="true"
+)
+
+import aiosqlite
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.graph import START, StateGraph
+
+from a4ps.errors import DiskFull, StorageFailed
+from a4ps.society import nodes
+from a4ps.society.nodes import TurnContext
+from a4ps.society.state import TurnState
+
+_log = logging.getLogger(__name__)
+
+
+def build_graph() -> StateGraph[TurnState, TurnContext, TurnState, TurnState]:
+    """The graph, uncompiled. Nodes that choose their successor name the choices in their return type."""
+    graph = StateGraph(TurnState, context_schema=TurnContext)
+    graph.add_node(nodes.plan)
+    graph.add_node(nodes.thesis)
+    graph.add_node(nodes.antithesis)
+    graph.add_node(nodes.research)
+    graph.add_node(nodes.synthesis)
+    graph.add_edge(START, "plan")
+    graph.add_edge("research", "synthesis")
+    graph.set_finish_point("synthesis")
+    return graph
+
+
+class Deliberation:
+    """The compiled graph over its checkpoint file. Open with `open`, close with `aclose`; one event loop."""
+
+    def __init__(self, connection: aiosqlite.Connection, saver: AsyncSqliteSaver) -> None:
+        self._connection = connection
+        self._saver = saver
+        self._graph = build_graph().compile(checkpointer=saver)
+
+    @classmethod
+    async def open(cls, file: Path) -> Deliberation:
+        """Open or create the checkpoint file. Raises `DiskFull`, `StorageFailed`."""
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            connection = await _connect(file)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise storage_error(error) from error
+            _log.warning("the checkpoint file is damaged (%s); it is moved aside", error)
+            _move_aside(file)
+            connection = await _connect(file)
+        return cls(connection, AsyncSqliteSaver(connection))
+
+    async def run(self, turn_id: str, state: TurnState, context: TurnContext) -> tuple[TurnState, bool]:
+        """Walk the turn to its end. Goes on from its checkpoint where there is one, and says whether it did.
+
+        Raises what the nodes raise; the checkpoint of the last whole step then remains.
+        """
+        config: Any = {"configurable": {"thread_id": turn_id}, "recursion_limit": 50}
+        try:
+            resumed = await self._saver.aget_tuple(config) is not None
+            end = await self._graph.ainvoke(None if resumed else state, config, context=context, durability="async")
+        except sqlite3.Error as error:
+            raise storage_error(error) from error
+        return end, resumed  # type: ignore[return-value]
+
+    async def forget(self, turn_id: str) -> None:
+        """Delete a turn's checkpoints."""
+        await self._saver.adelete_thread(turn_id)
+
+    async def sweep(self, keep: Collection[str]) -> None:
+        """Delete the checkpoints of every turn but those in `keep`."""
+        async with self._connection.execute("SELECT DISTINCT thread_id FROM checkpoints") as rows:
+            stale = [row[0] for row in await rows.fetchall() if row[0] not in keep]
+        for turn_id in stale:
+            await self.forget(turn_id)
+
+    async def aclose(self) -> None:
+        """Close the file. Idempotent."""
+        await self._connection.close()
+
+
+async def _connect(file: Path) -> aiosqlite.Connection:
+    connection = await aiosqlite.connect(file)
+    try:
+        # A checkpoint survives a killed process without any fsync; a power cut costs at most the turn's progress.
+        await connection.executescript(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA secure_delete=ON; PRAGMA wal_autocheckpoint=256;"
+        )
+        await AsyncSqliteSaver(connection).setup()
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+def _move_aside(file: Path) -> None:
+    file.replace(file.with_suffix(".damaged"))
+    for suffix in ("-wal", "-shm"):
+        file.with_name(file.name + suffix).unlink(missing_ok=True)
+
+
+def storage_error(error: sqlite3.Error) -> DiskFull | StorageFailed:
+    """SQLite's error in the checkpoint file as one of ours."""
+    if error.sqlite_errorname == "SQLITE_FULL":
+        return DiskFull("the disk is full: the turn cannot go on", next_step="free some space, then: a4ps ask --resume")
+    return StorageFailed(f"the checkpoint file cannot be used: {error}", next_step="a4ps doctor")

@@ -1,0 +1,95 @@
+"""What a turn reports while it runs. Provisional: only the committed reply counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from a4ps.image.turns import Contribution, Turn
+from a4ps.memory.recall import Recalled
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The turn is durable and begins; `resumed` if it goes on from an earlier start."""
+
+    turn: Turn
+    resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recollected:
+    """These earlier turns enter the prompts."""
+
+    memories: tuple[Recalled, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A persona begins to speak in a step ("thesis"), in a round counted from 1."""
+
+    persona: str
+    step: str
+    model: str
+    round: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LoadingModel:
+    """The engine loads `model`; no text can come until it has."""
+
+    persona: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """A piece of hidden reasoning."""
+
+    persona: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of what is being said."""
+
+    persona: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """What this persona streamed since `Began` is void: it begins again."""
+
+    persona: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spoke:
+    """A contribution is complete."""
+
+    contribution: Contribution
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The dissonance of a round."""
+
+    dissonance: float
+    estimated: bool
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A sentence the user should see."""
+
+    text: str
+
+
+Progress: TypeAlias = (
+    Accepted | Recollected | Began | LoadingModel | Thought | Token | Restarted | Spoke | Measured | Noted
+)
+Listener: TypeAlias = Callable[[Progress], None]

@@ -1,0 +1,82 @@
+"""Where a turn goes next: pure functions of its state and the time it has used.
+
+Every turn walks plan → thesis → antithesis → research → synthesis. Three things change that: a trifle ends with the
+plan, strong dissonance sends thesis and antithesis round again, and a turn that runs late leaves out further rounds and
+research first, then the antithesis. The synthesis is never left out.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from a4ps.society.state import PlanKind, TurnState
+
+_TRIFLE_WORDS = frozenset(
+    """hi hello hey hallo hiya howdy greetings good morning afternoon evening night day thanks thank you very much many so
+    cheers ok okay great nice cool bye goodbye later see ya there all everyone alfred brick robin babs friend friends again
+    to how are is it going what's up sup yo well done perfect welcome please""".split()
+)
+_TRIFLE_HEADS = frozenset(
+    "hi hello hey hallo hiya howdy greetings good thanks thank cheers ok okay great nice cool bye goodbye yo sup what's "
+    "how well perfect see".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The time of one turn in seconds: what it may use, what it has used, and what one call of a model takes."""
+
+    budget_s: float
+    used_s: float
+    call_s: float
+
+    def affords(self, calls: int) -> bool:
+        """Whether `calls` more calls fit into the budget, at the pace of those so far."""
+        return self.used_s + calls * self.call_s <= self.budget_s
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long the society may argue: most rounds, and the dissonance under which it has converged."""
+
+    rounds_max: int
+    converged_below: float
+
+
+def is_trifle(question: str) -> bool:
+    """Whether a message is a greeting, thanks or the like, beyond doubt. ALFRED's plan may find others."""
+    words = re.findall(r"[\w']+", question.lower())
+    return 0 < len(words) <= 6 and words[0] in _TRIFLE_HEADS and all(word in _TRIFLE_WORDS for word in words)
+
+
+def after_plan(kind: PlanKind) -> Literal["thesis", "__end__"]:
+    """A trifle, or a question of what was said, has been answered by the plan itself."""
+    return "thesis" if kind == "question" else "__end__"
+
+
+def after_thesis(state: TurnState, pace: Pace) -> tuple[Literal["antithesis", "synthesis"], tuple[str, ...]]:
+    """The antithesis, unless the turn is so late that only the synthesis can still be afforded."""
+    if state["rounds"] == 0 and pace.used_s > pace.budget_s:
+        return "synthesis", ("antithesis", "research")
+    return "antithesis", ()
+
+
+def after_antithesis(
+    state: TurnState, pace: Pace, bounds: Bounds
+) -> tuple[Literal["thesis", "research", "synthesis"], tuple[str, ...]]:
+    """Another round while they disagree, there is a round left and time for it; then research, if there is time.
+
+    Returns the step and the names of what was dropped for time. A round costs two calls, research one, and the
+    synthesis one, which is always kept in reserve.
+    """
+    dropped: tuple[str, ...] = ()
+    dissonance = state["dissonance"] or 0.0
+    if dissonance >= bounds.converged_below and state["rounds"] < bounds.rounds_max:
+        if pace.affords(4):
+            return "thesis", ()
+        dropped = ("a further round",)
+    if pace.affords(2):
+        return "research", dropped
+    return "synthesis", (*dropped, "research")

@@ -1,0 +1,49 @@
+"""The graph's state: plain data, so that a checkpoint holds nothing that could run.
+
+One state lives as long as one turn. What outlives the turn is the `Reply` made from it.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Annotated, Literal, TypedDict
+
+PlanKind = Literal["trifle", "memory", "question"]
+
+
+class Said(TypedDict):
+    """A contribution as plain data; the fields are those of `a4ps.image.turns.Contribution`."""
+
+    persona: str
+    role: str
+    text: str
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    ms: float
+
+
+class Remembered(TypedDict):
+    """A recalled turn as plain data; the fields are those of `a4ps.memory.recall.Recalled`, `at` in ISO 8601."""
+
+    id: str
+    at: str
+    text: str
+    score: float
+    source: str
+
+
+class TurnState(TypedDict, total=False):
+    """`said`, `dropped`, `notes` and `calls_ms` grow; every other key is replaced by the node that writes it."""
+
+    question: str
+    everyone: bool
+    kind: PlanKind
+    research: str
+    memories: list[Remembered]
+    said: Annotated[list[Said], operator.add]
+    dropped: Annotated[list[str], operator.add]
+    notes: Annotated[list[str], operator.add]
+    rounds: int
+    dissonance: float | None
+    estimated: bool
