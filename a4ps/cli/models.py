@@ -9,8 +9,10 @@ import click
 
 from a4ps.cli.frame import Frame, framed
 from a4ps.cli.pulling import pull_models
+from a4ps.errors import EngineUnreachable
 from a4ps.inference.catalog import PROFILE_ORDER, load_catalog
 from a4ps.inference.engine import ModelInfo
+from a4ps.kernel.wiring import INSTALL_OLLAMA as INSTALL
 from a4ps.kernel.wiring import ollama_engine
 
 
@@ -50,12 +52,11 @@ def list_models(frame: Frame) -> None:
 @framed
 def pull(frame: Frame, model: str | None) -> None:
     """Fetch MODEL through Ollama, or, without one, all that the current profile lacks."""
-    if model is not None:
-        wanted = [model]
-    else:
-        _, installed = asyncio.run(_installed(frame))
-        names = {info.name for info in installed}
-        wanted = sorted({name for name in frame.env.models.values() if name not in names})
+    reachable, installed = asyncio.run(_installed(frame))
+    if not reachable:
+        raise EngineUnreachable(f"no Ollama answers at {frame.env.settings.ollama_host}", next_step=INSTALL)
+    names = {info.name for info in installed}
+    wanted = [model] if model else sorted({name for name in frame.env.models.values() if name not in names})
     if wanted and not frame.as_json:
         click.echo(f"Fetching {', '.join(wanted)}: {load_catalog().size_gb(wanted):.1f} GB", err=True)
     asyncio.run(pull_models(frame, wanted))

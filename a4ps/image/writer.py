@@ -235,13 +235,14 @@ class Writer:
         connection.execute("SAVEPOINT indexing")
         try:
             search_index.add(connection, texts)
+            connection.execute("RELEASE indexing")  # FTS5 writes what it has gathered here, and may fail here
         except sqlite3.Error as error:
             if is_worlds(error):
                 raise
             _log.warning("the full-text index of %s is damaged: %s", self._path, error)
             connection.execute("ROLLBACK TO indexing")
+            connection.execute("RELEASE indexing")
             self.index_stale = True
-        connection.execute("RELEASE indexing")
 
     # When the disk fails
 

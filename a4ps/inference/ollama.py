@@ -348,7 +348,9 @@ class OllamaEngine:
             return EngineUnreachable(f"no Ollama answers at {self.url}", next_step="ollama serve")
         if isinstance(exc, httpx.TransportError):
             return EngineBroke(
-                f"the connection to {self.url} broke: {wire.shown(str(exc))}", partial=partial, next_step="ollama serve"
+                f"the connection to {self.url} broke: {wire.shown(str(exc))}",
+                partial=partial,
+                next_step="see that `ollama serve` still runs, then resume the turn",
             )
         return EngineGarbled(
             f"{self.url} does not speak Ollama's protocol: {wire.shown(str(exc))}", next_step="check the host"

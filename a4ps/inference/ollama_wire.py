@@ -254,7 +254,8 @@ def refusal(error: object, *, status: int, model: str, partial: str = "") -> Pee
         )
     if status != 400 and (status < 0 or _RUNNER_DIED.search(text)):
         return EngineBroke(f"the model's process died: {text}", next_step="resume the turn; Ollama reloads the model")
-    step = "see Ollama's log: the model would not load" if "process has terminated" in text else ""
+    loading = "process has terminated" in text
+    step = "see Ollama's log: the model would not load" if loading else "see Ollama's log, and the model's abilities"
     return EngineRefused(f"the engine refused the call (HTTP {http}): {text}", status=http, next_step=step)
 
 

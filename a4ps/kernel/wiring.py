@@ -24,6 +24,9 @@ from a4ps.places import Places
 from a4ps.settings import Loaded, Settings, load
 
 
+INSTALL_OLLAMA = "install Ollama (https://ollama.com/download), then: a4ps models pull"
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """What every command starts from: where things are and what is set."""
@@ -122,7 +125,8 @@ async def _choose_engine(env: Environment, log: TurnLog) -> tuple[Engine, dict[s
         await ollama.aclose()
         raise
     await ollama.aclose()
-    notice = f"Rehearsal: {why}, so the four speak prepared lines. A real model: a4ps models pull"
+    mend = "a4ps config set engine auto" if env.settings.engine == "rehearsal" else INSTALL_OLLAMA
+    notice = f"Rehearsal: {why}, so the four speak prepared lines. For a real model: {mend}"
     return RehearsalEngine(), dict.fromkeys(NAMES, REHEARSAL_MODEL), notice
 
 

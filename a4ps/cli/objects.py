@@ -1,0 +1,118 @@
+"""The objects that `--json` prints, as types: docs/cli.md shows their schemas, and tests hold the commands to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from typing_extensions import TypedDict
+
+
+class ContributionObject(TypedDict):
+    persona: str
+    role: str
+    text: str
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    ms: float
+
+
+class MemoryObject(TypedDict):
+    id: str
+    text: str
+    score: float
+    source: str
+
+
+class AskObject(TypedDict):
+    turn_id: str
+    question: str
+    answer: str
+    alone: bool
+    contributions: list[ContributionObject]
+    dissonance: float | None
+    dissonance_estimated: bool
+    rounds: int
+    engine: str
+    model_ms: float
+    overhead_ms: float
+    memories_used: list[MemoryObject]
+    dropped: list[str]
+    notes: list[str]
+
+
+class CheckObject(TypedDict):
+    name: str
+    verdict: Literal["ok", "note", "bad"]
+    detail: str
+    mend: str
+
+
+class DoctorObject(TypedDict):
+    healthy: bool
+    checks: list[CheckObject]
+    system_packages_missing: list[str]
+
+
+class SettingObject(TypedDict):
+    value: Any
+    origin: str
+
+
+class ConfigObject(TypedDict):
+    settings: dict[str, SettingObject]
+    file: str
+    ignored: list[str]
+
+
+class SetObject(TypedDict):
+    key: str
+    value: Any
+    origin: str
+
+
+class InstalledObject(TypedDict):
+    name: str
+    size_bytes: int
+    digest: str
+
+
+class ProfileObject(TypedDict):
+    models: dict[str, str]
+    size_gb: float
+
+
+class ModelsObject(TypedDict):
+    profile: str
+    engine_reachable: bool
+    personas: dict[str, str]
+    installed: list[InstalledObject]
+    profiles: dict[str, ProfileObject]
+
+
+class PulledObject(TypedDict):
+    pulled: list[str]
+
+
+class ErrorDetail(TypedDict):
+    kind: str
+    message: str
+    next: str
+    log: str
+
+
+class ErrorObject(TypedDict):
+    error: ErrorDetail
+
+
+#: Command → what it prints; "error" is what any of them prints when it fails.
+OBJECTS: Mapping[str, type] = {
+    "error": ErrorObject,
+    "ask": AskObject,
+    "doctor": DoctorObject,
+    "config show": ConfigObject,
+    "config set": SetObject,
+    "models list": ModelsObject,
+    "models pull": PulledObject,
+}

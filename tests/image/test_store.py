@@ -1,0 +1,605 @@
+"""What a store promises: durable commits in order, heads, full-text search, verification, and what errors leave behind."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import stat
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from a4ps.clock import ManualClock
+from a4ps.errors import (
+    A4PSError,
+    CallerError,
+    DiskFull,
+    ImageTooNew,
+    IntegrityError,
+    StorageFailed,
+)
+from a4ps.image import rows
+from a4ps.image.keys import KeyFolder
+from a4ps.image.store import Commit, Row, Store
+from tests.faults.faulty import Faults, disk_error
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> KeyFolder:
+    return KeyFolder(tmp_path / "keys")
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    return tmp_path / "home" / "image.a4ps"
+
+
+@pytest.fixture
+def store(image: Path, keys: KeyFolder, clock: ManualClock) -> Iterator[Store]:
+    with Store.open(image, keys, clock) as opened:
+        yield opened
+
+
+def put(store: Store, key: str, payload: bytes = b"payload", text: str = "", kind: str = "turn") -> Commit:
+    return store.commit([Row(kind, key, payload, text)], author="test", reason="because")
+
+
+class HeldClock(ManualClock):
+    """A clock whose `now` waits, so that a test can hold the writer in the middle of a commit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = threading.Event()
+        self.go = threading.Event()
+        self.go.set()
+
+    def now(self) -> datetime:
+        self.reached.set()
+        assert self.go.wait(60)
+        return super().now()
+
+    def hold(self) -> None:
+        self.go.clear()
+        self.reached.clear()
+
+
+class TestCommitsAndHeads:
+    def test_a_head_is_the_newest_row_of_its_kind_and_key(self, store: Store, clock: ManualClock) -> None:
+        """The newest row of a (kind, key) is its head, with the generation and the time of its commit."""
+        put(store, "a", b"1")
+        clock.advance(1.5)
+        second = put(store, "a", b"2")
+        put(store, "b", b"3")
+        put(store, "a", b"other kind", kind="memory")
+        head = store.head("turn", "a")
+        assert head is not None
+        assert (head.payload, head.generation, head.at) == (b"2", 2, clock.now())
+        assert (second.generation, second.at, second.author, second.reason) == (2, clock.now(), "test", "because")
+        assert len(second.id) == 16
+        assert store.head("turn", "c") is None
+        assert store.generation == 4
+
+    def test_a_commit_is_one_group_of_rows(self, store: Store) -> None:
+        """Rows of one commit share its generation; of two rows with one key, the later is the head."""
+        commit = store.commit(
+            [Row("turn", "a", b"1"), Row("turn", "a", b"2"), Row("turn", "b", b"3")], author="x", reason="y"
+        )
+        heads = store.newest("turn", limit=9)
+        assert [(row.key, row.payload, row.generation) for row in heads] == [("b", b"3", 1), ("a", b"2", 1)]
+        assert commit.generation == 1
+
+    @pytest.mark.parametrize("payload", [b"", b"\x00", b"\x01" * 200, bytes(range(256)) * 4000], ids=len)
+    def test_every_payload_comes_back_as_it_was(self, store: Store, payload: bytes) -> None:
+        """Payload bytes are returned unchanged, whether they shrink or not."""
+        put(store, "clé\x00é", payload, "some text " * 50)
+        head = store.head("turn", "clé\x00é")
+        assert head is not None
+        assert head.payload == payload
+
+    def test_newest_gives_heads_by_time(self, store: Store, clock: ManualClock) -> None:
+        """`newest` gives heads, last committed first, whose time is in [after, before)."""
+        start = clock.now()
+        for day in range(5):
+            put(store, f"day {day}")
+            clock.advance(86_400)
+        put(store, "day 0", b"again")
+        assert [row.key for row in store.newest("turn", limit=3)] == ["day 0", "day 4", "day 3"]
+        yesterday = store.newest("turn", limit=9, after=start + timedelta(days=1), before=start + timedelta(days=3))
+        assert [row.key for row in yesterday] == ["day 2", "day 1"]
+        assert store.newest("turn", limit=0) == []
+
+    def test_keys_without_names_what_is_open(self, store: Store) -> None:
+        """`keys_without` gives keys with no row of the closing kind, the oldest first and each once."""
+        for key in ("c", "a", "b", "c"):
+            put(store, key, kind="begun")
+        put(store, "a", kind="ended")
+        assert store.keys_without("begun", "ended") == ["c", "b"]
+        assert store.keys_without("nothing", "ended") == []
+
+    def test_everything_is_there_after_reopening(self, image: Path, keys: KeyFolder, clock: ManualClock) -> None:
+        """I1: what was acknowledged is there at the next opening, and the chain goes on."""
+        for number in range(1, 100):
+            with Store.open(image, keys, clock) as store:
+                assert store.generation == number - 1
+                put(store, str(number), str(number).encode(), f"word{number}")
+                if number % 33:
+                    continue
+                assert store.verify(deep=True).ok
+                assert {row.key for row in store.newest("turn", limit=200)} == {str(n) for n in range(1, number + 1)}
+                assert [key for key, _ in store.search("word7", kind="turn", limit=5)] == ["7"]
+
+    def test_threads_commit_at_once(self, store: Store) -> None:
+        """I1: commits of many threads get contiguous generations, and each is readable once acknowledged."""
+        seen: list[int] = []
+
+        def work(name: int) -> None:
+            for number in range(25):
+                key = f"{name}.{number}"
+                generation = put(store, key, key.encode(), key).generation
+                head = store.head("turn", key)
+                assert head is not None
+                assert (head.payload, head.generation) == (key.encode(), generation)
+                seen.append(generation)
+
+        threads = [threading.Thread(target=work, args=(name,)) for name in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(seen) == list(range(1, 201))
+        assert store.verify(deep=True).ok
+
+    def test_waiting_commits_share_one_transaction(
+        self, image: Path, keys: KeyFolder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whatever waits while the writer is busy is made durable by one COMMIT."""
+        faults = Faults(monkeypatch)
+        clock = HeldClock()
+        with Store.open(image, keys, clock) as store:
+            faults.statements.clear()
+            clock.hold()
+            threads = [threading.Thread(target=put, args=(store, "first"))]
+            threads[0].start()
+            assert clock.reached.wait(60)
+            threads += [threading.Thread(target=put, args=(store, str(number))) for number in range(20)]
+            for thread in threads[1:]:
+                thread.start()
+            while store._writer._jobs.qsize() < 20:
+                threading.Event().wait(0.001)
+            clock.go.set()
+            for thread in threads:
+                thread.join()
+            assert store.generation == 21
+            assert faults.statements.count("COMMIT") == 2
+
+    def test_growth_is_bounded_by_the_text(self, image: Path, keys: KeyFolder, clock: ManualClock) -> None:
+        """200 turns, text in payload and index, let the file grow by at most three times their text."""
+        words = Path(rows.__file__).read_text(encoding="utf-8").split()
+        with Store.open(image, keys, clock):
+            pass
+        empty = image.stat().st_size
+        size = 0
+        with Store.open(image, keys, clock) as store:
+            for number in range(200):
+                start = number % (len(words) - 300)
+                text = " ".join(words[start : start + 300])
+                size += len(text.encode())
+                put(store, f"turn {number}", text.encode(), text)
+        assert image.stat().st_size - empty <= 3 * size
+
+    def test_the_log_stays_bounded_while_readers_idle(self, image: Path, store: Store) -> None:
+        """The write-ahead log is written back as it grows; readers that were used before do not hold it up."""
+        payload = b"".join(number.to_bytes(4, "big") for number in range(25_000))
+        largest = 0
+        for number in range(150):
+            put(store, str(number), payload)
+            store.head("turn", str(number))
+            largest = max(largest, image.with_name(image.name + "-wal").stat().st_size)
+        assert largest < 3 * 4 * 1024 * 1024
+
+
+class TestSearch:
+    def test_search_ranks_heads_of_a_kind(self, store: Store) -> None:
+        """Only heads of the kind are found, best first, with scores above 0."""
+        put(store, "1", text="the north wind and the sun")
+        put(store, "2", text="wind wind wind")
+        put(store, "3", text="nothing of the sort")
+        put(store, "4", text="wind", kind="memory")
+        put(store, "5", text="")
+        found = store.search("wind", kind="turn", limit=9)
+        assert [key for key, _ in found] == ["2", "1"]
+        assert found[0][1] > found[1][1] > 0
+        assert len(store.search("wind OR sun", kind="turn", limit=1)) == 1
+
+    def test_a_superseded_text_is_not_found(self, store: Store) -> None:
+        """A row that is no longer the head is not found by its old text."""
+        put(store, "1", text="apples")
+        put(store, "1", text="pears")
+        assert store.search("apples", kind="turn", limit=9) == []
+        assert [key for key, _ in store.search("pears", kind="turn", limit=9)] == ["1"]
+
+    @pytest.mark.parametrize("match", ['"', "a AND", "nocolumn : a", "", "^"])
+    def test_a_wrong_expression_is_the_callers(self, store: Store, match: str) -> None:
+        """What FTS5 does not take as an expression raises CallerError or finds nothing; the store goes on."""
+        put(store, "1", text="a b")
+        try:
+            assert store.search(match, kind="turn", limit=9) == []
+        except CallerError as error:
+            assert error.next_step
+        assert [key for key, _ in store.search("a", kind="turn", limit=9)] == ["1"]
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            "UPDATE search_data SET block = zeroblob(100)",
+            "DELETE FROM search_data",
+            "DELETE FROM search_docsize",
+            "UPDATE search_data SET block = randomblob(length(block)) WHERE id > 10",
+            "UPDATE search_config SET v = 77",
+            "DELETE FROM search_idx",
+        ],
+    )
+    def test_a_damaged_index_is_made_anew(self, image: Path, keys: KeyFolder, clock: ManualClock, damage: str) -> None:
+        """The full-text index is rebuildable: damage to it is mended with a warning, and is not a fault."""
+        with Store.open(image, keys, clock) as store:
+            for number in range(50):
+                put(store, str(number), text=f"common word{number} " * 5)
+        tamper(image, damage)
+        with Store.open(image, keys, clock) as store:
+            put(store, "new", text="common newcomer")
+            report = store.verify(deep=True)
+            assert report.ok
+            assert any("index" in warning for warning in report.warnings)
+            assert len(store.search("common", kind="turn", limit=99)) == 51
+            assert [key for key, _ in store.search("newcomer", kind="turn", limit=9)] == ["new"]
+            assert not any("index" in warning for warning in store.verify(deep=True).warnings)
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        "batch",
+        [
+            [],
+            [Row("", "key", b"")],
+            [Row("turn", "\ud800", b"")],
+            [Row("turn", "ok", b"first"), Row("turn", "a", b"", "\udfff")],
+        ],
+    )
+    def test_what_cannot_be_stored_is_refused_whole(self, store: Store, batch: list[Row]) -> None:
+        """A commit that cannot be stored raises CallerError and leaves nothing behind."""
+        with pytest.raises(CallerError) as refused:
+            store.commit(batch, author="a", reason="b")
+        assert refused.value.next_step
+        assert store.generation == 0
+        assert store.head("turn", "ok") is None
+        assert store.read_only == ""
+
+    def test_a_body_over_the_limit_is_refused(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A row that is too long is refused by us, before SQLite sees it."""
+        monkeypatch.setattr(rows, "MAX_BODY_BYTES", 100)
+        with pytest.raises(CallerError, match="more than the 100"):
+            put(store, "a", b"x" * 101)
+
+    def test_one_of_a_group_can_fail_alone(self, image: Path, keys: KeyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A request that SQLite refuses is rolled back alone; the others of its group get contiguous generations."""
+        faults = Faults(monkeypatch)
+        clock = HeldClock()
+        refused: list[A4PSError] = []
+
+        def attempt(key: str, payload: bytes) -> None:
+            try:
+                put(store, key, payload)
+            except CallerError as error:
+                refused.append(error)
+
+        with Store.open(image, keys, clock) as store:
+            store._writer.attached.connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 5000)
+            clock.hold()
+            jobs = [("gate", b"")] + [(str(n), bytes(6000) if n == 2 else b"") for n in range(5)]
+            monkeypatch.setattr(rows, "_WORTH_DEFLATING_BYTES", 1 << 40)
+            threads = [threading.Thread(target=attempt, args=job) for job in jobs]
+            threads[0].start()
+            assert clock.reached.wait(60)
+            for thread in threads[1:]:
+                thread.start()
+            while store._writer._jobs.qsize() < 5:
+                threading.Event().wait(0.001)
+            clock.go.set()
+            for thread in threads:
+                thread.join()
+            assert len(refused) == 1
+            assert store.generation == 5
+            assert store.head("turn", "2") is None
+            assert store.verify(deep=True).ok
+            assert faults.statements.count("ROLLBACK TO one") == 1
+
+    def test_a_closed_store_refuses(self, image: Path, keys: KeyFolder, clock: ManualClock) -> None:
+        """After `close`, which may be called again, reads and commits raise CallerError."""
+        store = Store.open(image, keys, clock)
+        put(store, "a")
+        store.close()
+        store.close()
+        with pytest.raises(CallerError, match="closed"):
+            put(store, "b")
+        with pytest.raises(CallerError, match="closed"):
+            store.head("turn", "a")
+        assert not image.with_name(image.name + "-wal").exists()
+
+    def test_close_serves_what_waits(self, image: Path, keys: KeyFolder) -> None:
+        """I1: commits that were handed over before `close` are made durable and acknowledged."""
+        clock = HeldClock()
+        store = Store.open(image, keys, clock)
+        clock.hold()
+        acks: list[int] = []
+        threads = [
+            threading.Thread(target=lambda n=n: acks.append(put(store, str(n)).generation))  # type: ignore[misc]
+            for n in range(5)
+        ]
+        for thread in threads:
+            thread.start()
+        while len(acks) + store._writer._jobs.qsize() < 4 or not clock.reached.is_set():
+            threading.Event().wait(0.001)
+        closing = threading.Thread(target=store.close)
+        closing.start()
+        clock.go.set()
+        for thread in [*threads, closing]:
+            thread.join()
+        assert sorted(acks) == [1, 2, 3, 4, 5]
+
+
+class TestErrorsOfTheDisk:
+    @pytest.mark.parametrize(
+        ("code", "kind"),
+        [(sqlite3.SQLITE_FULL, DiskFull), (sqlite3.SQLITE_IOERR_WRITE, StorageFailed)],
+    )
+    def test_a_commit_that_failed_is_not_there(
+        self,
+        image: Path,
+        keys: KeyFolder,
+        clock: ManualClock,
+        monkeypatch: pytest.MonkeyPatch,
+        code: int,
+        kind: type[A4PSError],
+    ) -> None:
+        """I1: a COMMIT that failed and left nothing is rejected; reads go on; the next commit heals the store."""
+        faults = Faults(monkeypatch)
+        with Store.open(image, keys, clock) as store:
+            put(store, "a")
+            faults.fail_once("before", "COMMIT", disk_error(code))
+            with pytest.raises(kind) as refused:
+                put(store, "b")
+            assert refused.value.next_step
+            assert store.read_only
+            assert store.generation == 1
+            assert store.head("turn", "a") is not None
+            assert store.head("turn", "b") is None
+            assert put(store, "c").generation == 2
+            assert store.read_only == ""
+        with Store.open(image, keys, clock) as store:
+            assert store.verify(deep=True).ok
+            assert {row.key for row in store.newest("turn", limit=9)} == {"a", "c"}
+
+    def test_a_commit_that_failed_late_is_acknowledged(
+        self, image: Path, keys: KeyFolder, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """I1: when COMMIT raises but the commit is found in the reopened image, it is acknowledged."""
+        faults = Faults(monkeypatch)
+        with Store.open(image, keys, clock) as store:
+            put(store, "a")
+            faults.fail_once("after", "COMMIT", disk_error(sqlite3.SQLITE_IOERR_FSYNC))
+            assert put(store, "b").generation == 2
+            assert store.read_only == ""
+            assert put(store, "c").generation == 3
+            assert store.verify(deep=True).ok
+
+    def test_an_outcome_that_cannot_be_found_out_is_called_unknown(
+        self, image: Path, keys: KeyFolder, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A commit whose outcome stays unknown is neither acknowledged nor denied; the next one finds the chain whole."""
+        faults = Faults(monkeypatch)
+
+        def refuse() -> None:
+            raise disk_error(sqlite3.SQLITE_CANTOPEN, "unable to open database file")
+
+        with Store.open(image, keys, clock) as store:
+            put(store, "a")
+            faults.fail_once("after", "COMMIT", disk_error(sqlite3.SQLITE_IOERR_FSYNC))
+            monkeypatch.setattr(faults, "opening", refuse)
+            with pytest.raises(StorageFailed, match="not known"):
+                put(store, "b")
+            with pytest.raises(StorageFailed):
+                put(store, "c")
+            assert store.read_only
+            monkeypatch.undo()
+            assert put(store, "d").generation == 3
+            assert {row.key for row in store.newest("turn", limit=9)} == {"a", "b", "d"}
+            assert store.verify(deep=True).ok
+
+    def test_an_error_before_commit_rolls_back(
+        self, image: Path, keys: KeyFolder, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An error while rows are inserted rejects the group, leaves nothing, and the next commit works."""
+        faults = Faults(monkeypatch)
+        with Store.open(image, keys, clock) as store:
+            faults.fail_once("before", "RELEASE one", disk_error(sqlite3.SQLITE_FULL))
+            with pytest.raises(DiskFull):
+                put(store, "a")
+            assert store.generation == 0
+            assert store.read_only
+            assert put(store, "b").generation == 1
+            assert store.head("turn", "a") is None
+
+    def test_a_bug_in_the_writer_is_answered(
+        self, image: Path, keys: KeyFolder, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whatever the writer's thread meets, whoever waits gets an answer, and the next commit works."""
+        faults = Faults(monkeypatch)
+        with Store.open(image, keys, clock) as store:
+
+            def burst(statement: str) -> None:
+                faults.before = lambda statement: None
+                raise ZeroDivisionError("a bug")
+
+            faults.before = burst
+            with pytest.raises(StorageFailed, match="a bug"):
+                put(store, "a")
+            assert put(store, "b").generation == 1
+
+
+class TestAsync:
+    async def test_commits_from_a_loop(self, store: Store) -> None:
+        """`commit_async` acknowledges like `commit`; many at once keep the generations contiguous."""
+        commits = await asyncio.gather(
+            *(store.commit_async([Row("turn", str(n), b"x")], author="a", reason="b") for n in range(50))
+        )
+        assert sorted(commit.generation for commit in commits) == list(range(1, 51))
+
+    async def test_cancelled_before_it_is_handed_over(self, store: Store) -> None:
+        """Cancelled before its rows are handed over, a commit is dropped."""
+        task = asyncio.create_task(store.commit_async([Row("turn", "a", b"")], author="a", reason="b"))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+        async def cancelled_on_the_way() -> None:
+            current = asyncio.current_task()
+            assert current is not None
+            current.cancel()
+            await store.commit_async([Row("turn", "b", b"")], author="a", reason="b")
+
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.create_task(cancelled_on_the_way())
+        assert store.generation == 0
+
+    async def test_cancelled_after_it_was_handed_over(self, image: Path, keys: KeyFolder) -> None:
+        """Cancelled later, a commit is awaited first; then the cancellation goes on. Cancelling again changes nothing."""
+        clock = HeldClock()
+        with Store.open(image, keys, clock) as store:
+            clock.hold()
+            task = asyncio.create_task(store.commit_async([Row("turn", "a", b"")], author="a", reason="b"))
+            await asyncio.to_thread(clock.reached.wait, 60)
+            for _ in range(2):
+                task.cancel()
+                for _ in range(5):
+                    await asyncio.sleep(0)
+                assert not task.done()
+            clock.go.set()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert store.head("turn", "a") is not None
+
+    async def test_errors_arrive_in_the_loop(self, store: Store) -> None:
+        """A refused commit raises in the task that asked for it."""
+        with pytest.raises(CallerError):
+            await store.commit_async([], author="a", reason="b")
+
+
+def tamper(image: Path, *statements: str) -> None:
+    """Change a closed image with plain SQLite."""
+    connection = sqlite3.connect(image, isolation_level=None)
+    try:
+        connection.execute("PRAGMA writable_schema = ON")
+        for statement in statements:
+            connection.execute(statement)
+    finally:
+        connection.close()
+
+
+class TestOpening:
+    def test_files_are_private(self, image: Path, store: Store) -> None:
+        """New folders are 0700, the image and what lies beside it 0600."""
+        put(store, "a")
+        assert stat.S_IMODE(image.parent.stat().st_mode) == 0o700
+        for file in image.parent.iterdir():
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+
+    def test_an_open_image_is_tightened(self, image: Path, keys: KeyFolder, clock: ManualClock) -> None:
+        """An image that others may read is tightened at opening."""
+        Store.open(image, keys, clock).close()
+        image.chmod(0o644)
+        Store.open(image, keys, clock).close()
+        assert stat.S_IMODE(image.stat().st_mode) == 0o600
+
+    @pytest.mark.parametrize("content", [b"", b"garbage" * 1000, b"SQLite format 3\x00" + bytes(5000)], ids=len)
+    def test_what_is_no_image_is_refused(
+        self, image: Path, keys: KeyFolder, clock: ManualClock, content: bytes
+    ) -> None:
+        """I2: a file that is not an image is refused and left as it is."""
+        image.parent.mkdir()
+        image.write_bytes(content)
+        with pytest.raises(IntegrityError):
+            Store.open(image, keys, clock)
+        assert image.read_bytes() == content
+
+    def test_another_programs_database_is_refused(self, image: Path, keys: KeyFolder, clock: ManualClock) -> None:
+        """I2: some other SQLite file is refused and left as it is."""
+        image.parent.mkdir()
+        tamper(image, "CREATE TABLE meta (x)", "INSERT INTO meta VALUES (1)")
+        before = image.read_bytes()
+        with pytest.raises(IntegrityError, match="not an A4PS image"):
+            Store.open(image, keys, clock)
+        assert image.read_bytes() == before
+
+    def test_a_newer_format_is_refused(self, image: Path, keys: KeyFolder, clock: ManualClock) -> None:
+        """A newer format is refused by its number, whatever else it may contain."""
+        Store.open(image, keys, clock).close()
+        tamper(image, "PRAGMA user_version = 2", "CREATE TABLE news (x)")
+        with pytest.raises(ImageTooNew) as refused:
+            Store.open(image, keys, clock)
+        assert refused.value.next_step
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "CREATE TRIGGER t AFTER INSERT ON rows BEGIN DELETE FROM rows; END",
+            "CREATE VIEW v AS SELECT 1",
+            "DROP INDEX rows_by_kind",
+            "UPDATE sqlite_schema SET sql = replace(sql, 'NOT NULL', '') WHERE name = 'rows'",
+            "UPDATE meta SET created_at = created_at + 1",
+            "UPDATE meta SET mac = zeroblob(32)",
+            "UPDATE meta SET image_id = 'x'",
+            "DELETE FROM meta",
+            "PRAGMA user_version = 0",
+        ],
+    )
+    def test_a_changed_frame_is_refused(self, image: Path, keys: KeyFolder, clock: ManualClock, statement: str) -> None:
+        """I2: foreign triggers and views, changed tables and a changed meta row are refused at opening."""
+        Store.open(image, keys, clock).close()
+        if "'x'" in statement:
+            statement = "UPDATE meta SET image_id = zeroblob(16)"
+        tamper(image, statement)
+        with pytest.raises(IntegrityError):
+            Store.open(image, keys, clock)
+
+    def test_a_log_without_its_image_is_refused(self, image: Path, keys: KeyFolder, clock: ManualClock) -> None:
+        """I1: a log whose image is gone is not replayed into a new image."""
+        image.parent.mkdir()
+        image.with_name(image.name + "-wal").write_bytes(b"old log")
+        with pytest.raises(IntegrityError, match="log"):
+            Store.open(image, keys, clock)
+
+    def test_nothing_stays_locked_after_a_refusal(self, image: Path, keys: KeyFolder, clock: ManualClock) -> None:
+        """A refused opening gives the lock back."""
+        image.parent.mkdir()
+        image.write_bytes(b"garbage" * 1000)
+        for _ in range(2):
+            with pytest.raises(IntegrityError):
+                Store.open(image, keys, clock)
+        image.unlink()
+        Store.open(image, keys, clock).close()
+
+    def test_times_are_whole_microseconds_in_utc(self, store: Store, clock: ManualClock) -> None:
+        """A commit's time is the clock's, in UTC, to the microsecond."""
+        clock.at = datetime(1969, 7, 20, 20, 17, 40, 123_457, tzinfo=UTC)
+        assert put(store, "a").at == clock.at
+        head = store.head("turn", "a")
+        assert head is not None
+        assert head.at == clock.at
