@@ -49,6 +49,12 @@ class NoSuchTurn(CallerError):
     """A turn was named that the image does not hold."""
 
 
+class Stopped(CallerError):
+    """The Architect stopped what was being done. What was accepted can be resumed."""
+
+    exit_code = 130
+
+
 class PeerError(A4PSError):
     """A model server failed. Nothing that was committed is touched; the turn can be resumed."""
 
@@ -106,7 +112,7 @@ class WorldError(A4PSError):
 
 
 class DiskFull(WorldError):
-    """No space was left for a durable write. What was acknowledged before is safe; the write that failed did not happen."""
+    """No space was left for a durable write. What was acknowledged is safe; the failed write did not happen."""
 
 
 class StorageFailed(WorldError):

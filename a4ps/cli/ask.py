@@ -9,7 +9,7 @@ import click
 
 from a4ps.cli.frame import Frame, framed
 from a4ps.cli.transcript import Transcript, close, retell
-from a4ps.errors import UsageError
+from a4ps.errors import Stopped, UsageError
 from a4ps.kernel.answered import Answered, answered_turn
 from a4ps.kernel.wiring import open_log
 from a4ps.society.progress import Progress
@@ -69,12 +69,16 @@ async def _ask(frame: Frame, text: str | None, everyone: bool, resume: str | Non
     async with opened_kernel(frame) as kernel:
         if kernel.notice:
             click.secho(kernel.notice, fg="yellow", err=silent)
-        if text is None:
-            return await kernel.resume(resume or None, listener)
-        resumed = await offer_to_resume(kernel, listener, ask=not frame.as_json)
-        if resumed is not None and resumed.turn.question == text:
-            return resumed
-        return await kernel.ask(text, listener, everyone=everyone)
+        try:
+            if text is None:
+                return await kernel.resume(resume or None, listener)
+            resumed = await offer_to_resume(kernel, listener, ask=not frame.as_json)
+            if resumed is not None and resumed.turn.question == text:
+                return resumed
+            return await kernel.ask(text, listener, everyone=everyone)
+        except asyncio.CancelledError:
+            # Ctrl-C, and this is the edge: nobody above waits for a cancellation.
+            raise Stopped("stopped before the answer; nothing is lost", next_step="a4ps ask --resume") from None
 
 
 def _ignore(progress: Progress) -> None:

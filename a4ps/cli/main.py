@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from a4ps import __version__
-from a4ps.errors import A4PSError
+from a4ps.errors import A4PSError, CallerError
 
 #: Command → (module that has `command`, the help line that `a4ps --help` shows).
 COMMANDS = {
@@ -91,7 +91,8 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _report(as_json, EXIT_CANCELLED, "cancelled", "stopped", "")
     except A4PSError as error:
-        _log_traceback()
+        if not isinstance(error, CallerError):
+            _log_traceback()
         return _report(as_json, error.exit_code, error.kind, error.message, error.next_step)
     except BrokenPipeError:
         # The reader of our output went away (`a4ps ask ... | head`): nobody is left to tell.
@@ -111,7 +112,7 @@ def _log_traceback() -> None:
 def _report(as_json: bool, code: int, kind: str, message: str, next_step: str) -> int:
     from a4ps.cli.frame import log_path
 
-    log = log_path() if code not in (2, EXIT_CANCELLED) else ""
+    log = log_path() if code not in (2, EXIT_CANCELLED) and kind != "no_such_turn" else ""
     if as_json:
         error: dict[str, Any] = {"kind": kind, "message": message, "next": next_step, "log": log}
         click.echo(json.dumps({"error": error}, ensure_ascii=False))

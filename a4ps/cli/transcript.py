@@ -23,6 +23,8 @@ from a4ps.society.progress import (
 )
 
 _COLOURS = {"ALFRED": "bright_blue", "BRICK": "cyan", "ROBIN": "yellow", "BABS": "magenta"}
+# What a model says is text: an escape sequence in it must not drive the terminal.
+_CONTROL = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
 _TITLES = {
     "plan": "plan",
     "thesis": "thesis",
@@ -59,14 +61,14 @@ class Transcript:
             case Token(_, text):
                 self._clear()
                 self._streamed = True
-                self._write(text)
+                self._write(_plain(text))
             case Restarted(persona):
                 self._clear()
                 self._line(f"\n({persona} begins again: the reply did not have its shape)", dim=True)
                 self._streamed = False
             case Spoke(contribution):
                 self._clear()
-                self._write("\n" if self._streamed else contribution.text + "\n")
+                self._write("\n" if self._streamed else _plain(contribution.text) + "\n")
             case Measured(figure, is_estimate, round_):
                 estimate = " (estimated)" if is_estimate else ""
                 self._line(f"dissonance after round {round_}: {_bar(figure)} {figure:.2f}{estimate}", dim=True)
@@ -108,7 +110,7 @@ class Transcript:
 
 def retell(answered: Answered) -> None:
     """A committed turn from its record, as it was heard."""
-    click.secho(f"{answered.turn.asked_at.astimezone():%Y-%m-%d %H:%M}  {answered.turn.question}", bold=True)
+    click.secho(f"{answered.turn.asked_at.astimezone():%Y-%m-%d %H:%M}  {_plain(answered.turn.question)}", bold=True)
     tell = Transcript()
     for memory in answered.memories:
         click.secho(f"remembered turn {memory.id} ({memory.source}, {memory.score:.2f})", dim=True)
@@ -136,11 +138,15 @@ def close(answered: Answered) -> None:
     click.secho(" · ".join(parts), dim=True)
 
 
+def _plain(text: str) -> str:
+    return text.translate(_CONTROL)
+
+
 def _bar(figure: float) -> str:
     full = round(figure * 10)
     return "█" * full + "░" * (10 - full)
 
 
 def _short(text: str) -> str:
-    flat = " ".join(text.split())
+    flat = _plain(" ".join(text.split()))
     return f"“{flat if len(flat) <= 60 else flat[:59] + '…'}”"

@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +56,8 @@ class KeyFolder:
             fresh.rename(final)
             fsync_folder(self.path)
         except OSError as error:
-            fresh.unlink(missing_ok=True)
+            with suppress(OSError):
+                fresh.unlink()
             raise _world_error(error, f"the key {final} cannot be written") from error
         return key
 
@@ -113,7 +115,7 @@ class Witness:
     def read(self) -> Mark | None:
         """The mark, or None when nothing was written yet. Raises ValueError when the record is unreadable."""
         try:
-            record = os.pread(self._fd, _RECORD.size + 1, 0)
+            record = os.pread(self._fd, _RECORD.size, 0)
         except OSError as error:
             raise ValueError(error.strerror) from error
         if not record:

@@ -8,6 +8,7 @@ Nothing in the index is signed; what a search returns is read and verified from 
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import zip_longest
@@ -17,6 +18,13 @@ from a4ps.image.connections import is_worlds
 SHADOW_PREFIX = "search_"
 
 _CREATE = "CREATE VIRTUAL TABLE search USING fts5(text, content='', tokenize='unicode61 remove_diacritics 2')"
+# How to copy each of FTS5's own tables: empty the old one, read the new one, write it into the old one.
+_COPIES = (
+    ("DELETE FROM search_data", "SELECT id, block FROM search_data", "INSERT INTO search_data VALUES (?, ?)"),
+    ("DELETE FROM search_idx", "SELECT segid, term, pgno FROM search_idx", "INSERT INTO search_idx VALUES (?, ?, ?)"),
+    ("DELETE FROM search_docsize", "SELECT id, sz FROM search_docsize", "INSERT INTO search_docsize VALUES (?, ?)"),
+    ("DELETE FROM search_config", "SELECT k, v FROM search_config", "INSERT INTO search_config VALUES (?, ?)"),
+)
 _TERMS = "CREATE VIRTUAL TABLE temp.terms USING fts5vocab(main, search, instance)"
 
 
@@ -30,10 +38,16 @@ def add(connection: sqlite3.Connection, texts: Iterable[tuple[int, str]]) -> Non
 
 
 def rebuild(connection: sqlite3.Connection, texts: Iterable[tuple[int, str]]) -> None:
-    """Make the index anew inside the caller's transaction, without reading the old one."""
-    connection.execute("DROP TABLE search")
-    create(connection)
-    add(connection, texts)
+    """Make the index anew inside the caller's transaction, on a connection that has not used it yet.
+
+    The new one is built in memory and its tables are copied: where the old one is damaged, FTS5 can refuse everything,
+    even to drop it.
+    """
+    with closing(_fresh(texts)) as fresh:
+        fresh.execute("INSERT INTO search (search) VALUES ('optimize')")
+        for delete, select, insert in _COPIES:
+            connection.execute(delete)
+            connection.executemany(insert, fresh.execute(select))
 
 
 def holds(connection: sqlite3.Connection, place: int) -> bool:
@@ -59,18 +73,35 @@ def is_expression(match: str) -> bool:
 
 def matches(connection: sqlite3.Connection, texts: Iterable[tuple[int, str]]) -> bool:
     """Whether the index says what a new one over `texts` would say, term by term. Raises sqlite3.Error on damage."""
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+    with closing(_fresh(texts)) as fresh:
+        for has_terms in (connection, fresh):
+            has_terms.execute("DROP TABLE IF EXISTS temp.terms")
+            has_terms.execute(_TERMS)
+        # A scan does not use FTS5's own table of where each term begins, a look-up does: so each term is looked up too.
+        counts: Counter[object] = Counter()
+        for left, right in zip_longest(_instances(connection), _instances(fresh)):
+            if left != right:
+                return False
+            counts[left[0]] += 1
+        look_up = "SELECT count(*) FROM temp.terms WHERE term = ?"
+        found = all(connection.execute(look_up, (term,)).fetchone()[0] == count for term, count in counts.items())
+        return found and _sizes(connection) == _sizes(fresh)
+
+
+def _fresh(texts: Iterable[tuple[int, str]]) -> sqlite3.Connection:
+    fresh = sqlite3.connect(":memory:", isolation_level=None)
+    try:
         create(fresh)
         fresh.execute("BEGIN")
         add(fresh, texts)
         fresh.execute("COMMIT")
-        pairs = zip_longest(_instances(connection), _instances(fresh))
-        return all(left == right for left, right in pairs) and _sizes(connection) == _sizes(fresh)
+    except BaseException:
+        fresh.close()
+        raise
+    return fresh
 
 
 def _instances(connection: sqlite3.Connection) -> Iterator[tuple[object, ...]]:
-    connection.execute("DROP TABLE IF EXISTS temp.terms")
-    connection.execute(_TERMS)
     yield from connection.execute("SELECT term, doc, offset FROM temp.terms")
 
 

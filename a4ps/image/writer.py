@@ -234,15 +234,16 @@ class Writer:
         # A damaged index must not keep rows from being written: they go in without, and the index is made anew later.
         connection.execute("SAVEPOINT indexing")
         try:
+            connection.execute("SAVEPOINT gathering")
             search_index.add(connection, texts)
-            connection.execute("RELEASE indexing")  # FTS5 writes what it has gathered here, and may fail here
+            connection.execute("RELEASE gathering")  # here FTS5 writes what it has gathered, and may fail
         except sqlite3.Error as error:
             if is_worlds(error):
                 raise
             _log.warning("the full-text index of %s is damaged: %s", self._path, error)
             connection.execute("ROLLBACK TO indexing")
-            connection.execute("RELEASE indexing")
             self.index_stale = True
+        connection.execute("RELEASE indexing")
 
     # When the disk fails
 
@@ -338,8 +339,8 @@ class Writer:
     def _rebuild(self) -> A4PSError | None:
         """Make the index anew, unless the image would not be whole afterwards."""
         try:
-            if self.read_only:
-                self._reopen(everything=False)
+            # On a new connection: FTS5 remembers what it has read of the old index.
+            self._reopen(everything=False)
             attached = self.attached
             connection = attached.connection
             try:

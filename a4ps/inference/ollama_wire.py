@@ -122,7 +122,7 @@ def chat_body(request: ChatRequest, *, think: bool | None, num_predict: int) -> 
         options["seed"] = request.seed
     body: dict[str, Any] = {
         "model": request.model,
-        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+        "messages": [{"role": message.role, "content": _sound(message.content)} for message in request.messages],
         "stream": True,
         # By default Ollama drops the oldest messages, then cuts what is left to about half the context, and reports
         # nothing. These two keys (servers since October 2025; older ones ignore them) turn that into a 400, and keep
@@ -241,10 +241,11 @@ def refusal(error: object, *, status: int, model: str, partial: str = "") -> Pee
         return ModelMissing(model)
     if status in (429, 503) or "server busy" in text:
         return EngineBusy(f"the engine's queue is full: {text}", next_step="wait a moment, then resume the turn")
-    if status == 403:
-        why = text or "it takes this call for one from a foreign host"
+    if status == 403 and not text:
         return EngineRefused(
-            f"the engine forbids the call: {why}", status=403, next_step="check OLLAMA_ORIGINS and the host"
+            "the engine takes this call for one from a foreign host and forbids it",
+            status=403,
+            next_step="check the host, and OLLAMA_ORIGINS where Ollama runs",
         )
     if 300 <= status < 400 or status == 404 or text.startswith("<"):
         return EngineGarbled(f"what answers is not an Ollama server (HTTP {http}): {text}", next_step="check the host")
@@ -335,7 +336,12 @@ def _text(fields: Mapping[str, Any], key: str) -> str:
         return ""
     if not isinstance(value, str):
         raise EngineGarbled(f"the engine sent {key} as {type(value).__name__}, not as text")
-    return value
+    return _sound(value)
+
+
+def _sound(text: str) -> str:
+    """`text` without half surrogates, which JSON can spell but UTF-8, and so neither wire nor disk, can hold."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _count(fields: Mapping[str, Any], key: str) -> int:

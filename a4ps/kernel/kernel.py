@@ -71,7 +71,7 @@ class Kernel:
                     everyone=everyone,
                 )
             )
-            await self.society.deliberation.sweep(keep={turn.id})
+            await self.society.deliberation.sweep(keep={turn.id})  # what was set aside starts anew if ever resumed
             listener(Accepted(turn))
             return await self._run(turn, listener)
 
@@ -107,6 +107,7 @@ class Kernel:
             raise
         except A4PSError as error:
             await self._stop(turn, error.message)
+            error.next_step = f"{error.next_step or 'try again'}; then finish this turn: a4ps ask --resume {turn.id}"
             raise
         await self.log.answer(turn, reply)
         await self.society.deliberation.forget(turn.id)

@@ -23,7 +23,6 @@ from a4ps.personas.roster import NAMES, load_codices
 from a4ps.places import Places
 from a4ps.settings import Loaded, Settings, load
 
-
 INSTALL_OLLAMA = "install Ollama (https://ollama.com/download), then: a4ps models pull"
 
 
@@ -78,7 +77,7 @@ def rehearses(env: Environment, status: EngineStatus, last_engine: str) -> str:
     if expected:
         raise EngineUnreachable(
             f"Ollama does not answer at {settings.ollama_host}" + (f": {status.detail}" if status.detail else ""),
-            next_step="start it: ollama serve   (or rehearse without a model: a4ps --engine rehearsal ask ...)",
+            next_step="start it: ollama serve   (or rehearse without a model: A4PS_ENGINE=rehearsal a4ps ask ...)",
         )
     return "no Ollama is installed here"
 
@@ -108,6 +107,7 @@ async def open_kernel(env: Environment) -> Kernel:
     except BaseException:
         store.close()
         raise
+    await deliberation.sweep(keep={turn.id for turn in log.open_turns()[-1:]})
     society = Society(load_codices(), models, engine, env.settings, deliberation, log, clock)
     return Kernel(store, log, engine, society, clock, notice)
 

@@ -6,7 +6,7 @@ Committing is the caller's (`a4ps.kernel.kernel`): what comes back from here is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from a4ps.clock import Clock
 from a4ps.image.turns import Contribution, MemoryUsed, Reply, Turn, TurnLog
@@ -44,7 +44,12 @@ class Society:
             listener(Noted("The personas have changed since this turn began; it goes on with those of now."))
         end, resumed = await self.deliberation.run(turn.id, _first_state(turn), self._context(turn, listener, began_s))
         wall_ms = (self.clock.monotonic_s() - began_s) * 1000
-        return _reply(end, None if resumed else wall_ms)
+        reply = _reply(end, None if resumed else wall_ms)
+        if wall_ms <= self.settings.turn_budget_s * 1000:
+            return reply
+        late = f"The turn took {wall_ms / 1000:.0f} s, more than its {self.settings.turn_budget_s:.0f} s."
+        listener(Noted(late))
+        return replace(reply, notes=(*reply.notes, late))
 
     def _context(self, turn: Turn, listener: Listener, began_s: float) -> TurnContext:
         settings = self.settings

@@ -251,7 +251,7 @@ class TestSearch:
         """The full-text index is rebuildable: damage to it is mended with a warning, and is not a fault."""
         with Store.open(image, keys, clock) as store:
             for number in range(50):
-                put(store, str(number), text=f"common word{number} " * 5)
+                put(store, str(number), text="common " + " ".join(f"word{number}x{word}" for word in range(200)))
         tamper(image, damage)
         with Store.open(image, keys, clock) as store:
             put(store, "new", text="common newcomer")

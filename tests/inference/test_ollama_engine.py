@@ -47,8 +47,8 @@ def line(content: str = "", **fields: Any) -> bytes:
 
 
 def end(**fields: Any) -> bytes:
-    counts = {"prompt_eval_count": 20, "eval_count": 3, "load_duration": 5_000_000}
-    return line(**({"done": True, "done_reason": "stop"} | counts | fields))
+    counts: dict[str, Any] = {"prompt_eval_count": 20, "eval_count": 3, "load_duration": 5_000_000}
+    return line(**(counts | {"done": True, "done_reason": "stop"} | fields))
 
 
 def ask(**changes: Any) -> ChatRequest:
