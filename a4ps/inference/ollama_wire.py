@@ -165,16 +165,16 @@ def parse_chunk(part: Mapping[str, Any]) -> Delta:
     message = part.get("message")
     done = part.get("done", False)
     if not isinstance(message, Mapping) or not isinstance(done, bool):
-        raise EngineGarbled(f"the engine sent a line that belongs to no chat reply: {shown(part)}")
+        raise _garbled(f"sent a line that belongs to no chat reply: {shown(part)}")
     delta = Delta(thinking=_text(message, "thinking"), text=_text(message, "content"))
     if not done:
         return delta
     # Servers before the key existed ended every reply as if by "stop".
     reason = part.get("done_reason", "stop")
     if reason in ("load", "unload"):
-        raise EngineGarbled(f"the engine took the call as a request to {reason} the model: the prompt was empty")
+        raise _garbled(f"took the call as a request to {reason} the model: the prompt was empty")
     if reason not in ("stop", "length"):
-        raise EngineGarbled(f"the engine ended the reply for an unknown reason: {shown(reason)}")
+        raise _garbled(f"ended the reply for an unknown reason: {shown(reason)}")
     end = Done(
         reason=reason,
         prompt_tokens=_count(part, "prompt_eval_count"),
@@ -189,7 +189,9 @@ def check_json(text: str) -> None:
     try:
         json.loads(text)
     except ValueError as exc:
-        raise EngineGarbled(f"the reply was to be JSON and is not ({exc}): {shown(text)}") from exc
+        raise EngineGarbled(
+            f"the reply was to be JSON and is not ({exc}): {shown(text)}", next_step="resume the turn"
+        ) from exc
 
 
 def too_long(status: int, detail: str) -> PromptTooLong:
@@ -211,7 +213,7 @@ def check_uncut(prompt_tokens: int, least: int, num_ctx: int) -> None:
 
 def error_text(error: object) -> str:
     """The innermost message of Ollama's error, which may hold its runner's error as JSON text; without server paths."""
-    for _ in range(4):
+    for _ in range(8):
         if isinstance(error, Mapping):
             error = error.get("message") or error.get("error") or json.dumps(dict(error), default=str)
         elif isinstance(error, str) and error.lstrip().startswith("{"):
@@ -317,8 +319,12 @@ def parse_capabilities(payload: Mapping[str, Any]) -> frozenset[str]:
 def parse_progress(part: Mapping[str, Any]) -> PullProgress:
     status = part.get("status")
     if not isinstance(status, str):
-        raise EngineGarbled(f"the engine sent a line that belongs to no download: {shown(part)}")
+        raise _garbled(f"sent a line that belongs to no download: {shown(part)}")
     return PullProgress(status=status, completed_bytes=_count(part, "completed"), total_bytes=_count(part, "total"))
+
+
+def _garbled(what: str) -> EngineGarbled:
+    return EngineGarbled(f"the engine {what}", next_step="see that the host is an Ollama server of a current version")
 
 
 def _entries(payload: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -326,7 +332,7 @@ def _entries(payload: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     if listed is None:
         return []
     if not isinstance(listed, list) or not all(isinstance(entry, Mapping) for entry in listed):
-        raise EngineGarbled(f"the engine's list of models is none: {shown(payload)}")
+        raise _garbled(f"sent a list of models that is none: {shown(payload)}")
     return listed
 
 
@@ -335,7 +341,7 @@ def _text(fields: Mapping[str, Any], key: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise EngineGarbled(f"the engine sent {key} as {type(value).__name__}, not as text")
+        raise _garbled(f"sent {key} as {type(value).__name__}, not as text")
     return _sound(value)
 
 
@@ -349,5 +355,5 @@ def _count(fields: Mapping[str, Any], key: str) -> int:
     if value is None:
         return 0
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise EngineGarbled(f"the engine sent {key} as {shown(value)}, not as a count")
+        raise _garbled(f"sent {key} as {shown(value)}, not as a count")
     return value

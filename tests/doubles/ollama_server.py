@@ -433,9 +433,8 @@ class OllamaServer:
         yield _encode({"status": "pulling manifest"})
         if self.offline:
             where = f"https://registry.invalid/v2/library/{name}/manifests/latest"
-            yield _encode(
-                {"error": f'pull model manifest: Get "{where}": dial tcp: lookup registry.invalid: no such host'}
-            )
+            looked_up = "dial tcp: lookup registry.invalid on 192.0.2.1:53: no such host"
+            yield _encode({"error": f'pull model manifest: Get "{where}": {looked_up}'})
             return
         total, digest = _size(name), _digest(name)
         for done in (0, total // 2, total):

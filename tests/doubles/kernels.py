@@ -1,0 +1,37 @@
+"""A real kernel over a real image in a folder, with an engine of the test's choice."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from a4ps.clock import Clock, SystemClock
+from a4ps.image.keys import KeyFolder
+from a4ps.image.store import Store
+from a4ps.image.turns import TurnLog
+from a4ps.kernel.kernel import Kernel
+from a4ps.personas.roster import NAMES, load_codices
+from a4ps.settings import Settings
+from a4ps.society.graph import Deliberation
+from a4ps.society.society import Society
+from tests.doubles.scripted_engine import ScriptedEngine
+
+
+@asynccontextmanager
+async def open_kernel(
+    folder: Path, engine: ScriptedEngine, clock: Clock | None = None, **settings: Any
+) -> AsyncIterator[Kernel]:
+    """As `a4ps.kernel.wiring.open_kernel`, but the engine is given and every persona speaks with its model."""
+    clock = clock or SystemClock()
+    store = Store.open(folder / "image.a4ps", KeyFolder(folder / "keys"), clock)
+    log = TurnLog(store)
+    deliberation = await Deliberation.open(folder / "cache" / "checkpoints.sqlite")
+    models = dict.fromkeys(NAMES, engine.model)
+    society = Society(load_codices(), models, engine, Settings(**settings), deliberation, log, clock)
+    kernel = Kernel(store, log, engine, society, clock)
+    try:
+        yield kernel
+    finally:
+        await kernel.aclose()
