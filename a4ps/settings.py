@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +28,7 @@ NOT_SETTINGS = frozenset({"A4PS_HOME", "A4PS_LONG", "A4PS_COMPLETE"})
 class Settings(BaseModel):
     """All settings with their defaults. Units are in the names."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     engine: Literal["auto", "ollama", "rehearsal"] = Field(
         "auto", description="auto: Ollama where it runs, else the rehearsal engine"
@@ -38,7 +38,9 @@ class Settings(BaseModel):
     models: dict[PersonaName, str] = Field(
         default_factory=dict, description="a model for one persona, over the profile"
     )
-    think: frozenset[PersonaName] = Field(frozenset(), description="personas that may think before they speak")
+    think: frozenset[PersonaName] = Field(
+        frozenset(), strict=False, description="personas that may think before they speak"
+    )
     num_ctx: int = Field(8192, ge=1024, le=1_048_576, description="context asked of the model, in tokens")
     reply_tokens: int = Field(400, ge=16, le=32_768, description="longest contribution, in tokens")
     think_tokens: int = Field(1024, ge=16, le=131_072, description="longest hidden thought, in tokens")
@@ -66,21 +68,20 @@ def load(file: Path, environ: Mapping[str, str]) -> Loaded:
     values: dict[str, Any] = {}
     origins = dict.fromkeys(Settings.model_fields, "default")
     text = _read(file)
-    for key, value in _parse(file, text).items():
-        values[key] = value
-        origins[key] = f"{file.name}:{_line_of(text, key)}"
+    values.update(_parse(file, text))
+    origins.update(_origins(file, text, values))
     if "OLLAMA_HOST" in environ and environ["OLLAMA_HOST"].strip():
         values["ollama_host"] = environ["OLLAMA_HOST"].strip()
         origins["ollama_host"] = "OLLAMA_HOST"
     ignored: list[str] = []
     for name, raw in sorted(environ.items()):
-        if not name.startswith(PREFIX) or name in NOT_SETTINGS or name.startswith("_"):
+        if not name.startswith(PREFIX) or name in NOT_SETTINGS:
             continue
         key = name.removeprefix(PREFIX).lower()
         if key not in Settings.model_fields:
             ignored.append(name)
             continue
-        values[key] = _from_text(key, raw)
+        values[key] = _from_text(key, raw, name)
         origins[key] = name
     try:
         settings = Settings.model_validate(values)
@@ -95,28 +96,34 @@ def write(file: Path, key: str, raw: str) -> None:
 
     if key not in Settings.model_fields:
         raise _unknown(key, f"{file.name}")
-    document = tomlkit.parse(_read(file))
-    value = _from_text(key, raw)
-    document[key] = value
+    before = _read(file)
+    origins = {**_origins(file, before, _parse(file, before)), key: "the new value"}
+    document = tomlkit.parse(before)
+    document[key] = _from_text(key, raw, "the new value")
     text = tomlkit.dumps(document)
     try:
         Settings.model_validate(tomllib.loads(text))
     except ValidationError as error:
-        raise _explain(error, file, text, {key: "the new value"}) from error
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        raise _explain(error, file, before, origins) from error
     fresh = file.with_suffix(".toml.new")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(file)
+    except UnicodeEncodeError as error:
+        raise SettingsError(f"the new value: {key}: {raw!r} is not valid Unicode") from error
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be written: {error.strerror}", next_step=f"ls -ld {file.parent}") from error
 
 
-def _from_text(key: str, raw: str) -> Any:
-    """A value given as one word: lists as `A,B`, tables as `KEY=VALUE,KEY=VALUE`; pydantic turns the rest."""
+def _from_text(key: str, raw: str, where: str) -> Any:
+    """A value given as one word: lists as `A,B`, tables as `KEY=VALUE,KEY=VALUE`. `where` is where it was given."""
     if key == "think":
         return [part.strip() for part in raw.split(",") if part.strip()]
     if key == "models":
         pairs = [part.split("=", 1) for part in raw.split(",") if part.strip()]
         if any(len(pair) != 2 for pair in pairs):
-            raise SettingsError(f"models: expected PERSONA=MODEL,PERSONA=MODEL, not {raw!r}")
+            raise SettingsError(f"{where}: models: expected PERSONA=MODEL,PERSONA=MODEL, not {raw!r}")
         return {name.strip(): model.strip() for name, model in pairs}
     annotation = Settings.model_fields[key].annotation
     try:
@@ -141,15 +148,23 @@ def _parse(file: Path, text: str) -> dict[str, Any]:
         parsed = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         where = re.search(r"line (\d+)", str(error))
-        line = int(where[1]) if where else len(text.splitlines())
-        content = text.splitlines()[line - 1].strip() if 0 < line <= len(text.splitlines()) else ""
-        key = content.split("=", 1)[0].strip() or "(end of file)"
+        lines = text.split("\n")
+        line = int(where[1]) if where else len(lines)
+        key = lines[line - 1].split("=", 1)[0].strip() or "(end of file)"
         reason = re.sub(r" \(at .*\)$", "", str(error))
         raise SettingsError(f"{file}, line {line}, key {key}: {reason}", next_step=f"edit {file}") from error
+    except (ValueError, RecursionError) as error:  # Python's own limits on digits and nesting, which tomllib lets through
+        raise SettingsError(
+            f"{file}: a number is too long or a value nested too deeply", next_step=f"edit {file}"
+        ) from error
     for key in parsed:
         if key not in Settings.model_fields:
             raise _unknown(key, f"{file}, line {_line_of(text, key)}")
     return parsed
+
+
+def _origins(file: Path, text: str, keys: Iterable[str]) -> dict[str, str]:
+    return {key: f"{file.name}:{_line_of(text, key)}" for key in keys}
 
 
 def _unknown(key: str, where: str) -> SettingsError:
@@ -165,10 +180,11 @@ def _explain(error: ValidationError, file: Path, text: str, origins: Mapping[str
     origin = origins.get(key, "default")
     where = f"{file}, line {_line_of(text, key)}" if origin.startswith(file.name) else origin
     step = f"edit {file}" if origin.startswith(file.name) else "a4ps config shows every key and its origin"
-    return SettingsError(f"{where}: {inner}: {first['msg'].lower()} (got {first['input']!r})", next_step=step)
+    fault = first["msg"][:1].lower() + first["msg"][1:]
+    return SettingsError(f"{where}: {inner}: {fault} (got {first['input']!r})", next_step=step)
 
 
 def _line_of(text: str, key: str) -> int:
     """The 1-based line on which a top-level key or table of that name begins; 0 where it cannot be told."""
-    pattern = re.compile(rf"^\s*(\[\s*)?[\"']?{re.escape(key)}[\"']?\s*[\]=.]")
-    return next((number for number, line in enumerate(text.splitlines(), 1) if pattern.match(line)), 0)
+    pattern = re.compile(rf"^\s*(\[{{1,2}}\s*)?[\"']?{re.escape(key)}[\"']?\s*[\]=.]")
+    return next((number for number, line in enumerate(text.split("\n"), 1) if pattern.match(line)), 0)

@@ -67,7 +67,7 @@ async def measure(open_: Open, turns: int, packages: list[str]) -> Measured:
                 await take(text)
                 cpu_ms.append((time.process_time() - cpu) * 1000)
                 wall_ms.append((time.perf_counter() - wall) * 1000)
-        left_bytes = sum(file.stat().st_size for file in home.rglob("*") if file.is_file())
+        left_bytes = _bytes_in(home)
     return Measured(
         cpu_ms=cpu_ms,
         wall_ms=wall_ms,
@@ -75,6 +75,10 @@ async def measure(open_: Open, turns: int, packages: list[str]) -> Measured:
         left_bytes=left_bytes,
         versions={package: metadata.version(package) for package in packages},
     )
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def resolve(name: str) -> Any:

@@ -71,9 +71,7 @@ async def five_steps(home: Path) -> AsyncIterator[TakeTurn]:
     """A workflow: five steps, each an agent, five calls a turn."""
     database = SqliteDb(db_file=str(home / "agno.sqlite"))
     names = ("plan", "thesis", "antithesis", "findings", "synthesis")
-    steps = [
-        Step(name=name, agent=Agent(name=name, model=_Scripted(id="scripted"), telemetry=False)) for name in names
-    ]
+    steps = [Step(name=name, agent=Agent(name=name, model=_Scripted(id="scripted"), telemetry=False)) for name in names]
     workflow = Workflow(name="turn", db=database, steps=steps, session_id="conversation", telemetry=False)
 
     async def take(text: TurnText) -> None:

@@ -10,8 +10,9 @@ import os
 
 os.environ.update(LANGSMITH_TRACING="false", LANGCHAIN_TRACING_V2="false", LANGCHAIN_TRACING="false")
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ class _Script:
 
     text: TurnText
 
-    def node(self, step: str) -> Callable[[MessagesState], Awaitable[dict[str, Any]]]:
+    def node(self, step: str) -> Any:
         async def speak(state: MessagesState) -> dict[str, Any]:
             del state
             return {"messages": [AIMessage(getattr(self.text, step), name=step)]}
@@ -44,7 +45,7 @@ def _graph(saver: AsyncSqliteSaver | None, thread_of: Callable[[TurnText], str])
     for step in STEPS:
         graph.add_node(step, script.node(step))
     graph.add_edge(START, STEPS[0])
-    for before, after in zip(STEPS, STEPS[1:], strict=False):
+    for before, after in pairwise(STEPS):
         graph.add_edge(before, after)
     compiled = graph.compile(checkpointer=saver)
 

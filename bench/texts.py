@@ -69,7 +69,7 @@ class TurnText:
 
 def turn_text(number: int, *, contribution_bytes: int = CONTRIBUTION_BYTES, topic: str = "") -> TurnText:
     """The text of turn `number`. `topic` begins its question, so that turns of one topic can recall one another."""
-    words = _words(random.Random(f"{SEED}:{number}"))  # noqa: S311 - reproducible on purpose
+    words = _words(random.Random(f"{SEED}:{number}"))
     asked = " ".join(filter(None, (topic, _prose(words, QUESTION_BYTES))))
     return TurnText(
         number=number,
@@ -86,7 +86,7 @@ def turn_text(number: int, *, contribution_bytes: int = CONTRIBUTION_BYTES, topi
 def _vocabulary() -> tuple[list[str], list[float]]:
     """Every stem with every ending, in a fixed mixed order, and the cumulated weights of that order."""
     words = [stem + ending for stem in _STEMS for ending in _ENDINGS]
-    random.Random(SEED).shuffle(words)  # noqa: S311
+    random.Random(SEED).shuffle(words)
     return words, list(accumulate(1 / (rank + 20) for rank in range(len(words))))
 
 

@@ -68,8 +68,7 @@ def log_path() -> str:
 def _open_log(places: Places) -> None:
     """Log to the state folder, rotated; on a machine where that cannot be written, go on without a log."""
     logger = logging.getLogger("a4ps")
-    logger.propagate = False
-    if logger.handlers:
+    if log_path():
         return
     try:
         places.log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

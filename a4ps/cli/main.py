@@ -82,9 +82,7 @@ def run(arguments: list[str]) -> int:
             as_json, 1, "unsupported", f"A4PS runs on Linux; this is {sys.platform}", "use a Linux machine or WSL 2"
         )
     try:
-        cli.main(args=arguments, prog_name="a4ps", standalone_mode=False)
-    except click.exceptions.Exit as done:
-        return done.exit_code
+        outcome = cli.main(args=arguments, prog_name="a4ps", standalone_mode=False)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "a4ps"
         return _report(as_json, 2, "usage_error", error.format_message(), f"{path} --help")
@@ -102,7 +100,7 @@ def run(arguments: list[str]) -> int:
         _log_traceback()
         summary = f"something went wrong inside A4PS: {type(error).__name__}: {error}"
         return _report(as_json, 1, "internal", summary, "please report it with the log; what was answered is safe")
-    return 0
+    return outcome if isinstance(outcome, int) else 0  # click returns the code of an `Exit`
 
 
 def _log_traceback() -> None:

@@ -7,13 +7,15 @@ one that has neither was cut off by a crash.
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from a4ps.errors import NoSuchTurn
+from a4ps.errors import A4PSError, NoSuchTurn
 from a4ps.image.rows import Row, StoredRow
 from a4ps.image.store import Store
 
@@ -88,27 +90,28 @@ class TurnLog:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        newest = store.newest("turn", limit=1)
-        self._last = int(newest[0].key) if newest else 0
-        self._open = store.keys_without("turn", "reply")
+        self._writing = asyncio.Lock()
+        self._read_back()
 
     async def accept(self, turn: Turn) -> Turn:
         """Make `turn` durable before it runs and give it its number; turns cut off earlier are set aside with it."""
-        accepted = replace(turn, id=str(self._last + 1))
-        aside = [_row("stop", key, {"why": "set aside for a new question"}) for key in self._cut_off()]
-        await self._store.commit_async(
-            [_row("turn", accepted.id, _plain(accepted)), *aside], author=ARCHITECT, reason="ask"
-        )
-        self._last += 1
-        self._open.append(accepted.id)
+        async with self._changing():
+            accepted = replace(turn, id=str(self._last + 1))
+            aside = [_row("stop", key, {"why": "set aside for a new question"}) for key in self._cut_off()]
+            await self._store.commit_async(
+                [_row("turn", accepted.id, _plain(accepted)), *aside], author=ARCHITECT, reason="ask"
+            )
+            self._last += 1
+            self._open.append(accepted.id)
         return accepted
 
     async def answer(self, turn: Turn, reply: Reply) -> None:
         """The turn's one durable commit: everything said, searchable at once."""
         text = f"{turn.question}\n{reply.answer}"
         row = _row("reply", turn.id, asdict(reply), text=text)
-        await self._store.commit_async([row], author="ALFRED", reason="answer")
-        self._open.remove(turn.id)
+        async with self._changing():
+            await self._store.commit_async([row], author="ALFRED", reason="answer")
+            self._open.remove(turn.id)
 
     async def stop(self, turn: Turn, why: str) -> None:
         """Record that a turn ended without an answer. It stays open to `resume`."""
@@ -124,9 +127,11 @@ class TurnLog:
 
     def turn(self, turn_id: str) -> Turn:
         """Raises `NoSuchTurn`."""
-        row = self._store.head("turn", turn_id)
+        row = self._store.head("turn", turn_id) if turn_id.isdecimal() else None
         if row is None:
-            raise NoSuchTurn(f"there is no turn {turn_id}", next_step=f"turns are numbered 1 to {self._last}")
+            step = f"turns are numbered 1 to {self._last}" if self._last else 'none was asked yet: a4ps ask "..."'
+            named = turn_id if turn_id.isprintable() else ascii(turn_id)
+            raise NoSuchTurn(f"there is no turn {named}", next_step=step)
         return _turn(row)
 
     def reply(self, turn_id: str) -> Reply | None:
@@ -159,6 +164,22 @@ class TurnLog:
         """The number of the image's newest commit."""
         return self._store.generation
 
+    @asynccontextmanager
+    async def _changing(self) -> AsyncIterator[None]:
+        """One change at a time. A commit that was cancelled or failed may be there all the same, so it is looked up."""
+        async with self._writing:
+            try:
+                yield
+            except BaseException:
+                with suppress(A4PSError):
+                    self._read_back()
+                raise
+
+    def _read_back(self) -> None:
+        newest = self._store.newest("turn", limit=1)
+        self._last = int(newest[0].key) if newest else 0
+        self._open = self._store.keys_without("turn", "reply")
+
     def _cut_off(self) -> Sequence[str]:
         return [key for key in self._open if self._store.head("stop", key) is None]
 
@@ -171,7 +192,7 @@ def _plain(turn: Turn) -> dict[str, Any]:
 
 def _row(kind: str, key: str, payload: Mapping[str, Any], text: str = "") -> Row:
     encoded = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
-    return Row(kind, key, encoded, text)
+    return Row(kind, key, encoded, text.encode("utf-8", "replace").decode())
 
 
 def _turn(row: StoredRow) -> Turn:

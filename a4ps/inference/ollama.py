@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 _Line = dict[str, Any]
 _Lines = AsyncGenerator[_Line, None]
 _Refuse = Callable[[object, int], PeerError]
+
+_TAIL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,10 @@ class OllamaEngine:
                         load_ms=delta.done.load_ms,
                         notes=self._notes(plan, thoughts),
                     )
+                    # Reading up to the response's end frees its connection for the next call; a server that holds the
+                    # end back is not waited for, and what fails now no longer touches the reply.
+                    with suppress(PeerError):
+                        await self._next(lines, _TAIL_S, "token", refuse=refuse)
                     return
 
     def _mind(self, request: ChatRequest, plan: _Plan, thought: str, thoughts: int) -> None:
@@ -362,4 +368,12 @@ def _failures() -> tuple[type[Exception], ...]:
     import httpx
     import ollama
 
-    return (ollama.ResponseError, ConnectionError, httpx.HTTPError, ValueError, TypeError, AttributeError)
+    return (
+        ollama.ResponseError,
+        ConnectionError,
+        httpx.HTTPError,
+        httpx.InvalidURL,
+        ValueError,
+        TypeError,
+        AttributeError,
+    )

@@ -34,13 +34,15 @@ from a4ps.inference.tokens import estimate_prompt
 MODEL = "rehearsal"
 
 _OPTIONS = re.compile(
-    r"(?:\b(?:learn|use|choose|take|pick|buy|try|be|in|to|between|with|do|a|an|the)\s+)?([\w+#.-]+(?:\s[\w+#.-]+)?)\s+(?:or|versus|vs\.?)\s+"
-    r"((?:a |an |the )?[\w+#.-]+)",
+    r"(?:\b(?:learn|use|choose|take|pick|buy|try|be|in|to|between|with|do|a|an|the)\s+)?"
+    r"(?<![\w+#.-])([\w+#.-]{1,40}(?:\s[\w+#.-]{1,40})?)\s+(?:or|versus|vs\.?)\s+((?:a |an |the )?[\w+#.-]{1,40})",
     re.IGNORECASE,
 )
 _QUOTED = re.compile(r"^> ?(.*)$", re.MULTILINE)
 _RECORD = re.compile(r"^> (\[(\d+)\] .*)$", re.MULTILINE)
-_PAST = re.compile(r"\b(did|have|had|was|were)\b.*\b(i|we|you)\b|\b(i|we|you)\b.*\b(asked|said|told)\b", re.IGNORECASE)
+_PAST = re.compile(
+    r"\b(did|have|had|was|were)\b.{0,60}\b(i|we|you)\b|\b(i|we|you)\b.{0,60}\b(asked|said|told)\b", re.IGNORECASE
+)
 _PIECES = re.compile(r"\s*\S+|\s+$")
 
 

@@ -5,6 +5,7 @@ Pure; the facts are gathered in `a4ps.kernel.examine`.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -111,7 +112,8 @@ def _engine(facts: Facts) -> Check:
 
 
 def _models(facts: Facts, catalog: Catalog) -> Check:
-    missing = sorted(set(facts.models.values()) - facts.installed)
+    installed = {model.removesuffix(":latest") for model in facts.installed}
+    missing = sorted({model for model in facts.models.values() if model.removesuffix(":latest") not in installed})
     if not facts.ollama_reachable:
         return Check("models", "note", f"cannot be seen without Ollama; the profile wants {', '.join(missing)}")
     if missing:
@@ -164,7 +166,8 @@ def _display(facts: Facts) -> Check:
 
 def _image(facts: Facts) -> Check:
     if facts.image_holder_pid:
-        return Check("image", "note", f"held by process {facts.image_holder_pid}, so it was not examined", "")
+        holder = f"process {facts.image_holder_pid}" if facts.image_holder_pid > 0 else "another process"
+        return Check("image", "note", f"held by {holder}, so it was not examined")
     if facts.image_fault:
         return Check("image", "bad", facts.image_fault, facts.image_fault_next)
     if facts.image_generation is None:
@@ -174,5 +177,5 @@ def _image(facts: Facts) -> Check:
 
 def _keys(facts: Facts) -> Check:
     if facts.keys_fault:
-        return Check("keys", "bad", facts.keys_fault, f"chmod -R go= {facts.keys_path}")
+        return Check("keys", "bad", facts.keys_fault, f"chmod -R go= {shlex.quote(facts.keys_path)}")
     return Check("keys", "ok", f"in {facts.keys_path}; without them the image cannot be opened, so back them up apart")

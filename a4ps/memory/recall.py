@@ -28,16 +28,21 @@ _STOP_WORDS = frozenset(
     yesterday today last week month ago recently again remember mention mentioned""".split()
 )
 # A question is about the conversation when somebody of it (I, you, we) did a thing that conversations consist of.
+# "Should I tell her before Friday?" is not: only what was done counts.
 _CONVERSATION = re.compile(
-    r"\b(i|we|you)\b[^.?!]{0,40}\b(ask|asked|say|said|tell|told|talk|talked|discuss|discussed|mention|mentioned|answer|"
-    r"answered|advise|advised|recommend|recommended|decide|decided|speak|spoke|suggest|suggested)\b"
+    r"\bdid (i|we|you)\b[^.?!]{0,40}\b(ask|say|tell|talk|discuss|mention|answer|advise|recommend|decide|speak|suggest)\b"
+    r"|\b(i|we|you)\b[^.?!]{0,40}\b(asked|said|told|talked|discussed|mentioned|answered|advised|recommended|decided|"
+    r"spoke|spoken|suggested)\b"
     r"|\b(my|our|your) (last|previous|earlier|first) (question|questions|answer|answers|conversation|turn|topic)\b"
     r"|\b(last|previous) (question|answer|conversation|turn)\b",
     re.IGNORECASE,
 )
-_TIME = re.compile(
-    r"\b(before|earlier|previously|yesterday|today|this morning|last (?:time|week|month|night|question|answer)|"
-    r"recently|so far|just now|(?:\d+|a|an|two|three) (?:hours?|days?|weeks?) ago|last|previous)\b",
+_DATED = re.compile(
+    r"\b(yesterday|today|this morning|last (?:week|month|night)|(?:\d{1,4}|a|an|two|three) (?:hours?|days?|weeks?) ago)\b",
+    re.IGNORECASE,
+)
+_UNDATED = re.compile(
+    r"\b(before|earlier|previously|recently|so far|just now|last (?:time|question|answer)|last|previous)\b",
     re.IGNORECASE,
 )
 _NUMBERS = {"a": 1, "an": 1, "two": 2, "three": 3}
@@ -68,7 +73,7 @@ def time_route(question: str, now: datetime) -> TimeRoute | None:
 
     Days are those of the user's time zone, in which `now` must be given.
     """
-    word = _TIME.search(question)
+    word = _DATED.search(question) or _UNDATED.search(question)
     if word is None or not _CONVERSATION.search(question):
         return None
     name = word[0].lower()
@@ -107,7 +112,7 @@ def content_words(text: str) -> list[str]:
 
 
 def coverage(wanted: list[str], text: str) -> float:
-    """The share of `wanted` that `text` contains, comparing word stems crudely: a common beginning but for two letters.
+    """The share of `wanted` that `text` contains, comparing word stems crudely: a common beginning but for three letters.
 
     One matching word of several is chance, not relevance: fewer than two matches count as none unless one was wanted.
     """

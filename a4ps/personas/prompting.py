@@ -12,11 +12,13 @@ from importlib import resources
 from string import Template
 
 from a4ps.inference.engine import Message
+from a4ps.inference.tokens import estimate_tokens
 from a4ps.memory.recall import Recalled
 from a4ps.personas.roster import Codex
 
-#: Characters of one recalled turn that enter a prompt; about 60 tokens.
+#: How much of one recalled turn enters a prompt: characters, and tokens as estimated, in whatever script it is written.
 SNIPPET_CHARS = 240
+SNIPPET_TOKENS = 64
 
 
 @cache
@@ -47,4 +49,8 @@ def record(memories: Sequence[Recalled]) -> str:
 
 def _snippet(text: str) -> str:
     flat = " ".join(text.split())
-    return flat if len(flat) <= SNIPPET_CHARS else flat[: SNIPPET_CHARS - 1].rsplit(" ", 1)[0] + "…"
+    snippet, room = flat, SNIPPET_CHARS - 1
+    while len(snippet) > SNIPPET_CHARS or estimate_tokens(snippet) > SNIPPET_TOKENS:
+        snippet = flat[:room].rsplit(" ", 1)[0] + "…"
+        room -= 8
+    return snippet

@@ -21,29 +21,38 @@ _DISTANCE: Mapping[StanceName, float] = {"agree": 0.0, "partly": 0.5, "disagree"
 #: More points than this are not asked about: small models lose count, and prompts grow.
 POINTS_MAX = 6
 
-_NUMBERED = re.compile(r"^\s*(?:\*\*)?\(?(\d{1,2})[.):]\s*(?:\*\*)?\s*(.+)$", re.MULTILINE)
-_SENTENCE = re.compile(r"[^.!?\n]+[.!?]?")
+_NUMBERED = re.compile(
+    r"^[ \t]*(?:#+[ \t]*|[-*•][ \t]+)?(?:\*\*|__)?(?:point[ \t]+)?\(?(\d{1,2})[.):](?!\d)[ \t]*(\S.*)$",
+    re.MULTILINE | re.IGNORECASE,
+)
+_BULLET = re.compile(r"^[ \t]*[-*•–][ \t]+(\S.*)$", re.MULTILINE)
+_SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|\n+")
 
-# Ordered: the first pattern that matches a stretch of text decides, so "do not agree" is not read as "agree".
+_ASSENT = (
+    r"(?:agree\w*|right|true|correct|yes|exactly|holds|strong|sound|well said|support\w*|convinc\w+|same|indeed|"
+    r"share your|good point)"
+)
+_DISSENT = (
+    r"(?:disagree\w*|wrong|mistaken|reject\w*|false|untrue|incorrect|unsound|unconvinc\w+|doubt\w*|objections?|fails?|"
+    r"breaks?|miss(?:es|ed)|ignores?|overlooks?|contrary|nonsense|oppose\w*|refuse\w*|worse|harmful|flaw\w*|collapses?)"
+)
+_DENIED = r"(?:\b(?:not|cannot|never|nothing|no|hardly|neither)|n't)\b(?!\s+(?:only|just|merely))(?:\s+[\w']+){0,3}?\s+"
+
+# Ordered: the first pattern that matches a sentence decides, so "do not agree" is not read as "agree", nor "not wrong"
+# as "wrong".
 _CUES: tuple[tuple[re.Pattern[str], float], ...] = (
-    (re.compile(r"\b(partly|partially|in part|to a degree|up to a point|half[- ]right|yes,? but|true,? but)\b"), 0.5),
+    (re.compile(r"\b(?:can|could)(?:not|n't| not) agree more\b"), 0.0),
+    (re.compile(r"\b(?:partly|partially|in part|to a degree|up to a point|half[- ]right|yes,? but|true,? but)\b"), 0.5),
+    (re.compile(rf"{_DENIED}{_DISSENT}\b"), 0.0),
+    (re.compile(rf"{_DENIED}{_ASSENT}\b|^(?:no|never)\b[,.!]"), 1.0),
+    (re.compile(rf"\b{_DISSENT}\b"), 1.0),
     (
         re.compile(
-            r"\b(do(?:es)? not agree|don't agree|can(?:not|'t) agree|disagree\w*|not true|wrong|mistaken|reject\w*|"
-            r"false|fails?|breaks?|"
-            r"miss(?:es|ed)|ignores?|overlooks?|contrary|on the contrary|instead|never|nonsense|oppose\w*|refuse\w*|"
-            r"worse|harmful|flawed|collapses?)\b"
+            r"\b(?:however|although|though|but|yet|except|unless|instead|leaves out|forgets?)\b|^still\b|\bstill,"
         ),
-        1.0,
+        0.6,
     ),
-    (re.compile(r"\b(however|although|though|but|yet|still|except|unless|leaves out|forgets?)\b"), 0.6),
-    (
-        re.compile(
-            r"\b(agree\w*|right|true|correct|yes|exactly|holds|strong|sound|well said|support\w*|convinc\w+|same|indeed|"
-            r"share your|good point)\b"
-        ),
-        0.0,
-    ),
+    (re.compile(rf"\b{_ASSENT}\b"), 0.0),
 )
 
 
@@ -57,11 +66,12 @@ class Stance:
 
 
 def points_of(thesis: str) -> tuple[str, ...]:
-    """The points that a thesis makes: its numbered lines, else its first sentences."""
-    numbered = [text.strip() for _, text in _NUMBERED.findall(thesis)]
-    if numbered:
-        return tuple(numbered[:POINTS_MAX])
-    sentences = (sentence.strip() for sentence in _SENTENCE.findall(thesis))
+    """The points that a thesis makes, without their marks: its numbered lines, else its bullets, else its sentences."""
+    listed = [text for _, text in _NUMBERED.findall(thesis)] or _BULLET.findall(thesis)
+    points = [point for point in (text.replace("**", "").strip(" \t\r*_") for text in listed) if point]
+    if points:
+        return tuple(points[:POINTS_MAX])
+    sentences = (sentence.strip() for sentence in _SENTENCE_END.split(thesis))
     return tuple(sentence for sentence in sentences if len(sentence.split()) >= 3)[:4]
 
 
@@ -86,7 +96,7 @@ def measured(stances: Sequence[Stance], points: int) -> float | None:
 def estimated(antithesis: str) -> float:
     """A text estimate in [0, 1]: the mean over the sentences that carry a cue of assent or dissent, 0.5 without any."""
     found = []
-    for sentence in re.split(r"(?<=[.!?;])\s+|\n+", antithesis.lower()):
+    for sentence in _SENTENCE_END.split(antithesis.lower().replace("’", "'")):
         cue = next((value for pattern, value in _CUES if pattern.search(sentence)), None)
         if cue is not None:
             found.append(cue)

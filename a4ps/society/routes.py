@@ -13,15 +13,17 @@ from typing import Literal
 
 from a4ps.society.state import PlanKind, TurnState
 
-_TRIFLE_WORDS = frozenset(
-    """hi hello hey hallo hiya howdy greetings good morning afternoon evening night day thanks thank you very much many so
-    cheers ok okay great nice cool bye goodbye later see ya there all everyone alfred brick robin babs friend friends again
-    to how are is it going what's up sup yo well done perfect welcome please""".split()
+# A trifle is a row of these phrases and nothing else: "how are you" is one, "how many are there" is not.
+_TRIFLE_PHRASES = (
+    r"hi|hello|hey|hallo|hiya|howdy|yo|greetings|welcome",
+    r"good (?:morning|afternoon|evening|night|day|bye)",
+    r"(?:many )?thanks(?: a lot| so much| very much)?|thank you(?: so much| very much)?|cheers|please",
+    r"how(?: are|'re) (?:you|things)(?: all| today| doing)*|how(?: is|'s) (?:it going|everyone)|what's up|sup",
+    r"(?:very |so )?(?:ok|okay|good|great|nice|cool|perfect|well done)",
+    r"bye|goodbye|see (?:you|ya)(?: all| later| soon| again)*",
+    r"(?:to )?(?:you )?(?:there|all|everyone|friends?|again|alfred|brick|robin|babs|and)",
 )
-_TRIFLE_HEADS = frozenset(
-    "hi hello hey hallo hiya howdy greetings good thanks thank cheers ok okay great nice cool bye goodbye yo sup what's "
-    "how well perfect see".split()
-)
+_TRIFLE = re.compile(rf"(?:(?:{'|'.join(_TRIFLE_PHRASES)})(?: |$))+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,8 @@ class Bounds:
 
 def is_trifle(question: str) -> bool:
     """Whether a message is a greeting, thanks or the like, beyond doubt. ALFRED's plan may find others."""
-    words = re.findall(r"[\w']+", question.lower())
-    return 0 < len(words) <= 6 and words[0] in _TRIFLE_HEADS and all(word in _TRIFLE_WORDS for word in words)
+    words = re.findall(r"[\w']+", question.lower().replace("’", "'"))
+    return len(words) <= 8 and _TRIFLE.fullmatch(" ".join(words)) is not None
 
 
 def after_plan(kind: PlanKind) -> Literal["thesis", "__end__"]:

@@ -80,7 +80,7 @@ class Speaker:
                 calls.append(finished)
                 parsed = _parse(text, shape, finished)
             except (_Unfit, EngineGarbled) as fault:
-                said = said or _spoken_part(text if isinstance(fault, _Unfit) else "")
+                said = (_spoken_part(text) if isinstance(fault, _Unfit) else "") or said
                 if attempt == 2:
                     break
                 self.listener(Restarted(request.persona))

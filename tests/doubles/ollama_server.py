@@ -118,7 +118,8 @@ class OllamaServer:
     """The server. Attributes may be changed between calls; `calls` grows with each request.
 
     `gate`: while it is unset, a chat call gets no byte (a load). `stall_after`: a chat stream goes silent after that many
-    lines. `left`: set when a client went away before its answer was complete; `departures` counts those.
+    lines. `left`: set when a client went away before its answer was complete; `departures` counts those,
+    `connections` all that were accepted.
     """
 
     models: tuple[str, ...] = DEFAULT_MODELS
@@ -138,6 +139,7 @@ class OllamaServer:
     calls: list[Call] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     departures: int = 0
+    connections: int = 0
     _arrivals: dict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
     _scripted: dict[str, deque[Answer]] = field(default_factory=lambda: defaultdict(deque))
     _loaded: dict[str, tuple[datetime, int]] = field(default_factory=dict)
@@ -176,6 +178,9 @@ class OllamaServer:
         """Make `model` a loaded one, as after a call of it."""
         self._loaded[_full(model)] = (_now() + timedelta(minutes=5), DEFAULT_CONTEXT)
 
+    def unload(self, model: str) -> None:
+        self._loaded.pop(_full(model), None)
+
     def bodies(self, path: str) -> list[Any]:
         """The JSON of each call of `path`, in order."""
         return [call.body for call in self.calls if call.path == path]
@@ -188,6 +193,7 @@ class OllamaServer:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self.connections += 1
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError):
                 ahead = b""

@@ -16,6 +16,7 @@ import select
 import signal
 import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,8 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         os.close(reading)
         try:
             commit_for_ever(request, writing)
-        except BaseException as error:
-            os.write(2, f"{error!r}\n".encode())
         finally:
+            traceback.print_exc()
             os._exit(1)
     os.close(writing)
     heard = b""

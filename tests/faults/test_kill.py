@@ -66,7 +66,7 @@ def test_killed_while_an_image_is_made(tmp_path: Path, capsys: pytest.CaptureFix
         for seed in range(KILLS_OF_CREATION):
             image = tmp_path / str(seed) / "image.a4ps"
             keys = tmp_path / "keys" / str(seed)
-            acknowledged = deaths.die(image, keys, seed=seed, wait_s=chance.uniform(0.0, 0.012))
+            acknowledged = deaths.die(image, keys, seed=seed, wait_s=chance.uniform(0.0, 0.03))
             before += not image.exists()
             after += image.exists()
             with Store.open(image, KeyFolder(keys), SystemClock()) as store:

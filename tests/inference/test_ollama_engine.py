@@ -144,6 +144,16 @@ class TestRequest:
         await gather(engine, ask())
         assert len(server.bodies("/api/show")) == 2
 
+    async def test_a_model_that_went_after_it_was_unloaded_is_missing_before_any_chunk(
+        self, engine: OllamaEngine, server: OllamaServer
+    ) -> None:
+        """No load is announced on the strength of an earlier call."""
+        await gather(engine, ask())
+        server.models = (THINKER,)
+        server.unload(MODEL)
+        with pytest.raises(ModelMissing):
+            await anext(engine.stream(ask()))
+
 
 class TestLoading:
     async def test_a_load_is_announced_before_the_server_says_anything(
@@ -297,6 +307,21 @@ class TestDeadlines:
 
 
 class TestStopping:
+    async def test_a_whole_reply_is_read_to_the_end_of_its_response(
+        self, engine: OllamaEngine, server: OllamaServer
+    ) -> None:
+        """So the server sees no client leave, and the connection serves the next call."""
+        await gather(engine, ask())
+        await gather(engine, ask())
+        assert server.departures == 0
+        assert server.connections == 1
+
+    async def test_what_follows_the_end_of_a_reply_no_longer_matters(
+        self, engine: OllamaEngine, server: OllamaServer
+    ) -> None:
+        server.answer_next("/api/chat", Answer(200, NDJSON, (line("Yes."), end(), b"garbage\n"), "cut"))
+        assert reply(await gather(engine, ask())) == "Yes."
+
     async def test_closing_early_hangs_up(self, engine: OllamaEngine, server: OllamaServer) -> None:
         server.stall_after = 2
         chunks = engine.stream(ask())
@@ -304,6 +329,24 @@ class TestStopping:
         await chunks.aclose()
         await server.left.wait()
         assert server.departures == 1
+
+    async def test_closing_early_leaves_nothing_to_the_garbage_collector(
+        self, engine: OllamaEngine, server: OllamaServer
+    ) -> None:
+        """Once `aclose` returns, the response is closed: no generator between caller and socket is left behind."""
+        abandoned: list[str] = []
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(
+            finalizer=lambda generator: abandoned.append(str(getattr(generator, "__qualname__", "")))
+        )
+        try:
+            server.stall_after = 2
+            chunks = engine.stream(ask())
+            assert isinstance(await anext(chunks), Text)
+            await chunks.aclose()
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+        assert not [name for name in abandoned if name.startswith(("OllamaEngine.", "AsyncClient."))]
 
     @pytest.mark.parametrize("loading", [True, False])
     async def test_cancelling_hangs_up(self, engine: OllamaEngine, server: OllamaServer, loading: bool) -> None:

@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -22,6 +23,7 @@ from tests.doubles.recordings import restored, steps
 from tests.doubles.schema_instance import instance
 
 MODELS = ("tiny-a", "tiny-b", "tiny-d", "nat", "slow")
+ROOT = Path(__file__).parent.parent.parent
 COVERED: Mapping[str, tuple[int, ...]] = {
     "01": (0, 1, 2, 3, 4, 5, 8, 9, 10),
     "02": (0, 1),
@@ -142,7 +144,7 @@ async def test_keep_alive_is_kept_account_of(server: OllamaServer) -> None:
 
 async def test_the_double_runs_as_a_process() -> None:
     command = (sys.executable, "-m", "tests.doubles.ollama_server", "--port", "0", "--missing-models")
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, cwd=ROOT)
     assert process.stdout is not None
     engine = OllamaEngine((await process.stdout.readline()).decode().strip())
     try:

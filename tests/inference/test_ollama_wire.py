@@ -133,6 +133,11 @@ def test_half_a_surrogate_can_be_sent() -> None:
     json.dumps(wire.chat_body(request, think=None, num_predict=5), ensure_ascii=False).encode()
 
 
+def test_half_a_surrogate_does_not_come_in() -> None:
+    """JSON can spell one; no disk could hold it."""
+    assert wire.parse_chunk({"message": {"content": "a\ud83db é"}}).text == "a?b é"
+
+
 def chat_line(content: object = "x", **fields: Any) -> dict[str, Any]:
     return {"model": "m", "message": {"role": "assistant", "content": content}, "done": False} | fields
 

@@ -1,0 +1,313 @@
+"""What a turn costs besides the model: ours beside its peers, in one run. `python -m bench.overhead --help`
+
+Measured: see `bench.meter` (CPU, wall, bytes left) and, for ours, `bench.ours` (calls and prompts). Every contender
+runs in a process of its own, one after another, on the same text. Ours and the bar of the verdict, stock LangGraph
+with a fresh thread a turn, take `--rounds` rounds by turns and the median of the rounds counts; the others take one.
+Not measured: inference, memory, start-up. It is no gate: it says what it found and exits with 0.
+
+The bar counts LangGraph with its saver's default settings, as its documentation shows it, with five supersteps as ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import venv
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import ours
+from bench.machine import machine
+from bench.meter import Measured, around_ten, at_the_end
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PEERS_FILE = REPOSITORY / "bench" / "peers.txt"
+
+#: The bars: ms of CPU over the stock peer, turn N over turn 10, bytes left over the text's bytes, prompt tokens.
+MARGIN_MS = 4.0
+FLATNESS = 1.2
+GROWTH = 3.0
+PROMPT_TOKENS = 700
+SLOWEST_S = 1800
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """Something measured: its name on the command line, its line in the table, where it is, and whose versions count."""
+
+    key: str
+    title: str
+    open: str
+    packages: tuple[str, ...] = ()
+    own_environment: bool = False
+
+
+OURS = Contender("a4ps", "A4PS, whole turn, durable", "bench.ours:whole_turns", ("langgraph", "pydantic"))
+BAR = Contender(
+    "langgraph-fresh",
+    "LangGraph + AsyncSqliteSaver, 5 nodes, fresh thread a turn",
+    "bench.peer_langgraph:fresh_threads",
+    ("langgraph", "langgraph-checkpoint-sqlite"),
+)
+PEERS = (
+    Contender("sqlite", "SQLite by hand, WAL, FULL, one row a turn", "bench.peer_sqlite:by_hand"),
+    Contender("langgraph", "LangGraph, no checkpointer, 5 nodes", "bench.peer_langgraph:bare", ("langgraph",)),
+    BAR,
+    Contender(
+        "langgraph-long",
+        "LangGraph + AsyncSqliteSaver, 5 nodes, one long thread",
+        "bench.peer_langgraph:one_thread",
+        ("langgraph", "langgraph-checkpoint-sqlite"),
+    ),
+    Contender("agno", "agno + SqliteDb, one agent, one call", "bench.peer_agno:one_agent", ("agno",), True),
+    Contender("agno-workflow", "agno + SqliteDb, workflow of 5", "bench.peer_agno:five_steps", ("agno",), True),
+    Contender("crewai", "CrewAI, 4 agents, 5 tasks", "bench.peer_crewai:four_agents", ("crewai",), True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A contender's figures, medians over its rounds; `failed` says why there are none."""
+
+    key: str
+    title: str
+    versions: dict[str, str]
+    failed: str = ""
+    cpu_ms_10: float = 0.0
+    cpu_ms_end: float = 0.0
+    cpu_ms_mean: float = 0.0
+    wall_ms: float = 0.0
+    left_bytes: int = 0
+    text_bytes: int = 0
+
+    @property
+    def growth(self) -> float:
+        """Bytes left over the text's bytes."""
+        return self.left_bytes / self.text_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One bar: `found` against `allowed`, in words and as numbers. `meets` is None where it could not be judged."""
+
+    about: str
+    words: str
+    found: float
+    allowed: float
+    meets: bool | None
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, then print the table and the verdicts, or one JSON object."""
+    chosen = _parse(arguments)
+    about = machine()
+    if not chosen.json:
+        print("  ".join(f"{name}: {value}" for name, value in about.items()))
+    contenders = [OURS, *_peers(chosen.peers)]
+    failed = _prepare(chosen.peer_env) if any(contender.own_environment for contender in contenders) else ""
+    rows = _measure_all(contenders, chosen.turns, chosen.rounds, chosen.peer_env, failed)
+    prompts = asyncio.run(ours.weigh_prompts())
+    verdicts = judge(rows, prompts)
+    if chosen.json:
+        found = {
+            "machine": about,
+            "turns": chosen.turns,
+            "rounds": chosen.rounds,
+            "rows": [asdict(row) for row in rows],
+            "prompts": asdict(prompts),
+            "verdicts": [asdict(verdict) for verdict in verdicts],
+        }
+        print(json.dumps(found, indent=2))
+    else:
+        print("\n".join(report(rows, prompts, verdicts, chosen.turns)))
+
+
+def judge(rows: Sequence[Row], prompts: ours.Prompts) -> list[Verdict]:
+    """The four bars and the two on prompts, from what was measured."""
+    mine = rows[0]
+    bar = next((row for row in rows if row.key == BAR.key and not row.failed), None)
+    if mine.failed:
+        return [Verdict("turn", f"ours failed: {mine.failed}", 0.0, 0.0, None)]
+    verdicts = []
+    if bar is None:
+        verdicts.append(
+            Verdict("turn", f"ours {mine.cpu_ms_10:.1f} ms | the bar was not run", mine.cpu_ms_10, 0.0, None)
+        )
+    else:
+        for where, found, stock in (
+            ("turn 10", mine.cpu_ms_10, bar.cpu_ms_10),
+            ("turn N", mine.cpu_ms_end, bar.cpu_ms_end),
+        ):
+            allowed = stock + MARGIN_MS
+            words = (
+                f"ours {found:.1f} ms | bar: stock fresh thread {stock:.1f} + {MARGIN_MS:.0f} = {allowed:.1f} | "
+                f"ratio to stock {found / stock:.2f}"
+            )
+            verdicts.append(Verdict(f"CPU at {where}", words, found, allowed, found <= allowed))
+    flat = mine.cpu_ms_end / mine.cpu_ms_10
+    verdicts += [
+        Verdict("flat", f"turn N is {flat:.2f} × turn 10 | bar {FLATNESS}", flat, FLATNESS, flat <= FLATNESS),
+        Verdict("growth", f"{mine.growth:.2f} × the text | bar {GROWTH}", mine.growth, GROWTH, mine.growth <= GROWTH),
+        Verdict("hello", f"{prompts.hello_calls} call | bar 1", prompts.hello_calls, 1.0, prompts.hello_calls == 1),
+        Verdict(
+            "prompts",
+            f"at most {prompts.most} tokens besides quotations | bar {PROMPT_TOKENS}",
+            prompts.most,
+            PROMPT_TOKENS,
+            prompts.most <= PROMPT_TOKENS,
+        ),
+    ]
+    return verdicts
+
+
+def report(rows: Sequence[Row], prompts: ours.Prompts, verdicts: Sequence[Verdict], turns: int) -> list[str]:
+    """The lines for people."""
+    mine = rows[0]
+    width = max(len(row.title) for row in rows)
+    lines = [
+        "",
+        f"a turn ({turns} turns, {mine.text_bytes / turns / 1000:.1f} kB of text each)",
+        f"{'':{width}}  CPU ms @10  CPU ms @{turns:<5} wall ms     kB left  × text  CPU, ours = 1  versions",
+    ]
+    for row in rows:
+        if row.failed:
+            lines.append(f"{row.title:{width}}  not measured: {row.failed}")
+            continue
+        ratio = row.cpu_ms_end / mine.cpu_ms_end if not mine.failed else 0.0
+        versions = ", ".join(f"{name} {version}" for name, version in row.versions.items())
+        lines.append(
+            f"{row.title:{width}}  {row.cpu_ms_10:10.2f}  {row.cpu_ms_end:12.2f} {row.wall_ms:8.2f}  "
+            f"{row.left_bytes / 1000:10,.0f}  {row.growth:6.1f}  {ratio:13.2f}  {versions}"
+        )
+    lines += [
+        "",
+        f"calls and prompts ({ours.MEMORY_TURNS} long turns in memory, {prompts.memories} recalled, "
+        f"up to {prompts.rounds} rounds; estimated tokens, most of each step)",
+        f"  hello: {prompts.hello_calls} call, {prompts.hello_tokens} tokens",
+        *(
+            f"  {step:10} {tokens:5} besides quoted contributions, {prompts.whole_tokens[step]:5} in all"
+            for step, tokens in prompts.tokens.items()
+        ),
+        "",
+        *(f"{verdict.about}: {verdict.words} | {_judged(verdict)}" for verdict in verdicts),
+    ]
+    return lines
+
+
+def _judged(verdict: Verdict) -> str:
+    return {True: "meets", False: "MISSES", None: "not judged"}[verdict.meets]
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench.overhead", description="What a turn costs besides the model.")
+    parser.add_argument("--turns", type=int, default=200, help="at least 20 (default 200)")
+    parser.add_argument("--rounds", type=int, default=3, help="of ours and of the bar (default 3)")
+    parser.add_argument(
+        "--peers", default="all", help=f"all, none, or of: {','.join(peer.key for peer in PEERS)} (default all)"
+    )
+    parser.add_argument(
+        "--peer-env",
+        type=Path,
+        default=REPOSITORY / ".venv-peers",
+        metavar="DIR",
+        help="environment for agno and CrewAI, made from bench/peers.txt where absent: 1 GB (default .venv-peers)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    chosen = parser.parse_args(arguments)
+    if chosen.turns < 20:
+        parser.error("--turns must be at least 20")
+    if chosen.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    unknown = set(chosen.peers.split(",")) - {"all", "none", *(peer.key for peer in PEERS)}
+    if unknown:
+        parser.error(f"no such peer: {', '.join(sorted(unknown))}")
+    return chosen
+
+
+def _peers(names: str) -> list[Contender]:
+    wanted = names.split(",")
+    return [peer for peer in PEERS if "all" in wanted or peer.key in wanted]
+
+
+def _prepare(folder: Path) -> str:
+    """Make the peers' environment unless it is there as pinned; returns why it could not be made, or ""."""
+    pins = PEERS_FILE.read_text(encoding="utf-8")
+    stamp = folder / "installed-peers.txt"
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == pins:
+        return ""
+    print(f"installing bench/peers.txt into {folder.name} ...", file=sys.stderr)
+    try:
+        venv.create(folder, with_pip=True)
+        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+        install = [str(_python_of(folder)), "-m", "pip", "install", "--quiet", "--requirement", str(PEERS_FILE)]
+        done = subprocess.run(install, capture_output=True, text=True, timeout=SLOWEST_S, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"its environment could not be made ({type(error).__name__})"
+    if done.returncode:
+        return f"pip could not install it: {_last_line(done.stderr)}"
+    stamp.write_text(pins, encoding="utf-8")
+    return ""
+
+
+def _python_of(folder: Path) -> Path:
+    return folder / "bin" / "python"
+
+
+def _measure_all(contenders: Iterable[Contender], turns: int, rounds: int, peer_env: Path, failed: str) -> list[Row]:
+    found: dict[Contender, list[Measured | str]] = {contender: [] for contender in contenders}
+    for round_ in range(rounds):
+        for contender, measured in found.items():
+            if contender not in (OURS, BAR) and round_ > 0:
+                continue
+            if contender.own_environment and failed:
+                measured.append(failed)
+            else:
+                python = _python_of(peer_env) if contender.own_environment else Path(sys.executable)
+                measured.append(_measure(contender, turns, python))
+    return [_row(contender, measured) for contender, measured in found.items()]
+
+
+def _measure(contender: Contender, turns: int, python: Path) -> Measured | str:
+    """Run one contender in its process; text says why that failed."""
+    packages = [part for package in contender.packages for part in ("--package", package)]
+    command = [str(python), "-m", "bench.meter", contender.open, "--turns", str(turns), *packages]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SLOWEST_S, check=False, cwd=REPOSITORY)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"{contender.key}: {type(error).__name__}"
+    if done.returncode:
+        return f"{contender.key}: {_last_line(done.stderr)}"
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return Measured(**figures)
+
+
+def _row(contender: Contender, results: Sequence[Measured | str]) -> Row:
+    rounds = [result for result in results if isinstance(result, Measured)]
+    if len(rounds) < len(results):
+        why = next(result for result in results if isinstance(result, str))
+        return Row(contender.key, contender.title, {}, why)
+    return Row(
+        key=contender.key,
+        title=contender.title,
+        versions=rounds[0].versions,
+        cpu_ms_10=statistics.median(around_ten(one.cpu_ms) for one in rounds),
+        cpu_ms_end=statistics.median(at_the_end(one.cpu_ms) for one in rounds),
+        cpu_ms_mean=statistics.median(statistics.fmean(one.cpu_ms[4:]) for one in rounds),
+        wall_ms=statistics.median(at_the_end(one.wall_ms) for one in rounds),
+        left_bytes=rounds[0].left_bytes,
+        text_bytes=rounds[0].text_bytes,
+    )
+
+
+def _last_line(text: str) -> str:
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it said nothing")
+
+
+if __name__ == "__main__":
+    main()

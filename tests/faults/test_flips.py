@@ -1,0 +1,239 @@
+"""I2: a bit that flips, a file that is cut, a row that somebody moved: found, mended, or provably harmless."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from a4ps.clock import ManualClock
+from a4ps.errors import A4PSError, IntegrityError
+from a4ps.image.keys import KeyFolder
+from a4ps.image.store import Row, Store
+from tests.faults.killing import LONG, killer
+
+FLIPS = 1500 if LONG else 150
+CUTS = 200 if LONG else 20
+
+Rows = dict[tuple[str, str, str], bytes | None]
+
+
+def rows_in(store: Store) -> Rows:
+    """Every head's payload, by (way of reading, kind, key)."""
+    found: Rows = {}
+    for kind in ("turn", "log"):
+        for row in store.newest(kind, limit=100_000):
+            head = store.head(kind, row.key)
+            found["newest", kind, row.key] = row.payload
+            found["head", kind, row.key] = head.payload if head else None
+    return found
+
+
+def close_image(folder: Path, commits: int) -> Rows:
+    """A closed image of some pages with text, in `folder`; returns its rows."""
+    words = Path(__file__).read_text(encoding="utf-8").split()
+    with Store.open(folder / "image.a4ps", KeyFolder(folder / "keys"), ManualClock()) as store:
+        for number in range(commits):
+            text = " ".join(random.Random(number).choices(words, k=60))
+            batch = [Row("turn", f"key {number % 70}", text.encode(), text), Row("log", f"{number}", b"note")]
+            store.commit(batch, author="test", reason="a reason")
+        return rows_in(store)
+
+
+def examine(folder: Path, expected: Rows) -> str:
+    """Open, read and verify a damaged copy; tell where the damage was found, or fail if it was not and did harm."""
+    keys = KeyFolder(folder / "keys")
+    image = folder / "image.a4ps"
+    try:
+        store = Store.open(image, keys, ManualClock())
+    except A4PSError:
+        return "at open"
+    with store:
+        try:
+            same = rows_in(store) == expected
+        except A4PSError:
+            return "at read"
+        report = store.verify(deep=True)
+        if report.faults:
+            return "by verify"
+        assert same, "rows differ, and nothing says so"
+        if report.warnings:
+            assert any("full-text" in warning for warning in report.warnings), report.warnings
+            outcome = "mended index"
+        else:
+            outcome = "harmless"
+        store.commit([Row("turn", "after", b"after")], author="test", reason="test")
+    with Store.open(image, keys, ManualClock()) as store:
+        ways = {(way, "turn", "after"): b"after" for way in ("newest", "head")}
+        assert rows_in(store) == {**expected, **ways}
+        assert store.verify(deep=True).faults == ()
+    return outcome
+
+
+def flip(file: Path, chance: random.Random) -> None:
+    content = bytearray(file.read_bytes())
+    content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+    file.write_bytes(content)
+
+
+def cut(file: Path, chance: random.Random) -> None:
+    file.write_bytes(file.read_bytes()[: chance.randrange(file.stat().st_size)])
+
+
+def damage_copies(original: Path, scratch: Path, name: str, expected: Rows, damage: Callable[[Path], None]) -> str:
+    shutil.copytree(original, scratch)
+    damage(scratch / name)
+    try:
+        return examine(scratch, expected)
+    finally:
+        shutil.rmtree(scratch)
+
+
+@pytest.mark.timeout(1800)
+def test_flips_and_cuts_of_a_closed_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """I2: each bit flip or cut of a closed image is found at open, at read or by verify, or changes no row; and nothing
+    but our own errors is raised."""
+    original = tmp_path / "original"
+    expected = close_image(original, 90)
+    chance = random.Random(1)
+    flips = Counter(
+        damage_copies(original, tmp_path / "copy", "image.a4ps", expected, lambda file: flip(file, chance))
+        for _ in range(FLIPS)
+    )
+    cuts = Counter(
+        damage_copies(original, tmp_path / "copy", "image.a4ps", expected, lambda file: cut(file, chance))
+        for _ in range(CUTS)
+    )
+    assert cuts["harmless"] == 0
+    with capsys.disabled():
+        print(f"\nclosed image: {FLIPS} flips {dict(flips)}, {CUTS} cuts {dict(cuts)}")
+
+
+@pytest.mark.timeout(1800)
+def test_flips_and_cuts_of_a_live_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """I1, I2: each bit flip or cut of the write-ahead log of a killed process is found, or changes no row: SQLite takes
+    a damaged log for its end, and the witness tells that commits are missing."""
+    live = tmp_path / "live"
+    with killer() as deaths:
+        deaths.die(live / "image.a4ps", live / "keys", seed=5, acks=40)
+    (live / "image.a4ps-shm").unlink()
+    intact = tmp_path / "intact"
+    shutil.copytree(live, intact)
+    with Store.open(intact / "image.a4ps", KeyFolder(intact / "keys"), ManualClock()) as store:
+        expected = rows_in(store)
+    log = "image.a4ps-wal"
+    chance = random.Random(2)
+    flips = Counter(
+        damage_copies(live, tmp_path / "copy", log, expected, lambda file: flip(file, chance)) for _ in range(FLIPS)
+    )
+    cuts = Counter(
+        damage_copies(live, tmp_path / "copy", log, expected, lambda file: cut(file, chance)) for _ in range(CUTS)
+    )
+    assert flips["at open"] > 0
+    assert damage_copies(live, tmp_path / "copy", log, expected, Path.unlink) == "at open"
+    with capsys.disabled():
+        print(f"\nlive log: {FLIPS} flips {dict(flips)}, {CUTS} cuts {dict(cuts)}")
+
+
+def edit(image: Path, *statements: str) -> None:
+    """What somebody with the sqlite3 program could do to a closed image."""
+    connection = sqlite3.connect(image, isolation_level=None)
+    try:
+        for statement in statements:
+            connection.execute(statement)
+    finally:
+        connection.close()
+
+
+OLD_ROW = "place >> 20 = 20 AND kind = 'turn'"
+OTHER_ROW = "place >> 20 = 21 AND kind = 'turn'"
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        (f"DELETE FROM rows WHERE {OLD_ROW}",),
+        ("DELETE FROM rows WHERE place >> 20 = 20",),
+        ("DELETE FROM commits WHERE generation = 20",),
+        ("DELETE FROM commits WHERE generation = 20", "DELETE FROM rows WHERE place >> 20 = 20"),
+        ("DELETE FROM commits WHERE generation <= 20", "DELETE FROM rows WHERE place >> 20 <= 20"),
+        (f"UPDATE rows SET body = (SELECT body FROM rows WHERE {OTHER_ROW}) WHERE {OLD_ROW}",),
+        (f"UPDATE rows SET (body, salt, mac) = (SELECT body, salt, mac FROM rows WHERE {OTHER_ROW}) WHERE {OLD_ROW}",),
+        (
+            "UPDATE rows SET place = -5 WHERE place = 20 << 20",
+            "UPDATE rows SET place = 20 << 20 WHERE place = (20 << 20) + 1",
+            "UPDATE rows SET place = (20 << 20) + 1 WHERE place = -5",
+        ),
+        (f"UPDATE rows SET place = place + 500 WHERE {OLD_ROW}",),
+        (f"UPDATE rows SET key = 'other' WHERE {OLD_ROW}",),
+        (f"UPDATE rows SET kind = 'other' WHERE {OLD_ROW}",),
+        ("UPDATE commits SET at = at + 1 WHERE generation = 20",),
+        ("UPDATE commits SET author = 'somebody' WHERE generation = 20",),
+        ("UPDATE commits SET reason = '' WHERE generation = 20",),
+        ("UPDATE commits SET id = zeroblob(16) WHERE generation = 20",),
+        ("UPDATE commits SET previous_mac = zeroblob(32) WHERE generation = 20",),
+        ("UPDATE commits SET generation = -20 WHERE generation = 20",),
+        (f"INSERT INTO rows SELECT -5, kind, key, salt, mac, body FROM rows WHERE {OLD_ROW}",),
+        (f"INSERT INTO rows SELECT place + 100, kind, key, salt, mac, body FROM rows WHERE {OLD_ROW}",),
+    ],
+    ids=str,
+)
+def test_edits_far_behind_are_found_by_a_deep_check(tmp_path: Path, statements: tuple[str, ...]) -> None:
+    """I2: rows and commits that were removed, changed, moved, swapped or added behind the tail are found by
+    verify(deep=True), and no changed payload is ever returned."""
+    expected = close_image(tmp_path, 150)
+    edit(tmp_path / "image.a4ps", *statements)
+    with Store.open(tmp_path / "image.a4ps", KeyFolder(tmp_path / "keys"), ManualClock()) as store:
+        assert store.verify().ok
+        report = store.verify(deep=True)
+        assert report.faults
+        for way, kind, key in expected:
+            with suppress(IntegrityError):
+                head = store.head(kind, key)
+                assert head is None or head.payload == expected[way, kind, key]
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        (
+            "DELETE FROM rows WHERE place >> 20 = (SELECT max(generation) FROM commits)",
+            "DELETE FROM commits WHERE generation = (SELECT max(generation) FROM commits)",
+        ),
+        ("DELETE FROM commits WHERE generation = (SELECT max(generation) FROM commits)",),
+        ("DELETE FROM rows WHERE place = (SELECT max(place) FROM rows)",),
+        ("DELETE FROM commits", "DELETE FROM rows"),
+        ("UPDATE commits SET generation = 1 << 45 WHERE generation = 150",),
+        ("UPDATE commits SET generation = 9223372036854775807 WHERE generation = 150",),
+        ("INSERT INTO rows SELECT 9223372036854775807, kind, key, salt, mac, body FROM rows LIMIT 1",),
+        ("UPDATE rows SET body = zeroblob(5) WHERE place = (SELECT max(place) FROM rows)",),
+    ],
+    ids=str,
+)
+def test_edits_of_the_newest_commits_are_found_at_open(tmp_path: Path, statements: tuple[str, ...]) -> None:
+    """I1, I2: newest commits that were taken out or changed are found at opening, by the chain or by the witness."""
+    close_image(tmp_path, 150)
+    edit(tmp_path / "image.a4ps", *statements)
+    with pytest.raises(IntegrityError) as refused:
+        Store.open(tmp_path / "image.a4ps", KeyFolder(tmp_path / "keys"), ManualClock())
+    assert refused.value.next_step
+
+
+def test_a_changed_row_is_found_when_it_is_read(tmp_path: Path) -> None:
+    """I2: a row that is not what was stored raises IntegrityError from every way of reading, before it is unpacked."""
+    close_image(tmp_path, 150)
+    edit(tmp_path / "image.a4ps", f"UPDATE rows SET body = x'01ff' WHERE {OLD_ROW.replace('turn', 'log')}")
+    with Store.open(tmp_path / "image.a4ps", KeyFolder(tmp_path / "keys"), ManualClock()) as store:
+        with pytest.raises(IntegrityError):
+            store.head("log", "19")
+        with pytest.raises(IntegrityError):
+            store.newest("log", limit=1000)
+        with pytest.raises(IntegrityError):
+            store.keys_without("log", "nothing")
+        assert store.head("log", "18") is not None

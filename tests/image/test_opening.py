@@ -1,0 +1,149 @@
+"""What opens as an image, what is refused, and what is left behind by either."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from a4ps.clock import ManualClock
+from a4ps.errors import ImageTooNew, IntegrityError
+from a4ps.image.keys import KeyFolder
+from a4ps.image.store import Commit, Row, Store
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> KeyFolder:
+    return KeyFolder(tmp_path / "keys")
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    return tmp_path / "home" / "image.a4ps"
+
+
+@pytest.fixture
+def store(image: Path, keys: KeyFolder, clock: ManualClock) -> Iterator[Store]:
+    with Store.open(image, keys, clock) as opened:
+        yield opened
+
+
+def put(store: Store, key: str) -> Commit:
+    return store.commit([Row("turn", key, b"payload")], author="test", reason="because")
+
+
+def tamper(image: Path, *statements: str) -> None:
+    """Change a closed image with plain SQLite."""
+    connection = sqlite3.connect(image, isolation_level=None)
+    try:
+        connection.execute("PRAGMA writable_schema = ON")
+        for statement in statements:
+            connection.execute(statement)
+    finally:
+        connection.close()
+
+
+def test_files_are_private(image: Path, store: Store) -> None:
+    """New folders are 0700, the image and what lies beside it 0600."""
+    put(store, "a")
+    assert stat.S_IMODE(image.parent.stat().st_mode) == 0o700
+    for file in image.parent.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+
+
+def test_an_open_image_is_tightened(image: Path, keys: KeyFolder, clock: ManualClock) -> None:
+    """An image that others may read is tightened at opening."""
+    Store.open(image, keys, clock).close()
+    image.chmod(0o644)
+    Store.open(image, keys, clock).close()
+    assert stat.S_IMODE(image.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage" * 1000, b"SQLite format 3\x00" + bytes(5000)], ids=len)
+def test_what_is_no_image_is_refused(image: Path, keys: KeyFolder, clock: ManualClock, content: bytes) -> None:
+    """I2: a file that is not an image is refused and left as it is."""
+    image.parent.mkdir()
+    image.write_bytes(content)
+    with pytest.raises(IntegrityError):
+        Store.open(image, keys, clock)
+    assert image.read_bytes() == content
+
+
+def test_another_programs_database_is_refused(image: Path, keys: KeyFolder, clock: ManualClock) -> None:
+    """I2: some other SQLite file is refused and left as it is."""
+    image.parent.mkdir()
+    tamper(image, "CREATE TABLE meta (x)", "INSERT INTO meta VALUES (1)")
+    before = image.read_bytes()
+    with pytest.raises(IntegrityError, match="not an A4PS image"):
+        Store.open(image, keys, clock)
+    assert image.read_bytes() == before
+
+
+def test_a_newer_format_is_refused(image: Path, keys: KeyFolder, clock: ManualClock) -> None:
+    """A newer format is refused by its number, whatever else it may contain."""
+    Store.open(image, keys, clock).close()
+    tamper(image, "PRAGMA user_version = 2", "CREATE TABLE news (x)")
+    with pytest.raises(ImageTooNew) as refused:
+        Store.open(image, keys, clock)
+    assert refused.value.next_step
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER t AFTER INSERT ON rows BEGIN DELETE FROM rows; END",
+        "CREATE VIEW v AS SELECT 1",
+        "DROP INDEX rows_by_kind",
+        "UPDATE sqlite_schema SET sql = replace(sql, 'NOT NULL', '') WHERE name = 'rows'",
+        "UPDATE meta SET created_at = created_at + 1",
+        "UPDATE meta SET mac = zeroblob(32)",
+        "UPDATE meta SET image_id = 'x'",
+        "DELETE FROM meta",
+        "PRAGMA user_version = 0",
+    ],
+)
+def test_a_changed_frame_is_refused(image: Path, keys: KeyFolder, clock: ManualClock, statement: str) -> None:
+    """I2: foreign triggers and views, changed tables and a changed meta row are refused at opening."""
+    Store.open(image, keys, clock).close()
+    if "'x'" in statement:
+        statement = "UPDATE meta SET image_id = zeroblob(16)"
+    tamper(image, statement)
+    with pytest.raises(IntegrityError):
+        Store.open(image, keys, clock)
+
+
+def test_a_log_without_its_image_is_refused(image: Path, keys: KeyFolder, clock: ManualClock) -> None:
+    """I1: a log whose image is gone is not replayed into a new image."""
+    image.parent.mkdir()
+    image.with_name(image.name + "-wal").write_bytes(b"old log")
+    with pytest.raises(IntegrityError, match="log"):
+        Store.open(image, keys, clock)
+
+
+def test_nothing_stays_locked_after_a_refusal(image: Path, keys: KeyFolder, clock: ManualClock) -> None:
+    """A refused opening gives the lock back."""
+    image.parent.mkdir()
+    image.write_bytes(b"garbage" * 1000)
+    for _ in range(2):
+        with pytest.raises(IntegrityError):
+            Store.open(image, keys, clock)
+    image.unlink()
+    Store.open(image, keys, clock).close()
+
+
+def test_times_are_whole_microseconds_in_utc(store: Store, clock: ManualClock) -> None:
+    """A commit's time is the clock's, in UTC, to the microsecond."""
+    clock.at = datetime(1969, 7, 20, 20, 17, 40, 123_457, tzinfo=UTC)
+    assert put(store, "a").at == clock.at
+    head = store.head("turn", "a")
+    assert head is not None
+    assert head.at == clock.at
