@@ -153,7 +153,8 @@ def _parse(file: Path, text: str) -> dict[str, Any]:
         key = lines[line - 1].split("=", 1)[0].strip() or "(end of file)"
         reason = re.sub(r" \(at .*\)$", "", str(error))
         raise SettingsError(f"{file}, line {line}, key {key}: {reason}", next_step=f"edit {file}") from error
-    except (ValueError, RecursionError) as error:  # Python's own limits on digits and nesting, which tomllib lets through
+    except (ValueError, RecursionError) as error:
+        # Python's own limits on digits and nesting, which tomllib lets through.
         raise SettingsError(
             f"{file}: a number is too long or a value nested too deeply", next_step=f"edit {file}"
         ) from error

@@ -1,9 +1,11 @@
-"""One contender measured in a process of its own: `python -m bench.meter MODULE:OPEN --turns N` prints one JSON object.
+"""One contender in a process of its own, driven turn by turn: `python -m bench.meter MODULE:OPEN --turns N`.
 
-Measured for each turn, one after another in one event loop: CPU time of the whole process with all its threads
-(`time.process_time`, so a writer's thread and aiosqlite's count) and wall time. Afterwards, with everything closed, the
-bytes of all files the contender left in its folder. Work that a turn leaves to a thread falls into the next turn's
-figure; medians absorb it. Not measured: importing, opening, closing, memory.
+A line on stdin lets it take one turn, a line on stdout says that it has; the last line on stdout is one JSON object.
+`bench.lockstep` drives several at once, so that whatever else the machine does meets all of them alike.
+
+Measured for each turn: CPU time of the whole process with all its threads (`time.process_time`, so a writer's thread
+and aiosqlite's count, and so does what the turn before left to them) and wall time. Afterwards, with everything closed,
+the bytes of all files the contender left in its folder. Not measured: importing, opening, closing, memory.
 
 Runs in peers' environments too: standard library only. Name look-ups are refused, so that no peer can phone home.
 """
@@ -28,6 +30,9 @@ from typing import Any, NoReturn
 
 from bench.texts import TurnText, turn_text
 
+#: What a contender says when it waits for its next turn.
+READY = "ready"
+
 TakeTurn = Callable[[TurnText], Awaitable[None]]
 #: Opens a contender in an empty folder; what it yields takes a turn and returns when that is kept as the peer keeps it.
 Open = Callable[[Path], AbstractAsyncContextManager[TakeTurn]]
@@ -35,7 +40,7 @@ Open = Callable[[Path], AbstractAsyncContextManager[TakeTurn]]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """CPU and wall time of each turn in ms, and bytes."""
+    """CPU and wall time of each measured turn in ms; bytes of the text of all turns, and of what they left."""
 
     cpu_ms: list[float]
     wall_ms: list[float]
@@ -54,19 +59,24 @@ def at_the_end(figures: list[float]) -> float:
     return statistics.median(figures[-10:])
 
 
-async def measure(open_: Open, turns: int, packages: list[str]) -> Measured:
-    """Take `turns` turns in a temporary folder that is removed afterwards."""
-    texts = [turn_text(number) for number in range(1, turns + 1)]
+async def measure(open_: Open, turns: int, skip: int, packages: list[str], wait: Callable[[], None]) -> Measured:
+    """Take `skip` turns unmeasured, then `turns` measured ones, each after `wait`, in a folder that is then removed."""
+    texts = [turn_text(number) for number in range(1, skip + turns + 1)]
     cpu_ms: list[float] = []
     wall_ms: list[float] = []
     with tempfile.TemporaryDirectory(prefix="a4ps-bench-") as folder:
         home = Path(folder)
         async with open_(home) as take:
-            for text in texts:
-                cpu, wall = time.process_time(), time.perf_counter()
+            for text in texts[:skip]:
                 await take(text)
-                cpu_ms.append((time.process_time() - cpu) * 1000)
+            cpu = time.process_time()
+            for text in texts[skip:]:
+                wait()
+                wall = time.perf_counter()
+                await take(text)
                 wall_ms.append((time.perf_counter() - wall) * 1000)
+                cpu_ms.append((time.process_time() - cpu) * 1000)
+                cpu += cpu_ms[-1] / 1000
         left_bytes = _bytes_in(home)
     return Measured(
         cpu_ms=cpu_ms,
@@ -97,15 +107,22 @@ def stay_at_home() -> None:
 
 
 def main() -> None:
-    """Print the contender's figures as JSON on the last line of stdout; whatever peers print goes to stderr."""
+    """Be driven; whatever a peer prints goes to stderr."""
     parser = argparse.ArgumentParser()
     parser.add_argument("open", metavar="MODULE:OPEN")
     parser.add_argument("--turns", type=int, default=200)
+    parser.add_argument("--skip", type=int, default=0)
     parser.add_argument("--package", action="append", default=[])
     chosen = parser.parse_args()
     out, sys.stdout = sys.stdout, sys.stderr
+
+    def wait() -> None:
+        print(READY, file=out, flush=True)
+        if not sys.stdin.readline():
+            raise SystemExit("nobody drives this contender any more")
+
     stay_at_home()
-    measured = asyncio.run(measure(resolve(chosen.open), chosen.turns, chosen.package))
+    measured = asyncio.run(measure(resolve(chosen.open), chosen.turns, chosen.skip, chosen.package, wait))
     print(json.dumps(asdict(measured)), file=out)
 
 

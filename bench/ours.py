@@ -1,16 +1,17 @@
 """A4PS as a contender, and what its prompts weigh: the real store, turn log, graph and kernel over a scripted engine.
 
 Default settings; five supersteps a turn (plan, thesis, antithesis, research, synthesis; no second round). The engine
-streams word by word as a real one does, so the streaming of about 500 pieces a turn is included, and so are recall
-over all earlier turns, the question's own durable commit, and the reply's with its full-text index. Not included: a
+streams word by word as a real one does, so the streaming of about 500 pieces a turn is included (`in_one_piece` leaves
+it out, as the peers' models do), and so are recall over all earlier turns, the question's own durable commit, and the reply's with its full-text index. Not included: a
 listener that draws anything, and real inference.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from a4ps.clock import SystemClock
 from a4ps.image.keys import KeyFolder
 from a4ps.image.store import Store
 from a4ps.image.turns import TurnLog
-from a4ps.inference.engine import ChatRequest
+from a4ps.inference.engine import ChatRequest, Chunk, Finished, Text
 from a4ps.inference.tokens import estimate_prompt
 from a4ps.kernel.kernel import Kernel
 from a4ps.personas.roster import NAMES, load_codices
@@ -63,6 +64,15 @@ class Script:
                 return None
 
 
+class OnePieceEngine(ScriptedEngine):
+    """Says each reply in one piece, and counts no prompt: the cheapest engine that ours could be given."""
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        said = await self.script(request)
+        yield Text(said if isinstance(said, str) else json.dumps(said))
+        yield Finished("stop", 300, 100)
+
+
 @dataclass(frozen=True, slots=True)
 class Ours:
     """An open kernel, its engine, and the script it follows."""
@@ -73,11 +83,11 @@ class Ours:
 
 
 @asynccontextmanager
-async def opened(home: Path) -> AsyncIterator[Ours]:
+async def opened(home: Path, engine_type: type[ScriptedEngine] = ScriptedEngine) -> AsyncIterator[Ours]:
     """A kernel in `home`; its keys lie there too, so that their bytes are counted."""
     clock = SystemClock()
     script = Script()
-    engine = ScriptedEngine(script)
+    engine = engine_type(script)
     store = Store.open(home / "image.a4ps", KeyFolder(home / "keys"), clock)
     log = TurnLog(store)
     deliberation = await Deliberation.open(home / "cache" / "checkpoints.sqlite")
@@ -92,16 +102,26 @@ async def opened(home: Path) -> AsyncIterator[Ours]:
 
 @asynccontextmanager
 async def whole_turns(home: Path) -> AsyncIterator[TakeTurn]:
-    """`Kernel.ask`, from the question to the committed reply."""
+    """`Kernel.ask`, from the question to the committed reply, streamed word by word."""
     async with opened(home) as ours:
+        yield _asking(ours)
 
-        async def take(text: TurnText) -> None:
-            ours.script.text = text
-            ours.engine.requests.clear()
-            answered = await ours.kernel.ask(text.question, _ignore)
-            assert tuple(said.text for said in answered.reply.contributions) == text.contributions
 
-        yield take
+@asynccontextmanager
+async def in_one_piece(home: Path) -> AsyncIterator[TakeTurn]:
+    """The same with replies that come in one piece."""
+    async with opened(home, OnePieceEngine) as ours:
+        yield _asking(ours)
+
+
+def _asking(ours: Ours) -> TakeTurn:
+    async def take(text: TurnText) -> None:
+        ours.script.text = text
+        ours.engine.requests.clear()
+        answered = await ours.kernel.ask(text.question, _ignore)
+        assert tuple(said.text for said in answered.reply.contributions) == text.contributions
+
+    return take
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """What a turn costs besides the model: ours beside its peers, in one run. `python -m bench.overhead --help`
 
 Measured: see `bench.meter` (CPU, wall, bytes left) and, for ours, `bench.ours` (calls and prompts). Every contender
-runs in a process of its own, one after another, on the same text. Ours and the bar of the verdict, stock LangGraph
-with a fresh thread a turn, take `--rounds` rounds by turns and the median of the rounds counts; the others take one.
-Not measured: inference, memory, start-up. It is no gate: it says what it found and exits with 0.
+runs in a process of its own on the same text, in lockstep with others (`bench.lockstep`): ours with the bar of the
+verdict, stock LangGraph with a fresh thread a turn, `--rounds` times, and ours with unstreamed replies beside them; the other peers with one another, once. The
+verdict on CPU is the median of the differences of paired turns. Flatness pairs an image that is new with one that
+already has its turns. Not measured: inference, memory, start-up. It is no gate: it says what it found and exits with 0.
 
 The bar counts LangGraph with its saver's default settings, as its documentation shows it, with five supersteps as ours.
 """
@@ -17,16 +18,15 @@ import statistics
 import subprocess
 import sys
 import venv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from bench import ours
+from bench.lockstep import REPOSITORY, SLOWEST_S, Runner, drive
 from bench.machine import machine
 from bench.meter import Measured, around_ten, at_the_end
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 PEERS_FILE = REPOSITORY / "bench" / "peers.txt"
 
 #: The bars: ms of CPU over the stock peer, turn N over turn 10, bytes left over the text's bytes, prompt tokens.
@@ -34,7 +34,8 @@ MARGIN_MS = 4.0
 FLATNESS = 1.2
 GROWTH = 3.0
 PROMPT_TOKENS = 700
-SLOWEST_S = 1800
+#: Turns taken side by side to compare a new image with an old one; the first four are warm-up.
+FLAT_TURNS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,12 @@ class Contender:
     own_environment: bool = False
 
 
-OURS = Contender("a4ps", "A4PS, whole turn, durable", "bench.ours:whole_turns", ("langgraph", "pydantic"))
+OURS = Contender(
+    "a4ps", "A4PS, whole turn, durable, streamed by word", "bench.ours:whole_turns", ("langgraph", "pydantic")
+)
+OURS_IN_ONE_PIECE = Contender(
+    "a4ps-one-piece", "A4PS, replies in one piece, as the peers have it", "bench.ours:in_one_piece"
+)
 BAR = Contender(
     "langgraph-fresh",
     "LangGraph + AsyncSqliteSaver, 5 nodes, fresh thread a turn",
@@ -93,6 +99,15 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Paired:
+    """Medians over turns taken side by side: ours less the bar, in ms, at turn 10 and at the end; old over new image."""
+
+    over_bar_ms_10: float | None
+    over_bar_ms_end: float | None
+    flatness: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """One bar: `found` against `allowed`, in words and as numbers. `meets` is None where it could not be judged."""
 
@@ -109,17 +124,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     about = machine()
     if not chosen.json:
         print("  ".join(f"{name}: {value}" for name, value in about.items()))
-    contenders = [OURS, *_peers(chosen.peers)]
-    failed = _prepare(chosen.peer_env) if any(contender.own_environment for contender in contenders) else ""
-    rows = _measure_all(contenders, chosen.turns, chosen.rounds, chosen.peer_env, failed)
+    peers = _peers(chosen.peers)
+    failed = _prepare(chosen.peer_env) if any(peer.own_environment for peer in peers) else ""
+    rows, paired = _measure_all(peers, chosen.turns, chosen.rounds, chosen.peer_env, failed)
     prompts = asyncio.run(ours.weigh_prompts())
-    verdicts = judge(rows, prompts)
+    verdicts = judge(rows, paired, prompts)
     if chosen.json:
         found = {
             "machine": about,
             "turns": chosen.turns,
             "rounds": chosen.rounds,
             "rows": [asdict(row) for row in rows],
+            "paired": asdict(paired),
             "prompts": asdict(prompts),
             "verdicts": [asdict(verdict) for verdict in verdicts],
         }
@@ -128,31 +144,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print("\n".join(report(rows, prompts, verdicts, chosen.turns)))
 
 
-def judge(rows: Sequence[Row], prompts: ours.Prompts) -> list[Verdict]:
-    """The four bars and the two on prompts, from what was measured."""
+def judge(rows: Sequence[Row], paired: Paired, prompts: ours.Prompts) -> list[Verdict]:
+    """The bars on time, growth and prompts, from what was measured."""
     mine = rows[0]
-    bar = next((row for row in rows if row.key == BAR.key and not row.failed), None)
     if mine.failed:
         return [Verdict("turn", f"ours failed: {mine.failed}", 0.0, 0.0, None)]
+    bar = next((row for row in rows if row.key == BAR.key and not row.failed), None)
     verdicts = []
-    if bar is None:
-        verdicts.append(
-            Verdict("turn", f"ours {mine.cpu_ms_10:.1f} ms | the bar was not run", mine.cpu_ms_10, 0.0, None)
-        )
-    else:
-        for where, found, stock in (
-            ("turn 10", mine.cpu_ms_10, bar.cpu_ms_10),
-            ("turn N", mine.cpu_ms_end, bar.cpu_ms_end),
-        ):
-            allowed = stock + MARGIN_MS
+    for where, found, stock, over in (
+        ("turn 10", mine.cpu_ms_10, bar.cpu_ms_10 if bar else 0.0, paired.over_bar_ms_10),
+        ("turn N", mine.cpu_ms_end, bar.cpu_ms_end if bar else 0.0, paired.over_bar_ms_end),
+    ):
+        if bar is None or over is None:
+            words = f"ours {found:.1f} ms | bar: stock fresh thread was not measured"
+            verdicts.append(Verdict(f"CPU at {where}", words, found, 0.0, None))
+        else:
             words = (
-                f"ours {found:.1f} ms | bar: stock fresh thread {stock:.1f} + {MARGIN_MS:.0f} = {allowed:.1f} | "
-                f"ratio to stock {found / stock:.2f}"
+                f"ours {found:.1f} ms | bar: stock fresh thread {stock:.1f} + {MARGIN_MS:.0f} = {stock + MARGIN_MS:.1f} | "
+                f"paired turns differ by {over:+.1f} | ratio {found / stock:.2f}"
             )
-            verdicts.append(Verdict(f"CPU at {where}", words, found, allowed, found <= allowed))
-    flat = mine.cpu_ms_end / mine.cpu_ms_10
+            verdicts.append(Verdict(f"CPU at {where}", words, over, MARGIN_MS, over <= MARGIN_MS))
+    flat = paired.flatness
     verdicts += [
-        Verdict("flat", f"turn N is {flat:.2f} × turn 10 | bar {FLATNESS}", flat, FLATNESS, flat <= FLATNESS),
+        Verdict(
+            "flat",
+            "not measured" if flat is None else f"turn N is {flat:.2f} × turn 10 (paired) | bar {FLATNESS}",
+            flat or 0.0,
+            FLATNESS,
+            None if flat is None else flat <= FLATNESS,
+        ),
         Verdict("growth", f"{mine.growth:.2f} × the text | bar {GROWTH}", mine.growth, GROWTH, mine.growth <= GROWTH),
         Verdict("hello", f"{prompts.hello_calls} call | bar 1", prompts.hello_calls, 1.0, prompts.hello_calls == 1),
         Verdict(
@@ -259,32 +279,53 @@ def _python_of(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
-def _measure_all(contenders: Iterable[Contender], turns: int, rounds: int, peer_env: Path, failed: str) -> list[Row]:
-    found: dict[Contender, list[Measured | str]] = {contender: [] for contender in contenders}
-    for round_ in range(rounds):
-        for contender, measured in found.items():
-            if contender not in (OURS, BAR) and round_ > 0:
-                continue
-            if contender.own_environment and failed:
-                measured.append(failed)
-            else:
-                python = _python_of(peer_env) if contender.own_environment else Path(sys.executable)
-                measured.append(_measure(contender, turns, python))
-    return [_row(contender, measured) for contender, measured in found.items()]
+def _measure_all(
+    peers: Sequence[Contender], turns: int, rounds: int, peer_env: Path, failed: str
+) -> tuple[list[Row], Paired]:
+    found: dict[Contender, list[Measured | str]] = {contender: [] for contender in (OURS, OURS_IN_ONE_PIECE, *peers)}
+    side_by_side = [OURS, OURS_IN_ONE_PIECE, *([BAR] if BAR in peers else [])]
+    others = [peer for peer in peers if peer != BAR and not (peer.own_environment and failed)]
+    for group in [side_by_side] * rounds + [others]:
+        runners = [
+            Runner(
+                _python_of(peer_env) if contender.own_environment else Path(sys.executable),
+                contender.open,
+                contender.packages,
+            )
+            for contender in group
+        ]
+        for contender, measured in zip(group, drive(runners, turns), strict=True):
+            found[contender].append(measured)
+    rows = [_row(contender, measured or [failed]) for contender, measured in found.items()]
+    return rows, _paired(found[OURS], found.get(BAR, []), _young_and_old(turns, rounds))
 
 
-def _measure(contender: Contender, turns: int, python: Path) -> Measured | str:
-    """Run one contender in its process; text says why that failed."""
-    packages = [part for package in contender.packages for part in ("--package", package)]
-    command = [str(python), "-m", "bench.meter", contender.open, "--turns", str(turns), *packages]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SLOWEST_S, check=False, cwd=REPOSITORY)
-    except (OSError, subprocess.SubprocessError) as error:
-        return f"{contender.key}: {type(error).__name__}"
-    if done.returncode:
-        return f"{contender.key}: {_last_line(done.stderr)}"
-    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return Measured(**figures)
+def _young_and_old(turns: int, rounds: int) -> list[tuple[Measured, Measured]]:
+    """Ours twice, side by side: turns 1 to 15 of a new image, and the last 15 of one that is to have `turns`."""
+    python = Path(sys.executable)
+    young = Runner(python, OURS.open)
+    old = Runner(python, OURS.open, skip=max(0, turns - FLAT_TURNS))
+    pairs = (drive([young, old], FLAT_TURNS) for _ in range(rounds))
+    return [(one, two) for one, two in pairs if isinstance(one, Measured) and isinstance(two, Measured)]
+
+
+def _paired(
+    mine: Sequence[Measured | str], bar: Sequence[Measured | str], ages: Sequence[tuple[Measured, Measured]]
+) -> Paired:
+    pairs = [
+        (one.cpu_ms, two.cpu_ms)
+        for one, two in zip(mine, bar, strict=False)
+        if isinstance(one, Measured) and isinstance(two, Measured)
+    ]
+    over = [[our - stock for our, stock in zip(one, two, strict=True)] for one, two in pairs]
+    flat = [
+        new_old[1] / new_old[0] for new, old in ages for new_old in zip(new.cpu_ms[4:], old.cpu_ms[4:], strict=True)
+    ]
+    return Paired(
+        over_bar_ms_10=statistics.median(ms for one in over for ms in one[4:15]) if over else None,
+        over_bar_ms_end=statistics.median(ms for one in over for ms in one[-10:]) if over else None,
+        flatness=statistics.median(flat) if flat else None,
+    )
 
 
 def _row(contender: Contender, results: Sequence[Measured | str]) -> Row:

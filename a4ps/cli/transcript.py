@@ -82,7 +82,7 @@ class Transcript:
         title = _TITLES.get(step, "")
         again = f", round {round_}" if round_ > 1 else ""
         heading = click.style(persona, fg=_COLOURS.get(persona), bold=True)
-        detail = click.style(f"  {title}{again}" if title else "", dim=True)
+        detail = click.style(f" · {title}{again}" if title else "", dim=True)
         self._write(f"\n{self._styled(heading + detail)}\n")
         self._wait(f"waiting for {model} …")
 

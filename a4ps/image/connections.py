@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from a4ps.errors import A4PSError, CallerError, DiskFull, IntegrityError, StorageFailed
 
@@ -58,9 +59,29 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     return _connect(path, "ro")
 
 
+class _Connection(sqlite3.Connection):
+    """Python's, but damage is always a sqlite3.Error.
+
+    SQLite quotes a damaged schema in its message, and where that is not UTF-8, Python raises UnicodeDecodeError instead.
+    """
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        try:
+            return super().execute(sql, parameters)
+        except UnicodeDecodeError as error:
+            damage = sqlite3.DatabaseError("damaged text in the schema")
+            damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise damage from error
+
+
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        f"{path.as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=_BUSY_S
+        f"{path.as_uri()}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=_BUSY_S,
+        factory=_Connection,
     )
     try:
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)

@@ -86,11 +86,15 @@ Chunk: TypeAlias = Loading | Thinking | Text | Finished
 
 @dataclass(frozen=True, slots=True)
 class EngineStatus:
-    """Whether an engine can be used now. `detail` is one line for `doctor`; `version` is "" where unknown."""
+    """Whether an engine can be used now. `detail` is one line for `doctor`; `version` is "" where unknown.
+
+    `hazard` says why fetching models with this version is unsafe, "" where nothing is known against it.
+    """
 
     reachable: bool
     version: str = ""
     detail: str = ""
+    hazard: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,9 +110,8 @@ class OllamaEngine:
             version = wire.parse_version(await self._ask("GET", "/api/version", self._deadlines.probe_s))
         except PeerError as exc:
             return EngineStatus(reachable=False, detail=exc.message)
-        hole = wire.known_hole(version)
-        detail = f"Ollama {version} at {self.url}"
-        return EngineStatus(reachable=True, version=version, detail=f"{detail}; upgrade it: {hole}" if hole else detail)
+        hazard = wire.known_hole(version) or ""
+        return EngineStatus(reachable=True, version=version, detail=f"Ollama {version} at {self.url}", hazard=hazard)
 
     async def models(self) -> tuple[ModelInfo, ...]:
         """Raises `EngineUnreachable`, `EngineTimeout` ("load") or `EngineGarbled`."""

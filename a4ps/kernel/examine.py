@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from a4ps.errors import A4PSError, ImageHeld, PeerError
-from a4ps.inference.ollama_wire import known_hole
 from a4ps.kernel.health import SYSTEM_PACKAGES, Facts
 from a4ps.kernel.wiring import Environment, ollama_engine, open_log
 
@@ -40,7 +39,7 @@ async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> 
         ollama_reachable=status.reachable,
         ollama_version=status.version,
         ollama_detail=status.detail,
-        ollama_hole=(known_hole(status.version) or "") if status.version else "",
+        ollama_hazard=status.hazard,
         installed=frozenset(installed),
         vram_total_gb=card.total_gb if card else None,
         vram_free_gb=card.free_gb if card else None,

@@ -34,7 +34,7 @@ class Facts:
     ollama_reachable: bool
     ollama_version: str
     ollama_detail: str
-    ollama_hole: str
+    ollama_hazard: str
     installed: frozenset[str]
     vram_total_gb: float | None
     vram_free_gb: float | None
@@ -95,8 +95,8 @@ def _settings(facts: Facts) -> Check:
 
 
 def _engine(facts: Facts) -> Check:
-    if facts.ollama_reachable and facts.ollama_hole:
-        return Check("engine", "bad", f"Ollama {facts.ollama_version}: {facts.ollama_hole}", "upgrade Ollama")
+    if facts.ollama_reachable and facts.ollama_hazard:
+        return Check("engine", "bad", facts.ollama_hazard, "upgrade Ollama: https://ollama.com/download")
     if facts.ollama_reachable:
         return Check("engine", "ok", f"Ollama {facts.ollama_version} at {facts.ollama_host}")
     if facts.ollama_on_path:
@@ -119,6 +119,10 @@ def _models(facts: Facts, catalog: Catalog) -> Check:
     if missing:
         size = catalog.size_gb(missing)
         return Check("models", "bad", f"not installed: {', '.join(missing)} ({size:.1f} GB)", "a4ps models pull")
+    remote = sorted(model for model in set(facts.models.values()) if model.endswith(("-cloud", ":cloud")))
+    if remote:
+        detail = f"{', '.join(remote)} run on somebody else's servers: your words leave this machine"
+        return Check("models", "note", detail, "choose local ones: a4ps models list")
     return Check("models", "ok", ", ".join(sorted(set(facts.models.values()))))
 
 

@@ -20,7 +20,7 @@ CANDIDATES = 24
 _WORD = re.compile(r"\w+")
 _STOP_WORDS = frozenset(
     """a about after all also am an and any are as at be because been before being between but by can could did do does
-    doing don for from get give go had has have having he her here him his how i if in into is it its just know let like
+    doing don for from get give had has have having he her here him his how i if in into is it its just know let like
     make may me might mine more most much my need no not now of off on once one only or other our out over own please
     same say she should so some such tell than that the their them then there these they thing think this those to too
     under until up us use very was we were what when where which while who whom why will with would yes you your yours

@@ -43,6 +43,7 @@ _DENIED = r"(?:\b(?:not|cannot|never|nothing|no|hardly|neither)|n't)\b(?!\s+(?:o
 _CUES: tuple[tuple[re.Pattern[str], float], ...] = (
     (re.compile(r"\b(?:can|could)(?:not|n't| not) agree more\b"), 0.0),
     (re.compile(r"\b(?:partly|partially|in part|to a degree|up to a point|half[- ]right|yes,? but|true,? but)\b"), 0.5),
+    (re.compile(rf"\b{_ASSENT}\b.{{0,160}}\b(?:but|however|although|though|yet|except)\b"), 0.6),
     (re.compile(rf"{_DENIED}{_DISSENT}\b"), 0.0),
     (re.compile(rf"{_DENIED}{_ASSENT}\b|^(?:no|never)\b[,.!]"), 1.0),
     (re.compile(rf"\b{_DISSENT}\b"), 1.0),

@@ -13,17 +13,19 @@ from typing import Literal
 
 from a4ps.society.state import PlanKind, TurnState
 
-# A trifle is a row of these phrases and nothing else: "how are you" is one, "how many are there" is not.
-_TRIFLE_PHRASES = (
-    r"hi|hello|hey|hallo|hiya|howdy|yo|greetings|welcome",
-    r"good (?:morning|afternoon|evening|night|day|bye)",
-    r"(?:many )?thanks(?: a lot| so much| very much)?|thank you(?: so much| very much)?|cheers|please",
-    r"how(?: are|'re) (?:you|things)(?: all| today| doing)*|how(?: is|'s) (?:it going|everyone)|what's up|sup",
-    r"(?:very |so )?(?:ok|okay|good|great|nice|cool|perfect|well done)",
-    r"bye|goodbye|see (?:you|ya)(?: all| later| soon| again)*",
-    r"(?:to )?(?:you )?(?:there|all|everyone|friends?|again|alfred|brick|robin|babs|and)",
+# A trifle is a row of such phrases and of whom they address: "how are you" is one, "how many are there" is not.
+_TRIFLE_PHRASE = "|".join(
+    (
+        r"hi|hello|hey|hallo|hiya|howdy|yo|greetings|welcome",
+        r"good (?:morning|afternoon|evening|night|day|bye)",
+        r"(?:many )?thanks(?: a lot| so much| very much)?|thank you(?: so much| very much)?|cheers|please",
+        r"how(?: are|'re) (?:you|things)(?: all| today| doing)*|how(?: is|'s) (?:it going|everyone)|what's up|sup",
+        r"(?:very |so )?(?:ok|okay|good|great|nice|cool|perfect|well done)",
+        r"bye|goodbye|see (?:you|ya)(?: all| later| soon| again)*",
+    )
 )
-_TRIFLE = re.compile(rf"(?:(?:{'|'.join(_TRIFLE_PHRASES)})(?: |$))+")
+_ADDRESSED = r"(?:to )?(?:you )?(?:there|all|everyone|friends?|again|alfred|brick|robin|babs|and)"
+_TRIFLE = re.compile(rf"(?:{_TRIFLE_PHRASE})(?: (?:{_TRIFLE_PHRASE}|{_ADDRESSED}))*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 from typing import Annotated, Literal, TypedDict
 
-PlanKind = Literal["trifle", "memory", "question"]
+PlanKind = Literal["question", "memory", "trifle"]
 
 
 class Said(TypedDict):

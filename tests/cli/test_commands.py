@@ -13,7 +13,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from a4ps.cli.objects import OBJECTS
-from tests.doubles.household import Household, ollama_server
+from tests.doubles.household import Household, ollama_server, read_until
 
 QUESTION = "I have two free weekends: should I learn Rust or Go to write a command-line tool?"
 
@@ -174,11 +174,8 @@ def test_an_image_held_by_another_process_is_said_to_be_and_by_whom(person: Hous
     chat = subprocess.Popen(
         person.command(["chat"]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=person.env
     )
-    assert chat.stdin is not None
-    assert chat.stdout is not None
     try:
-        while b"remembered" not in chat.stdout.readline():
-            pass
+        read_until(chat, "remembered")
         done = person.run("ask", "hello")
         assert done.returncode == 1
         assert str(chat.pid) in done.stderr

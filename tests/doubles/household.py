@@ -87,6 +87,16 @@ class Household:
         return [sys.executable, "-m", "a4ps", *arguments]
 
 
+def read_until(process: subprocess.Popen[bytes], text: str) -> str:
+    """What a started process prints up to the line that contains `text`, which is left out. Fails at its end."""
+    assert process.stdout is not None
+    before = ""
+    while text not in (line := process.stdout.readline().decode()):
+        assert line, f"it ended without saying {text!r}, after: {before}"
+        before += line
+    return before
+
+
 @contextmanager
 def ollama_server(*options: str) -> Iterator[str]:
     """The Ollama test server as a process of its own; yields its address. Ended by its process id."""

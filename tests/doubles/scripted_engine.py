@@ -70,7 +70,7 @@ class ScriptedEngine:
             raise ModelMissing(request.model)
         prompt_tokens = estimate_prompt(request.messages)
         if prompt_tokens > request.num_ctx:
-            raise PromptTooLong(f"{prompt_tokens} tokens do not fit {request.num_ctx}")
+            raise PromptTooLong(f"{prompt_tokens} tokens do not fit {request.num_ctx}", next_step="ask for less")
         self.requests.append(request)
         said = await self.script(request)
         if said is None:

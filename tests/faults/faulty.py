@@ -41,6 +41,7 @@ class Faults:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.statements: list[str] = []
+        self.row_limit_bytes = 0
         self.before: Callable[[str], None] = lambda statement: None
         self.after: Callable[[str], None] = lambda statement: None
         self.opening: Callable[[], None] = lambda: None
@@ -48,7 +49,10 @@ class Faults:
 
     def _connect(self, path: Path) -> FaultyConnection:
         self.opening()
-        return FaultyConnection(connections.connect_writer(path), self)
+        connection = connections.connect_writer(path)
+        if self.row_limit_bytes:
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self.row_limit_bytes)
+        return FaultyConnection(connection, self)
 
     def fail_once(self, when: str, statement: str, error: sqlite3.Error) -> None:
         """Raise `error` "before" or "after" the next `statement` that is executed."""

@@ -65,7 +65,10 @@ def test_a_commit_that_failed_is_not_there(
 
 
 def test_a_commit_that_failed_late_is_acknowledged(
-    image: Path, keys: KeyFolder, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    image: Path,
+    keys: KeyFolder,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """I1: when COMMIT raises but the commit is found in the reopened image, it is acknowledged."""
     faults = Faults(monkeypatch)
@@ -79,7 +82,10 @@ def test_a_commit_that_failed_late_is_acknowledged(
 
 
 def test_an_outcome_that_cannot_be_found_out_is_called_unknown(
-    image: Path, keys: KeyFolder, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    image: Path,
+    keys: KeyFolder,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A commit whose outcome stays unknown is neither acknowledged nor denied; the next one finds the chain whole."""
     faults = Faults(monkeypatch)
@@ -103,7 +109,10 @@ def test_an_outcome_that_cannot_be_found_out_is_called_unknown(
 
 
 def test_an_error_before_commit_rolls_back(
-    image: Path, keys: KeyFolder, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    image: Path,
+    keys: KeyFolder,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An error while rows are inserted rejects the group, leaves nothing, and the next commit works."""
     faults = Faults(monkeypatch)
@@ -118,7 +127,10 @@ def test_an_error_before_commit_rolls_back(
 
 
 def test_a_bug_in_the_writer_is_answered(
-    image: Path, keys: KeyFolder, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    image: Path,
+    keys: KeyFolder,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whatever the writer's thread meets, whoever waits gets an answer, and the next commit works."""
     faults = Faults(monkeypatch)

@@ -14,7 +14,6 @@ import pytest
 
 from a4ps.clock import ManualClock
 from a4ps.errors import (
-    A4PSError,
     CallerError,
 )
 from a4ps.image import rows
@@ -48,6 +47,18 @@ def put(store: Store, key: str, payload: bytes = b"payload", text: str = "", kin
     return store.commit([Row(kind, key, payload, text)], author="test", reason="because")
 
 
+async def put_async(store: Store, key: str, payload: bytes = b"payload") -> Commit:
+    return await store.commit_async([Row("turn", key, payload)], author="test", reason="because")
+
+
+async def hand_over(store: Store, keys: list[str], payloads: dict[str, bytes]) -> list[asyncio.Task[Commit]]:
+    """Commits that wait in the writer's queue when this returns: a task hands its rows over at its second step."""
+    tasks = [asyncio.create_task(put_async(store, key, payloads.get(key, b"payload"))) for key in keys]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return tasks
+
+
 class HeldClock(ManualClock):
     """A clock whose `now` waits, so that a test can hold the writer in the middle of a commit."""
 
@@ -62,9 +73,13 @@ class HeldClock(ManualClock):
         assert self.go.wait(60)
         return super().now()
 
-    def hold(self) -> None:
+    async def hold_a_commit(self, store: Store) -> asyncio.Task[Commit]:
+        """A commit in whose middle the writer stands when this returns, until `go` is set."""
         self.go.clear()
         self.reached.clear()
+        task = asyncio.create_task(put_async(store, "held"))
+        assert await asyncio.to_thread(self.reached.wait, 60)
+        return task
 
 
 def tamper(image: Path, *statements: str) -> None:
@@ -164,7 +179,7 @@ class TestCommitsAndHeads:
         assert sorted(seen) == list(range(1, 201))
         assert store.verify(deep=True).ok
 
-    def test_waiting_commits_share_one_transaction(
+    async def test_waiting_commits_share_one_transaction(
         self, image: Path, keys: KeyFolder, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Whatever waits while the writer is busy is made durable by one COMMIT."""
@@ -172,19 +187,11 @@ class TestCommitsAndHeads:
         clock = HeldClock()
         with Store.open(image, keys, clock) as store:
             faults.statements.clear()
-            clock.hold()
-            threads = [threading.Thread(target=put, args=(store, "first"))]
-            threads[0].start()
-            assert clock.reached.wait(60)
-            threads += [threading.Thread(target=put, args=(store, str(number))) for number in range(20)]
-            for thread in threads[1:]:
-                thread.start()
-            while store._writer._jobs.qsize() < 20:
-                threading.Event().wait(0.001)
+            first = await clock.hold_a_commit(store)
+            others = await hand_over(store, [str(number) for number in range(20)], {})
             clock.go.set()
-            for thread in threads:
-                thread.join()
-            assert store.generation == 21
+            commits = await asyncio.gather(first, *others)
+            assert [commit.generation for commit in commits] == list(range(1, 22))
             assert faults.statements.count("COMMIT") == 2
 
     def test_growth_is_bounded_by_the_text(self, image: Path, keys: KeyFolder, clock: ManualClock) -> None:
@@ -293,37 +300,23 @@ class TestRefusals:
         with pytest.raises(CallerError, match="more than the 100"):
             put(store, "a", b"x" * 101)
 
-    def test_one_of_a_group_can_fail_alone(self, image: Path, keys: KeyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_one_of_a_group_can_fail_alone(
+        self, image: Path, keys: KeyFolder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A request that SQLite refuses is rolled back alone; the others of its group get contiguous generations."""
         faults = Faults(monkeypatch)
+        faults.row_limit_bytes = 5000
+        monkeypatch.setattr(rows, "_WORTH_DEFLATING_BYTES", 1 << 40)
         clock = HeldClock()
-        refused: list[A4PSError] = []
-
         with Store.open(image, keys, clock) as store:
-
-            def attempt(key: str, payload: bytes) -> None:
-                try:
-                    put(store, key, payload)
-                except CallerError as error:
-                    refused.append(error)
-
-            store._writer.attached.connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 5000)
-            clock.hold()
-            jobs = [("gate", b"")] + [(str(n), bytes(6000) if n == 2 else b"") for n in range(5)]
-            monkeypatch.setattr(rows, "_WORTH_DEFLATING_BYTES", 1 << 40)
-            threads = [threading.Thread(target=attempt, args=job) for job in jobs]
-            threads[0].start()
-            assert clock.reached.wait(60)
-            for thread in threads[1:]:
-                thread.start()
-            while store._writer._jobs.qsize() < 5:
-                threading.Event().wait(0.001)
+            first = await clock.hold_a_commit(store)
+            others = await hand_over(store, ["a", "too long", "b"], {"too long": bytes(6000)})
             clock.go.set()
-            for thread in threads:
-                thread.join()
-            assert len(refused) == 1
-            assert store.generation == 5
-            assert store.head("turn", "2") is None
+            outcomes = await asyncio.gather(first, *others, return_exceptions=True)
+            assert [outcome.generation for outcome in outcomes if isinstance(outcome, Commit)] == [1, 2, 3]
+            assert isinstance(outcomes[2], CallerError)
+            assert store.head("turn", "too long") is None
+            assert store.read_only == ""
             assert store.verify(deep=True).ok
             assert faults.statements.count("ROLLBACK TO one") == 1
 
@@ -339,23 +332,16 @@ class TestRefusals:
             store.head("turn", "a")
         assert not image.with_name(image.name + "-wal").exists()
 
-    def test_close_serves_what_waits(self, image: Path, keys: KeyFolder) -> None:
+    async def test_close_serves_what_waits(self, image: Path, keys: KeyFolder) -> None:
         """I1: commits that were handed over before `close` are made durable and acknowledged."""
         clock = HeldClock()
         store = Store.open(image, keys, clock)
-        clock.hold()
-        acks: list[int] = []
-        threads = [threading.Thread(target=lambda n=n: acks.append(put(store, str(n)).generation)) for n in range(5)]
-        for thread in threads:
-            thread.start()
-        while len(acks) + store._writer._jobs.qsize() < 4 or not clock.reached.is_set():
-            threading.Event().wait(0.001)
-        closing = threading.Thread(target=store.close)
-        closing.start()
+        first = await clock.hold_a_commit(store)
+        others = await hand_over(store, ["a", "b", "c"], {})
+        closing = asyncio.create_task(asyncio.to_thread(store.close))
         clock.go.set()
-        for thread in [*threads, closing]:
-            thread.join()
-        assert sorted(acks) == [1, 2, 3, 4, 5]
+        assert [commit.generation for commit in await asyncio.gather(first, *others)] == [1, 2, 3, 4]
+        await closing
 
 
 class TestAsync:
@@ -387,9 +373,7 @@ class TestAsync:
         """Cancelled later, a commit is awaited first; then the cancellation goes on. Cancelling again changes nothing."""
         clock = HeldClock()
         with Store.open(image, keys, clock) as store:
-            clock.hold()
-            task = asyncio.create_task(store.commit_async([Row("turn", "a", b"")], author="a", reason="b"))
-            await asyncio.to_thread(clock.reached.wait, 60)
+            task = await clock.hold_a_commit(store)
             for _ in range(2):
                 task.cancel()
                 for _ in range(5):
@@ -398,7 +382,7 @@ class TestAsync:
             clock.go.set()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            assert store.head("turn", "a") is not None
+            assert store.head("turn", "held") is not None
 
     async def test_errors_arrive_in_the_loop(self, store: Store) -> None:
         """A refused commit raises in the task that asked for it."""

@@ -1,0 +1,29 @@
+"""What many tests start from: a clock that stands still, an open image, its turns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from a4ps.clock import ManualClock
+from a4ps.image.keys import KeyFolder
+from a4ps.image.store import Store
+from a4ps.image.turns import TurnLog
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
+    with Store.open(tmp_path / "home" / "image.a4ps", KeyFolder(tmp_path / "keys"), clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+def turn_log(store: Store) -> TurnLog:
+    return TurnLog(store)
