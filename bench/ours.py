@@ -2,8 +2,8 @@
 
 Default settings; five supersteps a turn (plan, thesis, antithesis, research, synthesis; no second round). The engine
 streams word by word as a real one does, so the streaming of about 500 pieces a turn is included (`in_one_piece` leaves
-it out, as the peers' models do), and so are recall over all earlier turns, the question's own durable commit, and the reply's with its full-text index. Not included: a
-listener that draws anything, and real inference.
+it out, as the peers' models do), and so are recall over all earlier turns, the question's own durable commit, and the
+reply's with its full-text index. Not included: a listener that draws anything, and real inference.
 """
 
 from __future__ import annotations

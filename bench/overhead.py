@@ -1,10 +1,11 @@
 """What a turn costs besides the model: ours beside its peers, in one run. `python -m bench.overhead --help`
 
 Measured: see `bench.meter` (CPU, wall, bytes left) and, for ours, `bench.ours` (calls and prompts). Every contender
-runs in a process of its own on the same text, in lockstep with others (`bench.lockstep`): ours with the bar of the
-verdict, stock LangGraph with a fresh thread a turn, `--rounds` times, and ours with unstreamed replies beside them; the other peers with one another, once. The
-verdict on CPU is the median of the differences of paired turns. Flatness pairs an image that is new with one that
-already has its turns. Not measured: inference, memory, start-up. It is no gate: it says what it found and exits with 0.
+runs in a process of its own on the same text, in lockstep with others (`bench.lockstep`): ours, ours with unstreamed
+replies, and the bar of the verdict (stock LangGraph with a fresh thread a turn) side by side, `--rounds` times; the
+other peers with one another, once. The verdict on CPU is the median of the differences of paired turns. Flatness pairs
+an image that is new with one that already has its turns. Not measured: inference, memory, start-up. It is no gate: it
+says what it found and exits with 0.
 
 The bar counts LangGraph with its saver's default settings, as its documentation shows it, with five supersteps as ours.
 """
