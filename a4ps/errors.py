@@ -12,6 +12,7 @@ usable unless the raising method says otherwise.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 
 class A4PSError(Exception):
@@ -24,9 +25,19 @@ class A4PSError(Exception):
         self.message = message
         self.next_step = next_step
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception's own way calls the class with `args` alone, which loses fields given by keyword.
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
     @property
     def kind(self) -> str:
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
+
+
+def _rebuilt(kind: type[A4PSError], arguments: tuple[Any, ...], fields: dict[str, Any]) -> A4PSError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(fields)
+    return error
 
 
 class CallerError(A4PSError):

@@ -6,11 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from a4ps.clock import ManualClock
 from a4ps.image.keys import KeyFolder
 from a4ps.image.store import Store
 from a4ps.image.turns import TurnLog
+
+# No test measures time, Hypothesis's own deadline included.
+settings.register_profile("a4ps", deadline=None, print_blob=True)
+settings.load_profile("a4ps")
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ ROOT = Path(__file__).parent.parent
 def modules_after(code: str, cwd: Path, *extra: str) -> set[str]:
     """Top-level modules loaded in a fresh interpreter once `code` has run."""
     report = (
-        f"{code}\nimport json, sys\nprint(chr(10) + json.dumps(sorted({{name.split('.')[0] for name in sys.modules}})))"
+        f"{code}\nimport sys\nnames = sorted({{name.split('.')[0] for name in sys.modules}})\n"
+        "import json\nprint(chr(10) + json.dumps(names))"
     )
     done = subprocess.run(
         [sys.executable, "-I", "-X", "utf8", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{report}", *extra],

@@ -23,6 +23,7 @@ from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 from a4ps.clock import Clock
 from a4ps.errors import A4PSError, CallerError, IntegrityError, StorageFailed
@@ -41,7 +42,15 @@ _ROW = "SELECT place, kind, key, salt, r.mac, body, at FROM rows AS r JOIN commi
 _IS_HEAD = "NOT EXISTS (SELECT 1 FROM rows AS n WHERE n.kind = r.kind AND n.key = r.key AND n.place > r.place) "
 _IS_FIRST = "NOT EXISTS (SELECT 1 FROM rows AS e WHERE e.kind = r.kind AND e.key = r.key AND e.place < r.place) "
 _IS_OPEN = "NOT EXISTS (SELECT 1 FROM rows AS c WHERE c.kind = ? AND c.key = r.key) "
-_RANKED = "SELECT r.place, -bm25(search) AS score FROM search JOIN rows AS r ON r.place = search.rowid "
+_RANKED = "SELECT rowid, -rank FROM search WHERE search MATCH ? ORDER BY rank LIMIT ? OFFSET ?"
+
+
+class Match(NamedTuple):
+    """A row that full-text search found: its key, its score, its text."""
+
+    key: str
+    score: float
+    text: str
 
 
 class Store:
@@ -169,8 +178,8 @@ class Store:
             found = connection.execute(query, (kind, closing)).fetchall()
             return [verify.verified_row(self._seal, row)[0].key for row in found]
 
-    def search(self, match: str, *, kind: str, limit: int) -> list[tuple[str, float]]:
-        """Keys of the heads of `kind` whose text matches the FTS5 expression `match`, best first, with their scores.
+    def search(self, match: str, *, kind: str, limit: int) -> list[Match]:
+        """The heads of `kind` whose text matches the FTS5 expression `match`, best first.
 
         A score is SQLite's bm25 with the sign turned: above 0, more is better; comparable within one search only. A
         damaged index is made anew first. Raises CallerError where `match` is not an FTS5 expression.
@@ -228,27 +237,36 @@ class Store:
     ) -> None:
         self.close()
 
-    def _search(self, match: str, kind: str, limit: int) -> list[tuple[str, float]]:
-        query = (
-            _RANKED + "WHERE search MATCH ? AND r.kind = ? AND " + _IS_HEAD + "ORDER BY score DESC, place DESC LIMIT ?"
-        )
+    def _search(self, match: str, kind: str, limit: int) -> list[Match]:
+        # The index ranks first and alone; joining it would look up every match before the limit. Rows of other kinds and
+        # rows that are no longer heads are few, so the next ranks are fetched only where too many were such.
+        query = _ROW + "WHERE place = ? AND kind = ? AND " + _IS_HEAD
+        matches: list[Match] = []
+        offset = 0
         with self._readers.lend("searching") as connection:
-            try:
-                ranked = connection.execute(query, (match, kind, max(0, limit))).fetchall()
-            except sqlite3.Error as error:
-                if is_worlds(error):
-                    raise
-                if not search_index.is_expression(match):
-                    raise CallerError(
-                        f"this is not a full-text expression: {match!r} ({error})", next_step="quote the words"
-                    ) from error
-                raise _IndexDamaged from error
-            results = []
-            for place, score in ranked:
-                found = connection.execute(_ROW + "WHERE place = ?", (place,)).fetchone()
-                if found is not None:
-                    results.append((verify.verified_row(self._seal, found)[0].key, score))
-            return results
+            while len(matches) < limit:
+                ranked = self._ranked(connection, match, limit, offset)
+                for place, score in ranked:
+                    found = connection.execute(query, (place, kind)).fetchone()
+                    if found is not None and len(matches) < limit:
+                        row, text = verify.verified_row(self._seal, found)
+                        matches.append(Match(row.key, score, text))
+                if len(ranked) < limit:
+                    break
+                offset += limit
+        return matches
+
+    def _ranked(self, connection: sqlite3.Connection, match: str, limit: int, offset: int) -> list[tuple[int, float]]:
+        try:
+            return connection.execute(_RANKED, (match, limit, offset)).fetchall()
+        except sqlite3.Error as error:
+            if is_worlds(error):
+                raise
+            if not search_index.is_expression(match):
+                raise CallerError(
+                    f"this is not a full-text expression: {match!r} ({error})", next_step="quote the words"
+                ) from error
+            raise _IndexDamaged from error
 
     def _verify(self, *, deep: bool) -> tuple[bool, VerifyReport]:
         with self._readers.lend("verifying") as connection:

@@ -1,8 +1,8 @@
 """Turns as the image keeps them: accepted before anything runs, answered or stopped later, never rewritten.
 
-Three kinds of rows share a turn's number as their key: `turn` (the question and what it began with), `reply` (all that
-was said, and the figures), `stop` (why it ended without an answer). A turn without a `reply` is open and can be resumed;
-one that has neither was cut off by a crash.
+The rows of a turn share its number as their key: `turn` (the question and what it began with), `reply` (all that was
+said, and the figures), `stop` (why it ended without an answer), `resume` (it runs again). A turn without a `reply` is open
+and can be resumed; one that was not stopped either, or not since it was resumed, was cut off by a crash.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from a4ps.errors import A4PSError, NoSuchTurn
 from a4ps.image.rows import Row, StoredRow
-from a4ps.image.store import Store
+from a4ps.image.store import Match, Store
 
 ARCHITECT = "architect"
 
@@ -85,6 +85,11 @@ class Reply:
         return len(self.contributions) == 1
 
 
+def flat(record: Turn | Contribution | MemoryUsed | Reply) -> dict[str, Any]:
+    """The fields of a record as they are, without copying what they hold."""
+    return {name: getattr(record, name) for name in record.__slots__}
+
+
 class TurnLog:
     """The turns of one open store. Safe to use from one event loop; reads may come from any thread."""
 
@@ -97,25 +102,42 @@ class TurnLog:
         """Make `turn` durable before it runs and give it its number; turns cut off earlier are set aside with it."""
         async with self._changing():
             accepted = replace(turn, id=str(self._last + 1))
-            aside = [_row("stop", key, {"why": "set aside for a new question"}) for key in self._cut_off()]
+            cut_off = self._cut_off()
+            aside = [_row("stop", key, {"why": "set aside for a new question"}) for key in cut_off]
             await self._store.commit_async(
                 [_row("turn", accepted.id, _plain(accepted)), *aside], author=ARCHITECT, reason="ask"
             )
             self._last += 1
             self._open.append(accepted.id)
+            self._stopped.update(cut_off)
         return accepted
 
     async def answer(self, turn: Turn, reply: Reply) -> None:
         """The turn's one durable commit: everything said, searchable at once."""
         text = f"{turn.question}\n{reply.answer}"
-        row = _row("reply", turn.id, asdict(reply), text=text)
+        row = _row("reply", turn.id, _plain_reply(reply), text=text)
         async with self._changing():
             await self._store.commit_async([row], author="ALFRED", reason="answer")
             self._open.remove(turn.id)
+            self._stopped.discard(turn.id)
 
     async def stop(self, turn: Turn, why: str) -> None:
         """Record that a turn ended without an answer. It stays open to `resume`."""
-        await self._store.commit_async([_row("stop", turn.id, {"why": why})], author=ARCHITECT, reason="stop")
+        async with self._changing():
+            await self._store.commit_async([_row("stop", turn.id, {"why": why})], author=ARCHITECT, reason="stop")
+            self._stopped.add(turn.id)
+
+    async def resume(self, turn: Turn) -> None:
+        """Record that a stopped turn runs again, so that a crash from here on is told from the stop before."""
+        if turn.id in self._stopped:
+            async with self._changing():
+                await self._store.commit_async([_row("resume", turn.id, {})], author=ARCHITECT, reason="resume")
+                self._stopped.discard(turn.id)
+
+    @property
+    def open_ids(self) -> tuple[str, ...]:
+        """The numbers of the turns without an answer, the newest last."""
+        return tuple(self._open)
 
     def open_turns(self) -> list[Turn]:
         """Turns without an answer, the newest last."""
@@ -146,14 +168,17 @@ class TurnLog:
         rows = self._store.newest("reply", limit=limit, after=after, before=before)
         return [(self.turn(row.key), _reply(row)) for row in rows]
 
-    def search(self, match: str, limit: int) -> list[tuple[Turn, Reply, float]]:
-        """Answered turns that an FTS5 expression finds, best first, with their bm25 score (greater is better)."""
-        found = []
-        for key, score in self._store.search(match, kind="reply", limit=limit):
-            reply = self.reply(key)
-            if reply is not None:
-                found.append((self.turn(key), reply, score))
-        return found
+    def search(self, match: str, limit: int) -> list[Match]:
+        """Answered turns that an FTS5 expression finds, best first: number, score, and question with answer as text."""
+        return self._store.search(match, kind="reply", limit=limit)
+
+    def answered(self, turn_id: str) -> tuple[Turn, Reply]:
+        """A turn and its reply. Raises `NoSuchTurn` where there is none or it has no reply yet."""
+        turn = self.turn(turn_id)
+        reply = self.reply(turn_id)
+        if reply is None:
+            raise NoSuchTurn(f"turn {turn_id} has no answer yet", next_step=f"a4ps ask --resume {turn_id}")
+        return turn, reply
 
     def count(self) -> int:
         """How many turns were ever accepted."""
@@ -179,15 +204,28 @@ class TurnLog:
         newest = self._store.newest("turn", limit=1)
         self._last = int(newest[0].key) if newest else 0
         self._open = self._store.keys_without("turn", "reply")
+        self._stopped = {key for key in self._open if self._was_stopped(key)}
 
     def _cut_off(self) -> Sequence[str]:
-        return [key for key in self._open if self._store.head("stop", key) is None]
+        return [key for key in self._open if key not in self._stopped]
+
+    def _was_stopped(self, key: str) -> bool:
+        stopped = self._store.head("stop", key)
+        resumed = self._store.head("resume", key)
+        return stopped is not None and (resumed is None or resumed.generation < stopped.generation)
 
 
 def _plain(turn: Turn) -> dict[str, Any]:
-    fields = asdict(turn)
+    fields = flat(turn)
     del fields["id"]
     return {**fields, "asked_at": turn.asked_at.isoformat()}
+
+
+def _plain_reply(reply: Reply) -> dict[str, Any]:
+    fields = flat(reply)
+    fields["contributions"] = [flat(contribution) for contribution in reply.contributions]
+    fields["memories_used"] = [flat(memory) for memory in reply.memories_used]
+    return fields
 
 
 def _row(kind: str, key: str, payload: Mapping[str, Any], text: str = "") -> Row:

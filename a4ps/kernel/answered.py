@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from a4ps.errors import NoSuchTurn
 from a4ps.image.turns import Reply, Turn, TurnLog
 
 
@@ -50,10 +49,11 @@ class Answered:
 
 def answered_turn(log: TurnLog, turn_id: str) -> Answered:
     """A turn of the log with its reply. Raises `NoSuchTurn` if there is none or it has no answer yet."""
-    turn = log.turn(turn_id)
-    reply = log.reply(turn_id)
-    if reply is None:
-        raise NoSuchTurn(f"turn {turn_id} has no answer yet", next_step=f"a4ps ask --resume {turn_id}")
+    return with_memories(log, *log.answered(turn_id))
+
+
+def with_memories(log: TurnLog, turn: Turn, reply: Reply) -> Answered:
+    """A turn and its reply with the texts of the memories it used."""
     shown = []
     for used in reply.memories_used:
         earlier = log.reply(used.id)

@@ -34,6 +34,7 @@ async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> 
         settings_ignored=env.loaded.ignored,
         profile=env.settings.profile,
         models=env.models,
+        engine_setting=env.settings.engine,
         ollama_host=env.settings.ollama_host,
         ollama_on_path=shutil.which("ollama") is not None,
         ollama_reachable=status.reachable,

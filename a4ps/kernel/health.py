@@ -29,6 +29,7 @@ class Facts:
     settings_ignored: tuple[str, ...]
     profile: str
     models: Mapping[str, str]
+    engine_setting: str
     ollama_host: str
     ollama_on_path: bool
     ollama_reachable: bool
@@ -95,6 +96,8 @@ def _settings(facts: Facts) -> Check:
 
 
 def _engine(facts: Facts) -> Check:
+    if facts.engine_setting == "rehearsal":
+        return Check("engine", "note", "the four rehearse, as the setting engine asks", "a4ps config set engine auto")
     if facts.ollama_reachable and facts.ollama_hazard:
         return Check("engine", "bad", facts.ollama_hazard, "upgrade Ollama: https://ollama.com/download")
     if facts.ollama_reachable:
@@ -116,13 +119,13 @@ def _models(facts: Facts, catalog: Catalog) -> Check:
     missing = sorted({model for model in facts.models.values() if model.removesuffix(":latest") not in installed})
     if not facts.ollama_reachable:
         return Check("models", "note", f"cannot be seen without Ollama; the profile wants {', '.join(missing)}")
-    if missing:
-        size = catalog.size_gb(missing)
-        return Check("models", "bad", f"not installed: {', '.join(missing)} ({size:.1f} GB)", "a4ps models pull")
     remote = sorted(model for model in set(facts.models.values()) if model.endswith(("-cloud", ":cloud")))
     if remote:
         detail = f"{', '.join(remote)} run on somebody else's servers: your words leave this machine"
         return Check("models", "note", detail, "choose local ones: a4ps models list")
+    if missing:
+        size = catalog.size_gb(missing)
+        return Check("models", "bad", f"not installed: {', '.join(missing)} ({size:.1f} GB)", "a4ps models pull")
     return Check("models", "ok", ", ".join(sorted(set(facts.models.values()))))
 
 

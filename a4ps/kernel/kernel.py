@@ -16,7 +16,7 @@ from a4ps.image.store import Store
 from a4ps.image.turns import Turn, TurnLog
 from a4ps.inference.engine import Engine
 from a4ps.inference.tokens import estimate_tokens
-from a4ps.kernel.answered import Answered, answered_turn
+from a4ps.kernel.answered import Answered, with_memories
 from a4ps.society.progress import Accepted, Listener
 from a4ps.society.society import Society
 
@@ -28,8 +28,8 @@ def checked_question(text: str, num_ctx: int) -> str:
     question = text.strip()
     if not question:
         raise UsageError("there is no question", next_step='a4ps ask "What should I read first?"')
-    if "\x00" in question:
-        raise UsageError("the question contains NUL bytes: it is not text", next_step="give the question as text")
+    if "\x00" in question or (not question.isprintable() and question.encode("utf-8", "replace").decode() != question):
+        raise UsageError("the question is not text (NUL or undecodable bytes)", next_step="give the question as text")
     room = num_ctx // 2
     # Counting tokens of a huge text is itself slow; no token is longer than the bytes it stands for.
     tokens = estimate_tokens(question) if len(question) <= 16 * room else len(question) // 4
@@ -60,6 +60,7 @@ class Kernel:
         """
         question = checked_question(text, self.society.settings.num_ctx)
         async with self._turn:
+            aside = self.log.open_ids
             turn = await self.log.accept(
                 Turn(
                     id="",
@@ -71,25 +72,26 @@ class Kernel:
                     everyone=everyone,
                 )
             )
-            await self.society.deliberation.sweep(keep={turn.id})  # what was set aside starts anew if ever resumed
+            if aside:
+                await self.society.deliberation.sweep(keep=())  # what was set aside starts anew if ever resumed
             listener(Accepted(turn))
             return await self._run(turn, listener)
 
     async def resume(self, turn_id: str | None, listener: Listener) -> Answered:
         """Go on with an open turn, the newest where none is named. Raises `NoSuchTurn` and what `ask` raises."""
         async with self._turn:
-            waiting = self.log.open_turns()
-            chosen = [turn for turn in waiting if turn_id in (None, turn.id)]
+            chosen = [key for key in self.log.open_ids if turn_id in (None, key)]
             if not chosen:
                 if turn_id is not None and self.log.reply(self.log.turn(turn_id).id) is not None:
                     raise NoSuchTurn(f"turn {turn_id} is already answered", next_step=f"a4ps ask --turn {turn_id}")
                 raise NoSuchTurn("no turn is waiting to be resumed", next_step='a4ps ask "..."')
-            turn = chosen[-1]
+            turn = self.log.turn(chosen[-1])
             if turn.engine != self.engine.name:
                 raise UsageError(
                     f"turn {turn.id} began with the engine {turn.engine}; {self.engine.name} cannot finish it",
                     next_step=f"make {turn.engine} available (a4ps doctor), or ask anew",
                 )
+            await self.log.resume(turn)
             listener(Accepted(turn, resumed=True))
             return await self._run(turn, listener)
 
@@ -111,7 +113,7 @@ class Kernel:
             raise
         await self.log.answer(turn, reply)
         await self.society.deliberation.forget(turn.id)
-        return answered_turn(self.log, turn.id)
+        return with_memories(self.log, turn, reply)
 
     async def _stop(self, turn: Turn, why: str) -> None:
         """Record the end of a turn; where even that cannot be written, the first error is the one to report."""

@@ -107,7 +107,7 @@ async def open_kernel(env: Environment) -> Kernel:
     except BaseException:
         store.close()
         raise
-    await deliberation.sweep(keep={turn.id for turn in log.open_turns()[-1:]})
+    await deliberation.sweep(keep=log.open_ids[-1:])
     society = Society(load_codices(), models, engine, env.settings, deliberation, log, clock)
     return Kernel(store, log, engine, society, clock, notice)
 

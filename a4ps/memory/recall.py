@@ -2,20 +2,28 @@
 
 Two routes. *Full text*: the question's content words, ranked by SQLite's bm25, then scored by how many of them the turn
 contains; below the floor nothing is recalled, so an unrelated memory never enters a prompt. *Time*: a question about the
-conversation itself ("what did I ask before?", "yesterday") has no content words to match; it recalls the turns of that
-time, newest first.
+conversation itself ("what did I ask before?", "yesterday") recalls the turns of that time, newest first; if it also says
+what about ("what did I say about the garden last week?"), only turns of that time that full text finds, if there are any.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from textwrap import shorten
 
 from a4ps.image.turns import Reply, Turn, TurnLog
 
+#: Two different words share a stem only if they share this many first letters.
+SHARED_MIN = 4
+
 #: Candidates that bm25 hands to the scorer; beyond a few times the limit nothing relevant was seen to come.
-CANDIDATES = 24
+CANDIDATES = 12
+
+#: A recalled question is cut here, so that a long one does not push its answer out of the prompt.
+QUESTION_CHARS = 120
 
 _WORD = re.compile(r"\w+")
 _STOP_WORDS = frozenset(
@@ -74,8 +82,10 @@ def time_route(question: str, now: datetime) -> TimeRoute | None:
     Days are those of the user's time zone, in which `now` must be given.
     """
     word = _DATED.search(question) or _UNDATED.search(question)
-    if word is None or not _CONVERSATION.search(question):
+    if not _CONVERSATION.search(question):
         return None
+    if word is None:  # "what did I ask?" names no time and nothing else to search for
+        return None if content_words(question) else TimeRoute("latest", None, None)
     name = word[0].lower()
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     if name == "yesterday":
@@ -111,23 +121,25 @@ def content_words(text: str) -> list[str]:
     return list(dict.fromkeys(word for word in words if len(word) > 1 and word not in _STOP_WORDS))
 
 
-def coverage(wanted: list[str], text: str) -> float:
-    """The share of `wanted` that `text` contains, comparing word stems crudely: a common beginning but for three letters.
+def coverage(wanted: Sequence[str], text: str) -> float:
+    """The share of `wanted` that `text` contains, comparing stems crudely: a common beginning but for three letters.
 
     One matching word of several is chance, not relevance: fewer than two matches count as none unless one was wanted.
     """
-    if not wanted:
-        return 0.0
-    present = set(content_words(text))
-    matches = sum(any(_same_stem(word, other) for other in present) for word in wanted)
-    return matches / len(wanted) if matches >= min(2, len(wanted)) else 0.0
-
-
-def _same_stem(one: str, other: str) -> bool:
-    if one == other:
-        return True
-    shared = max(4, max(len(one), len(other)) - 3)
-    return len(one) >= shared and len(other) >= shared and one[:shared] == other[:shared]
+    missing = set(wanted)
+    by_beginning: dict[str, list[str]] = {}
+    for word in wanted:
+        by_beginning.setdefault(word[:SHARED_MIN], []).append(word)
+    for word in _WORD.findall(text.lower()):
+        if word in missing:
+            missing.discard(word)
+        elif len(word) >= SHARED_MIN:
+            for other in by_beginning.get(word[:SHARED_MIN], ()):
+                shared = max(SHARED_MIN, max(len(word), len(other)) - 3)
+                if other in missing and len(other) >= shared and word[:shared] == other[:shared]:
+                    missing.discard(other)
+    matches = len(wanted) - len(missing)
+    return matches / len(wanted) if matches >= min(2, len(wanted)) > 0 else 0.0
 
 
 def recall(
@@ -138,24 +150,22 @@ def recall(
         return ()
     route = time_route(question, now)
     wanted = content_words(question)
-    found: dict[str, Recalled] = {}
-    if route is not None:
-        spoken = [
-            pair
-            for pair in log.latest(CANDIDATES, after=route.after, before=route.before)
-            if _counts(pair[0], rehearsed)
-        ]
-        for rank, (turn, reply) in enumerate(spoken[:limit]):
-            found[turn.id] = _recalled(turn, reply, 1 / (1 + 0.1 * rank), f"time: {route.name}")
+    found: list[Recalled] = []
     if wanted:
-        for turn, reply, _ in log.search(" OR ".join(f'"{word}"' for word in wanted), CANDIDATES):
-            score = coverage(wanted, f"{turn.question} {reply.answer}")
-            if score < floor or not _counts(turn, rehearsed) or not _within(turn, route):
+        for match in log.search(" OR ".join(f'"{word}"' for word in wanted), CANDIDATES):
+            score = coverage(wanted, match.text)
+            if score < floor:
                 continue
-            both = found.get(turn.id)
-            source = f"{both.source}, full text" if both else "full text"
-            found[turn.id] = _recalled(turn, reply, max(score, both.score if both else 0.0), source)
-    return tuple(sorted(found.values(), key=lambda memory: (-memory.score, -int(memory.id)))[:limit])
+            turn, reply = log.answered(match.key)
+            if _counts(turn, rehearsed) and _within(turn, route):
+                source = f"full text, time: {route.name}" if route else "full text"
+                found.append(_recalled(turn, reply, score, source))
+    if route is not None and not found:
+        spoken = log.latest(CANDIDATES, after=route.after, before=route.before)
+        counted = [pair for pair in spoken if _counts(pair[0], rehearsed)]
+        for rank, (turn, reply) in enumerate(counted[:limit]):
+            found.append(_recalled(turn, reply, 1 / (1 + 0.1 * rank), f"time: {route.name}"))
+    return tuple(sorted(found, key=lambda memory: (-memory.score, -int(memory.id)))[:limit])
 
 
 def _counts(turn: Turn, rehearsed: bool) -> bool:
@@ -170,5 +180,6 @@ def _within(turn: Turn, route: TimeRoute | None) -> bool:
 
 
 def _recalled(turn: Turn, reply: Reply, score: float, source: str) -> Recalled:
-    text = f"The Architect asked: {turn.question} ALFRED answered: {reply.answer}"
+    question = shorten(turn.question, QUESTION_CHARS, placeholder=" …")
+    text = f"asked: {question} · answered: {reply.answer}"
     return Recalled(turn.id, turn.asked_at, text, round(score, 2), source)

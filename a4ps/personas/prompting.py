@@ -43,7 +43,7 @@ def section(title: str, body: str) -> str:
 
 def record(memories: Sequence[Recalled]) -> str:
     """Recalled turns as the record that personas may cite, each with its number and day."""
-    lines = [f"> [{memory.id}] {memory.at:%Y-%m-%d %H:%M}: {_snippet(memory.text)}" for memory in memories]
+    lines = [f"> [{memory.id}] {memory.at.astimezone():%Y-%m-%d %H:%M}: {_snippet(memory.text)}" for memory in memories]
     return section("From the record of earlier turns:", "\n".join(lines))
 
 

@@ -32,8 +32,13 @@ class Codex:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the whole codex, hex, first 16 digits: which identity spoke, as recorded with a turn."""
-        canonical = json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        return _fingerprint(self)
+
+
+@cache
+def _fingerprint(codex: Codex) -> str:
+    canonical = json.dumps(asdict(codex), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 @cache

@@ -7,7 +7,7 @@ Nodes hold no state of their own, so a step cut off by a crash is simply done ag
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from langgraph.types import Command
 from pydantic import BaseModel, Field
 
 from a4ps.clock import Clock
-from a4ps.image.turns import Contribution
+from a4ps.image.turns import Contribution, flat
 from a4ps.inference.engine import ChatRequest, Message
 from a4ps.memory.recall import Recalled
 from a4ps.personas import prompting
@@ -202,7 +202,7 @@ async def research(state: TurnState, runtime: Runs) -> dict[str, Any]:
             "BABS",
             "findings",
             question=prompting.quote(state["question"]),
-            research=state["research"],
+            research=prompting.quote(state["research"]),
             memories=prompting.record(recalled(state)),
             thesis=prompting.quote(_last(state, "thesis")),
             antithesis=prompting.quote(_last(state, "antithesis")),
@@ -251,7 +251,7 @@ def _remembered(memory: Recalled) -> Remembered:
 
 
 def _said(contribution: Contribution) -> Said:
-    return asdict(contribution)  # type: ignore[return-value]
+    return flat(contribution)  # type: ignore[return-value]
 
 
 def _last(state: TurnState, role: str) -> str:

@@ -6,9 +6,9 @@ not fit is asked for once more with the fault named; a second failure is the cal
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -17,7 +17,8 @@ from pydantic_core import from_json
 from a4ps.clock import Clock
 from a4ps.errors import EngineGarbled
 from a4ps.image.turns import Contribution
-from a4ps.inference.engine import ChatRequest, Engine, Finished, Loading, Message, Text, Thinking
+from a4ps.inference.engine import ChatRequest, Engine, Finished, JsonSchema, Loading, Message, Text, Thinking
+from a4ps.inference.tokens import estimate_prompt
 from a4ps.society.progress import Began, Listener, LoadingModel, Noted, Restarted, Spoke, Thought, Token
 
 
@@ -54,13 +55,17 @@ class Speaker:
         """Speak in plain text. Past `deadline_s` the reply ends where it is and a note says so. Raises `PeerError`."""
         self.listener(Began(request.persona, request.step, request.model, round_))
         began = self.clock.monotonic_s()
-        text, finished, cut = await self._stream(request, lambda whole: whole, deadline_s)
+        text, finished, cut = await self._stream(request, deadline_s)
         if not text.strip():
             raise EngineGarbled(
                 f"{request.model} answered {request.persona} with nothing", next_step="a4ps ask --resume"
             )
         if cut:
             self.listener(Noted(f"{request.persona} was cut short to keep the turn's time."))
+        elif finished.reason == "length":
+            self.listener(
+                Noted(f"{request.persona} was cut off at {request.max_tokens} tokens (setting reply_tokens).")
+            )
         return self._spoke(request, text.strip(), (finished,), began)
 
     async def say_shaped(self, request: ChatRequest, shape: type[ShapeT], *, round_: int = 1) -> Spoken[ShapeT]:
@@ -70,13 +75,13 @@ class Speaker:
         """
         self.listener(Began(request.persona, request.step, request.model, round_))
         began = self.clock.monotonic_s()
-        request = replace(request, schema=shape.model_json_schema())
+        request = replace(request, schema=_schema_of(shape))
         calls: list[Finished] = []
         asked = request
         said = ""
         for attempt in (1, 2):
             try:
-                text, finished, _ = await self._stream(asked, _spoken_part, None)
+                text, finished, _ = await self._stream(asked)
                 calls.append(finished)
                 parsed = _parse(text, shape, finished)
             except (_Unfit, EngineGarbled) as fault:
@@ -89,13 +94,15 @@ class Speaker:
                 return Spoken(self._spoke(request, parsed.say.strip(), tuple(calls), began), parsed)
         return Spoken(self._spoke(request, said.strip(), tuple(calls), began), None)
 
-    async def _stream(
-        self, request: ChatRequest, spoken: Callable[[str], str], deadline_s: float | None
-    ) -> tuple[str, Finished, bool]:
-        """Stream one call; whatever grows in `spoken(whole text)` is passed on. Returns text, end, and whether cut."""
+    async def _stream(self, request: ChatRequest, deadline_s: float | None = None) -> tuple[str, Finished, bool]:
+        """Stream one call. Plain text is passed on as it comes, of JSON what grows in its spoken part.
+
+        Returns the text, its end, and whether it was cut for time.
+        """
         whole = ""
         shown = ""
         pieces = 0
+        spoken = _spoken_part if request.schema is not None else None
         async with aclosing(self.engine.stream(request)) as chunks:
             async for chunk in chunks:
                 match chunk:
@@ -106,12 +113,17 @@ class Speaker:
                     case Text(text):
                         whole += text
                         pieces += 1
-                        now_spoken = spoken(whole)
-                        if len(now_spoken) > len(shown) and now_spoken.startswith(shown):
-                            self.listener(Token(request.persona, now_spoken[len(shown) :]))
-                            shown = now_spoken
+                        if spoken is None:
+                            self.listener(Token(request.persona, text))
+                        elif (grown := spoken(whole)).startswith(shown) and len(grown) > len(shown):
+                            self.listener(Token(request.persona, grown[len(shown) :]))
+                            shown = grown
                         if deadline_s is not None and self.clock.monotonic_s() > deadline_s and whole.strip():
-                            return whole.rstrip() + "…", Finished("length", 0, pieces), True
+                            return (
+                                whole.rstrip() + "…",
+                                Finished("length", estimate_prompt(request.messages), pieces),
+                                True,
+                            )
                     case Finished(notes=notes):
                         for note in notes:
                             self.listener(Noted(note))
@@ -131,6 +143,11 @@ class Speaker:
         if text:
             self.listener(Spoke(contribution))
         return contribution
+
+
+@cache
+def _schema_of(shape: type[Shaped]) -> JsonSchema:
+    return shape.model_json_schema()
 
 
 def _spoken_part(json_text: str) -> str:

@@ -1,4 +1,4 @@
-"""I1 for whole turns: the command killed at random instants of a turn; nothing committed is lost, the accepted is offered."""
+"""I1 for whole turns: killed at random instants of a turn; nothing committed is lost, the accepted is offered."""
 
 from __future__ import annotations
 

@@ -109,6 +109,7 @@ def test_a_newer_format_is_refused(image: Path, keys: KeyFolder, clock: ManualCl
         "UPDATE meta SET image_id = 'x'",
         "DELETE FROM meta",
         "PRAGMA user_version = 0",
+        "UPDATE sqlite_schema SET sql = CAST(x'43524541544520c7' AS TEXT) WHERE name = 'rows'",
     ],
 )
 def test_a_changed_frame_is_refused(image: Path, keys: KeyFolder, clock: ManualClock, statement: str) -> None:

@@ -156,7 +156,7 @@ class TestCommitsAndHeads:
                     continue
                 assert store.verify(deep=True).ok
                 assert {row.key for row in store.newest("turn", limit=200)} == {str(n) for n in range(1, number + 1)}
-                assert [key for key, _ in store.search("word7", kind="turn", limit=5)] == ["7"]
+                assert [key for key, *_ in store.search("word7", kind="turn", limit=5)] == ["7"]
 
     def test_threads_commit_at_once(self, store: Store) -> None:
         """I1: commits of many threads get contiguous generations, and each is readable once acknowledged."""
@@ -229,8 +229,8 @@ class TestSearch:
         put(store, "4", text="wind", kind="memory")
         put(store, "5", text="")
         found = store.search("wind", kind="turn", limit=9)
-        assert [key for key, _ in found] == ["2", "1"]
-        assert found[0][1] > found[1][1] > 0
+        assert [match.key for match in found] == ["2", "1"]
+        assert found[0].score > found[1].score > 0
         assert len(store.search("wind OR sun", kind="turn", limit=1)) == 1
 
     def test_a_superseded_text_is_not_found(self, store: Store) -> None:
@@ -238,7 +238,7 @@ class TestSearch:
         put(store, "1", text="apples")
         put(store, "1", text="pears")
         assert store.search("apples", kind="turn", limit=9) == []
-        assert [key for key, _ in store.search("pears", kind="turn", limit=9)] == ["1"]
+        assert [key for key, *_ in store.search("pears", kind="turn", limit=9)] == ["1"]
 
     @pytest.mark.parametrize("match", ['"', "a AND", "nocolumn : a", "", "^"])
     def test_a_wrong_expression_is_the_callers(self, store: Store, match: str) -> None:
@@ -246,7 +246,7 @@ class TestSearch:
         put(store, "1", text="a b")
         with suppress(CallerError):
             assert store.search(match, kind="turn", limit=9) == []
-        assert [key for key, _ in store.search("a", kind="turn", limit=9)] == ["1"]
+        assert [key for key, *_ in store.search("a", kind="turn", limit=9)] == ["1"]
 
     @pytest.mark.parametrize(
         "damage",
@@ -271,7 +271,7 @@ class TestSearch:
             assert report.ok
             assert any("index" in warning for warning in report.warnings)
             assert len(store.search("common", kind="turn", limit=99)) == 51
-            assert [key for key, _ in store.search("newcomer", kind="turn", limit=9)] == ["new"]
+            assert [key for key, *_ in store.search("newcomer", kind="turn", limit=9)] == ["new"]
             assert not any("index" in warning for warning in store.verify(deep=True).warnings)
 
 

@@ -90,7 +90,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         expected = {
             key for key, (_, row) in self.heads(kind).items() if f" {word.strip(QUOTE)} " in as_indexed(row.text)
         }
-        assert {key for key, _ in self.store.search(word, kind=kind, limit=99)} == expected
+        assert {key for key, *_ in self.store.search(word, kind=kind, limit=99)} == expected
 
     @invariant()
     def heads_are_the_models(self) -> None:

@@ -194,8 +194,8 @@ class TestFinding:
 
     async def test_search_finds_question_and_answer_but_no_contribution(self, turn_log: TurnLog) -> None:
         await turn_log.answer(await turn_log.accept(asked("Rust or Go?")), replied("Take Zig."))
-        assert [turn.id for turn, _, _ in turn_log.search('"rust"', 9)] == ["1"]
-        assert [turn.id for turn, _, _ in turn_log.search('"zig"', 9)] == ["1"]
+        assert [found.key for found in turn_log.search('"rust"', 9)] == ["1"]
+        assert [found.key for found in turn_log.search('"zig"', 9)] == ["1"]
         assert turn_log.search('"because"', 9) == []
         with pytest.raises(CallerError):
             turn_log.search('"', 9)
@@ -214,7 +214,7 @@ async def test_any_text_is_kept_as_it_is(turn_log: TurnLog, text: str) -> None:
     reply = turn_log.reply("1")
     assert reply is not None
     assert reply.answer == f"{text} findable"
-    assert [found.id for found, _, _ in turn_log.search('"findable"', 9)] == ["1"]
+    assert [found.key for found in turn_log.search('"findable"', 9)] == ["1"]
 
 
 def texts() -> SearchStrategy[str]:

@@ -544,7 +544,7 @@ class TestPull:
             await anext(engine.pull("fresh:1b"))
         assert "upgrade Ollama" in caught.value.next_step
         assert server.bodies("/api/pull") == []
-        assert "upgrade" in (await engine.status()).detail
+        assert (await engine.status()).hazard
 
     @pytest.mark.parametrize("ending", ["chunked", "cut"])
     async def test_a_download_that_stops(self, engine: OllamaEngine, server: OllamaServer, ending: Any) -> None:

@@ -84,6 +84,11 @@ class TestItsLines:
         assert finished(first).reason == "stop"
         assert (await spoken(asked(step, question))).strip()
 
+    async def test_the_words_are_the_same_in_every_process(self) -> None:
+        """The choice of a line hangs on the question alone, not on Python's seed for hashes."""
+        assert (await spoken(asked("thesis"))).startswith("Take Go.")
+        assert (await spoken(asked("thesis", "Tea or coffee?"))).startswith("Take coffee.")
+
     @pytest.mark.parametrize("step", ["plan", "thesis", "antithesis", "findings", "synthesis"])
     @pytest.mark.parametrize(
         ("question", "words"),

@@ -18,6 +18,7 @@ WELL = Facts(
     settings_ignored=(),
     profile="four",
     models=CATALOG.models_for("four", {}),
+    engine_setting="auto",
     ollama_host="127.0.0.1:11434",
     ollama_on_path=True,
     ollama_reachable=True,

@@ -311,7 +311,7 @@ async def test_another_engine_cannot_finish_a_turn(tmp_path: Path) -> None:
             await kernel.resume(None, ignore)
 
 
-@pytest.mark.parametrize("bad", ["", "  \n ", "nul\x00byte", "word " * 200_000, "é" * 600_000])
+@pytest.mark.parametrize("bad", ["", "  \n ", "nul\x00byte", "word " * 200_000, "é" * 600_000, "half \ud83d emoji"])
 async def test_a_question_that_is_none_or_too_long_is_refused_before_it_is_accepted(tmp_path: Path, bad: str) -> None:
     async with open_kernel(tmp_path, ScriptedEngine()) as kernel:
         with pytest.raises(UsageError) as caught:
@@ -370,3 +370,21 @@ async def test_every_call_of_a_model_carries_the_same_options(tmp_path: Path) ->
     async with open_kernel(tmp_path, engine) as kernel:
         await kernel.ask(QUESTION, ignore)
     assert len({(request.model, request.num_ctx, request.keep_alive_s) for request in engine.requests}) == 1
+
+
+async def test_a_resumed_turn_that_is_killed_is_offered_again(tmp_path: Path) -> None:
+    crashing = False
+
+    async def fails(request: ChatRequest) -> None:
+        if request.step == "thesis":
+            raise RuntimeError("as a crash would") if crashing else EngineBroke("cut")
+
+    async with open_kernel(tmp_path, ScriptedEngine(fails)) as kernel:
+        with pytest.raises(EngineBroke):
+            await kernel.ask(QUESTION, ignore)
+        assert kernel.log.cut_off() == []
+        crashing = True
+        with pytest.raises(RuntimeError):
+            await kernel.resume("1", ignore)
+    async with open_kernel(tmp_path, ScriptedEngine()) as kernel:
+        assert [turn.id for turn in kernel.log.cut_off()] == ["1"]

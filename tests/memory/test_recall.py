@@ -78,7 +78,6 @@ class TestTheConversationCondition:
             "Do you recommend the last edition?",
             "How did the last recession end?",
             "What happened in Rome two weeks ago?",
-            "What did I ask?",
             "",
         ],
     )
@@ -177,21 +176,25 @@ class TestTheTimeRoute:
             ("4", 0.91, "time: before"),
             ("3", 0.83, "time: before"),
         ]
-        assert found[0].text == "The Architect asked: Question 4? ALFRED answered: So be it."
+        assert found[0].text == "asked: Question 4? · answered: So be it."
 
     async def test_words_narrow_a_time(self, diary: Diary, clock: ManualClock) -> None:
-        """A turn that both routes find is named by both and comes first; one outside the time is not found by words."""
+        """Who says what about and when gets only turns of that time that say something about it."""
         old = await diary.hears("Should I learn Rust or Go?")
         clock.advance(86_400)
         rust = await diary.hears("Is Rust faster than Go?")
-        tea = await diary.hears("Green tea or black tea?")
+        await diary.hears("Green tea or black tea?")
         clock.advance(86_400)
         found = diary.recalls("What did you say yesterday about Rust and Go?")
         assert old not in {memory.id for memory in found}
-        by_id = {memory.id: memory for memory in found}
-        assert set(by_id) == {rust, tea}
-        assert by_id[rust].source == "time: yesterday, full text"
-        assert by_id[rust].score == 1.0
+        assert [(memory.id, memory.source) for memory in found] == [(rust, "full text, time: yesterday")]
+        # nothing of that time is about pianos: then all of that time is told
+        assert len(diary.recalls("What did you say yesterday about pianos?")) == 2
+
+    async def test_what_did_i_ask_means_the_latest(self, diary: Diary) -> None:
+        await diary.hears("Green tea or black tea?")
+        (found,) = diary.recalls("What did I ask?")
+        assert found.source == "time: latest"
 
     async def test_open_turns_are_not_recalled(self, diary: Diary, turn_log: TurnLog) -> None:
         await turn_log.accept(Turn("", "Should I learn Rust?", NOON, "ollama", {}, {}))

@@ -181,6 +181,7 @@ class TestShapedSpeech:
         assert spoken.shape == Shape(kind="question", say="First the aim.", research="prices")
         assert spoken.contribution.text == stage.streamed() == "First the aim."
         assert stage.engine.requests[0].schema == Shape.model_json_schema()
+        assert sum(isinstance(progress, Token) for progress in stage.heard) >= 4  # it grew, and did not come at once
         assert stage.restarts() == 0
 
     @given(said=st.text(min_size=1).filter(str.strip), size=st.integers(1, 7), ascii_only=st.booleans())

@@ -87,5 +87,6 @@ def test_a_missing_model_is_offered_and_fetched(tmp_path: Path) -> None:
             terminal.wait_for("❯")
             terminal.type("hello\r")
             terminal.wait_for("answered alone")
+            terminal.wait_for("❯")
             terminal.type("\x04")
             assert process.wait(30) == 0
