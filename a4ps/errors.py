@@ -60,10 +60,78 @@ class NoSuchTurn(CallerError):
     """A turn was named that the image does not hold."""
 
 
+class Unstorable(CallerError):
+    """A value cannot be kept in the image. `path` says where it is, such as `state["a"][3].lock`."""
+
+    def __init__(self, message: str, *, path: str, next_step: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.path = path
+
+
 class Stopped(CallerError):
     """The Architect stopped what was being done. What was accepted can be resumed."""
 
     exit_code = 130
+
+
+class NotInTransaction(CallerError):
+    """Something committed was about to be changed outside a transaction. `path` names it: "BRICK.state['mood']"."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} is read-only here",
+            next_step="change it inside: with manager.transaction(reason=...) as tx: tx.edit(name).state[...] = ...",
+        )
+        self.path = path
+
+    def __reduce__(self) -> tuple[type[NotInTransaction], tuple[str]]:
+        return type(self), (self.path,)
+
+
+class Conflict(CallerError):
+    """What was to be changed has changed since. Nothing was done.
+
+    `base` is the version that the refused change was made from, `current` the one it met (each a ProtoVersion, or None
+    where there was none); `parts` names what both changed: "codex", "parents", "state['mood']", "method greet".
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        base: object = None,
+        current: object = None,
+        parts: tuple[str, ...] = (),
+        next_step: str = "",
+    ) -> None:
+        super().__init__(message, next_step=next_step)
+        self.base = base
+        self.current = current
+        self.parts = parts
+
+
+class UnknownProto(CallerError):
+    """A Proto or a change was named that the image does not hold."""
+
+
+class CycleRefused(CallerError):
+    """Parents that lead back to their child, or that cannot be put into one order (C3)."""
+
+
+class MethodRefused(CallerError):
+    """A method that cannot be defined or may not be run as it was asked to. Nothing was changed."""
+
+
+class MethodOverran(CallerError):
+    """A method ran past its deadline; what it wrote was discarded. `stack` is where it stood, as a traceback's text."""
+
+    def __init__(self, message: str, *, stack: str = "", next_step: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.stack = stack
+
+
+class NotBound(CallerError):
+    """A Proto asked for a service (a model, a default image) that nothing has been wired to."""
 
 
 class PeerError(A4PSError):

@@ -93,7 +93,7 @@ class Kernel:
                 )
             await self.log.resume(turn)
             listener(Accepted(turn, resumed=True))
-            return await self._run(turn, listener)
+            return await self._run(turn, listener, resume=True)
 
     async def aclose(self) -> None:
         """Close engine, checkpoints and image, in this order. Idempotent."""
@@ -101,9 +101,9 @@ class Kernel:
         await self.society.deliberation.aclose()
         self.store.close()
 
-    async def _run(self, turn: Turn, listener: Listener) -> Answered:
+    async def _run(self, turn: Turn, listener: Listener, *, resume: bool = False) -> Answered:
         try:
-            reply = await self.society.deliberate(turn, listener)
+            reply = await self.society.deliberate(turn, listener, resume=resume)
         except asyncio.CancelledError:
             await self._stop(turn, "stopped by the Architect")
             raise

@@ -34,15 +34,16 @@ class Society:
     log: TurnLog
     clock: Clock
 
-    async def deliberate(self, turn: Turn, listener: Listener) -> Reply:
-        """Run `turn`, or go on with it where its checkpoint stands.
+    async def deliberate(self, turn: Turn, listener: Listener, *, resume: bool = False) -> Reply:
+        """Run `turn`; with `resume`, go on where its checkpoint stands.
 
         Raises `PeerError` or `WorldError`; what was said up to the last whole step then remains in the checkpoint.
         """
         began_s = self.clock.monotonic_s()
         if turn.pins != {name: codex.fingerprint for name, codex in self.codices.items()}:
             listener(Noted("The personas have changed since this turn began; it goes on with those of now."))
-        end, resumed = await self.deliberation.run(turn.id, _first_state(turn), self._context(turn, listener, began_s))
+        context = self._context(turn, listener, began_s)
+        end, resumed = await self.deliberation.run(turn.id, _first_state(turn), context, resume=resume)
         wall_ms = (self.clock.monotonic_s() - began_s) * 1000
         reply = _reply(end, None if resumed else wall_ms)
         if wall_ms <= self.settings.turn_budget_s * 1000:

@@ -1,0 +1,299 @@
+"""Plain data and its bytes: pickle protocol 5 that can make nothing but the values named here.
+
+Plain are None, bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, the types of
+`datetime`, ZoneInfo, Decimal, UUID, numpy arrays whose dtype holds no objects, and registered records. Types are meant
+exactly: a subclass is somebody else's. Aliases and cycles are kept, at any depth.
+
+What a stream may ask for is a name in `_MAKERS`; these names, and `a4ps.image.plain`, are part of the format and stay.
+Even a stream forged with the right key can only make odd values of these types; it cannot run code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import operator
+import pickle
+import sys
+import types
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from typing import Any, Final, NoReturn, TypeVar
+from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from a4ps.errors import CallerError, IntegrityError
+from a4ps.image import opcodes
+from a4ps.image.deep_pickler import DeepPickler
+
+_Record = TypeVar("_Record", bound=type)
+_MODULE: Final = "a4ps.image.plain"
+
+
+class Refused(Exception):
+    """`culprit`, somewhere inside the value, is not plain data."""
+
+    def __init__(self, culprit: object) -> None:
+        super().__init__(type(culprit).__name__)
+        self.culprit = culprit
+
+
+class Lacking(Exception):
+    """The bytes are whole, but this process lacks something that they need; the message says what."""
+
+
+def dumps(value: object) -> bytes:
+    """The bytes of plain data. Raises Refused."""
+    buffer = io.BytesIO()
+    pickler = _Pickler(buffer, pickle.HIGHEST_PROTOCOL, buffer_callback=_refuse)
+    try:
+        pickler.dump(value)
+    except RecursionError:
+        return DeepPickler(_reduce, _MODULE).dumps(value)
+    return buffer.getvalue()
+
+
+def loads(data: bytes, start: int = 0) -> object:
+    """The value of `data[start:]`. Raises IntegrityError where `dumps` did not write these bytes, Lacking."""
+    opcodes.check(data, start)
+    stream = io.BytesIO(data)
+    stream.seek(start)
+    try:
+        return _Unpickler(stream).load()
+    except (Lacking, IntegrityError):
+        raise
+    except Exception as error:  # noqa: BLE001 - forged bytes hand any argument to any maker
+        raise IntegrityError(f"the stored value cannot be read: {error}") from error
+
+
+def register_record(cls: _Record) -> _Record:
+    """Let instances of `cls`, a frozen dataclass, be part of plain data; usable as a decorator.
+
+    They are kept by qualified name and field names. A field that was added since takes its default, and one that was
+    dropped or has no default makes the slot a placeholder. `__post_init__` is not run on loading. Registering a name
+    again replaces its class, as a reloaded module does. Raises CallerError where `cls` is not a frozen dataclass.
+    """
+    parameters = getattr(cls, "__dataclass_params__", None)
+    if parameters is None or not parameters.frozen or "__dataclass_params__" not in vars(cls):
+        raise CallerError(
+            f"{cls.__qualname__} is not a frozen dataclass", next_step="declare it with @dataclass(frozen=True)"
+        )
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    fields = tuple(field.name for field in dataclasses.fields(cls))
+    _records[name] = _writers[cls] = _Schema(cls, name, fields)
+    return cls
+
+
+def record_fields(value: object) -> tuple[str, ...] | None:
+    """The field names of a registered record, None for anything else."""
+    schema = _writers.get(type(value))
+    return None if schema is None else schema.fields
+
+
+class _Schema:
+    """A record class and the fields that a stream gives for it, in that order."""
+
+    __slots__ = ("added", "cls", "direct", "fields", "name")
+
+    def __init__(self, cls: type, name: str, fields: tuple[str, ...], added: dict[str, object] | None = None) -> None:
+        self.cls = cls
+        self.name = name
+        self.fields = fields
+        self.added = added or {}
+        slots = [isinstance(getattr(cls, field, None), types.MemberDescriptorType) for field in fields]
+        self.direct = not any(slots)
+
+    def values(self, record: object) -> tuple[object, ...]:
+        return tuple([getattr(record, field) for field in self.fields])
+
+
+_records: dict[str, _Schema] = {}
+_writers: dict[type, _Schema] = {}
+
+
+class _Maker:
+    """Stands in a stream for one entry of `_MAKERS`, so that no class or function of a user is ever written."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, *arguments: object) -> NoReturn:
+        raise TypeError(f"{self.name} is a name in a stream")
+
+
+class Make:
+    """Where the C pickler looks a maker's name up before it writes it."""
+
+    datetime = _Maker("Make.datetime")
+    date = _Maker("Make.date")
+    time = _Maker("Make.time")
+    timedelta = _Maker("Make.timedelta")
+    timezone = _Maker("Make.timezone")
+    zone = _Maker("Make.zone")
+    decimal = _Maker("Make.decimal")
+    uuid = _Maker("Make.uuid")
+    complex = _Maker("Make.complex")
+    array = _Maker("Make.array")
+    schema = _Maker("Make.schema")
+    record = _Maker("Make.record")
+    blank = _Maker("Make.blank")
+    fill = _Maker("Make.fill")
+
+
+def _make_zone(key: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(key)
+    except ZoneInfoNotFoundError:
+        raise Lacking(f"this machine does not know the time zone {key!r}") from None
+
+
+def _make_array(descriptor: object, shape: tuple[int, ...], order: str, content: bytes) -> object:
+    try:
+        import numpy
+    except ImportError:
+        raise Lacking("it holds a numpy array, and numpy is not installed") from None
+    dtype = numpy.lib.format.descr_to_dtype(descriptor)
+    if dtype.hasobject:
+        raise IntegrityError("a stored array has a dtype with objects")
+    return numpy.ndarray(shape, dtype, bytearray(content), order=order)
+
+
+def _make_schema(name: str, fields: tuple[str, ...]) -> _Schema:
+    current = _records.get(name)
+    if current is None:
+        raise Lacking(f"the record {name} is not registered in this process")
+    if current.fields == fields:
+        return current
+    dropped = set(fields) - set(current.fields)
+    if dropped:
+        raise Lacking(f"the record {name} has lost the field {min(dropped)!r}")
+    added = {}
+    for field in dataclasses.fields(current.cls):
+        if field.name in fields:
+            continue
+        if field.default is not dataclasses.MISSING:
+            added[field.name] = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            added[field.name] = field.default_factory()
+        else:
+            raise Lacking(f"the record {name} has gained the field {field.name!r}, which has no default")
+    return _Schema(current.cls, name, fields, added)
+
+
+def _make_record(schema: _Schema, values: tuple[object, ...]) -> object:
+    record = object.__new__(schema.cls)
+    _fill(record, (schema, values))
+    return record
+
+
+def _make_blank(schema: _Schema) -> object:
+    return object.__new__(schema.cls)
+
+
+def _fill(record: object, state: tuple[_Schema, tuple[object, ...]]) -> None:
+    schema, values = state
+    if type(record) is not schema.cls or type(schema) is not _Schema:
+        raise IntegrityError("a stored record is filled as another kind")
+    if schema.direct and not schema.added:
+        vars(record).update(zip(schema.fields, values, strict=True))
+        return
+    for field, value in zip(schema.fields, values, strict=True):
+        object.__setattr__(record, field, value)
+    for field, value in schema.added.items():
+        object.__setattr__(record, field, value)
+
+
+_MAKERS: Final[dict[str, Callable[..., object]]] = {
+    "Make.datetime": datetime,
+    "Make.date": date,
+    "Make.time": time,
+    "Make.timedelta": timedelta,
+    "Make.timezone": timezone,
+    "Make.zone": _make_zone,
+    "Make.decimal": Decimal,
+    "Make.uuid": lambda content: UUID(bytes=content),
+    "Make.complex": complex,
+    "Make.array": _make_array,
+    "Make.schema": _make_schema,
+    "Make.record": _make_record,
+    "Make.blank": _make_blank,
+    "Make.fill": _fill,
+}
+
+_ATOMS: Final = frozenset((type(None), bool, int, float, str, bytes))
+
+
+def _by_constructor(maker: _Maker) -> Callable[[Any], tuple[Any, ...]]:
+    """For a type whose own reduction is its constructor and plain arguments."""
+    return lambda value: (maker, value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)[1])
+
+
+def _reduce_zone(zone: ZoneInfo) -> tuple[Any, ...]:
+    if zone.key is None:
+        raise Refused(zone)
+    return (Make.zone, (zone.key,))
+
+
+_REDUCTIONS: Final[dict[type, Callable[[Any], str | tuple[Any, ...]]]] = {
+    datetime: _by_constructor(Make.datetime),
+    date: _by_constructor(Make.date),
+    time: _by_constructor(Make.time),
+    timedelta: _by_constructor(Make.timedelta),
+    timezone: lambda value: (Make.timezone, value.__getinitargs__()),
+    ZoneInfo: _reduce_zone,
+    Decimal: lambda value: (Make.decimal, (str(value),)),
+    UUID: lambda value: (Make.uuid, (value.bytes,)),
+    complex: lambda value: (Make.complex, (value.real, value.imag)),
+    _Maker: operator.attrgetter("name"),
+    _Schema: lambda schema: (Make.schema, (schema.name, schema.fields)),
+}
+
+
+def _reduce(value: object) -> str | tuple[Any, ...]:
+    """How one value that pickle has no instruction for is written: a maker and its arguments. Raises Refused.
+
+    A record whose fields are all atoms is made at once; any other is made blank and then filled, because its fields
+    may lead back to it.
+    """
+    kind = type(value)
+    schema = _writers.get(kind)
+    if schema is not None:
+        try:
+            values = schema.values(value)
+        except AttributeError:
+            raise Refused(value) from None
+        if _ATOMS.issuperset(map(type, values)):
+            return (Make.record, (schema, values))
+        return (Make.blank, (schema,), (schema, values), None, None, Make.fill)
+    reduction = _REDUCTIONS.get(kind)
+    if reduction is not None:
+        return reduction(value)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and kind is numpy.ndarray and not value.dtype.hasobject:  # type: ignore[attr-defined]
+        return _reduce_array(value)
+    raise Refused(value)
+
+
+def _reduce_array(array: Any) -> tuple[Any, ...]:
+    import numpy
+
+    order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+    descriptor = numpy.lib.format.dtype_to_descr(array.dtype)
+    return (Make.array, (descriptor, array.shape, order, array.tobytes(order)))
+
+
+def _refuse(culprit: object) -> NoReturn:
+    raise Refused(culprit)
+
+
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, obj: object) -> Any:
+        return _reduce(obj)
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if module == _MODULE and name in _MAKERS:
+            return _MAKERS[name]
+        raise IntegrityError(f"the stored value asks for {module}.{name}, which no stored value may have")
