@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from a4ps.image.turns import Reply, Turn, TurnLog
+from a4ps.memory.recall import memory_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +50,10 @@ class Answered:
 
 def answered_turn(log: TurnLog, turn_id: str) -> Answered:
     """A turn of the log with its reply. Raises `NoSuchTurn` if there is none or it has no answer yet."""
-    return with_memories(log, *log.answered(turn_id))
-
-
-def with_memories(log: TurnLog, turn: Turn, reply: Reply) -> Answered:
-    """A turn and its reply with the texts of the memories it used."""
+    turn, reply = log.answered(turn_id)
     shown = []
     for used in reply.memories_used:
         earlier = log.reply(used.id)
-        text = f"{log.turn(used.id).question} → {earlier.answer}" if earlier else ""
+        text = memory_text(log.turn(used.id), earlier) if earlier else ""
         shown.append(MemoryShown(used.id, text, used.score, used.source))
     return Answered(turn, reply, tuple(shown))

@@ -16,7 +16,7 @@ from a4ps.image.store import Store
 from a4ps.image.turns import Turn, TurnLog
 from a4ps.inference.engine import Engine
 from a4ps.inference.tokens import estimate_tokens
-from a4ps.kernel.answered import Answered, with_memories
+from a4ps.kernel.answered import Answered, MemoryShown
 from a4ps.society.progress import Accepted, Listener
 from a4ps.society.society import Society
 
@@ -103,7 +103,7 @@ class Kernel:
 
     async def _run(self, turn: Turn, listener: Listener, *, resume: bool = False) -> Answered:
         try:
-            reply = await self.society.deliberate(turn, listener, resume=resume)
+            reply, memories = await self.society.deliberate(turn, listener, resume=resume)
         except asyncio.CancelledError:
             await self._stop(turn, "stopped by the Architect")
             raise
@@ -113,7 +113,8 @@ class Kernel:
             raise
         await self.log.answer(turn, reply)
         await self.society.deliberation.forget(turn.id)
-        return with_memories(self.log, turn, reply)
+        shown = tuple(MemoryShown(memory.id, memory.text, memory.score, memory.source) for memory in memories)
+        return Answered(turn, reply, shown)
 
     async def _stop(self, turn: Turn, why: str) -> None:
         """Record the end of a turn; where even that cannot be written, the first error is the one to report."""

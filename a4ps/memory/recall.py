@@ -19,8 +19,8 @@ from a4ps.image.turns import Reply, Turn, TurnLog
 #: Two different words share a stem only if they share this many first letters.
 SHARED_MIN = 4
 
-#: Candidates that bm25 hands to the scorer; beyond a few times the limit nothing relevant was seen to come.
-CANDIDATES = 12
+#: Candidates that bm25 hands to the scorer for each memory wanted; later ones hardly ever pass the floor.
+CANDIDATES_EACH = 3
 
 #: A recalled question is cut here, so that a long one does not push its answer out of the prompt.
 QUESTION_CHARS = 120
@@ -152,7 +152,7 @@ def recall(
     wanted = content_words(question)
     found: list[Recalled] = []
     if wanted:
-        for match in log.search(" OR ".join(f'"{word}"' for word in wanted), CANDIDATES):
+        for match in log.search(" OR ".join(f'"{word}"' for word in wanted), limit * CANDIDATES_EACH):
             score = coverage(wanted, match.text)
             if score < floor:
                 continue
@@ -161,7 +161,7 @@ def recall(
                 source = f"full text, time: {route.name}" if route else "full text"
                 found.append(_recalled(turn, reply, score, source))
     if route is not None and not found:
-        spoken = log.latest(CANDIDATES, after=route.after, before=route.before)
+        spoken = log.latest(limit * CANDIDATES_EACH, after=route.after, before=route.before)
         counted = [pair for pair in spoken if _counts(pair[0], rehearsed)]
         for rank, (turn, reply) in enumerate(counted[:limit]):
             found.append(_recalled(turn, reply, 1 / (1 + 0.1 * rank), f"time: {route.name}"))
@@ -179,7 +179,10 @@ def _within(turn: Turn, route: TimeRoute | None) -> bool:
     return after and (route.before is None or turn.asked_at < route.before)
 
 
+def memory_text(turn: Turn, reply: Reply) -> str:
+    """An earlier turn as one line: what was asked, shortened, and what was answered."""
+    return f"asked: {shorten(turn.question, QUESTION_CHARS, placeholder=' …')} · answered: {reply.answer}"
+
+
 def _recalled(turn: Turn, reply: Reply, score: float, source: str) -> Recalled:
-    question = shorten(turn.question, QUESTION_CHARS, placeholder=" …")
-    text = f"asked: {question} · answered: {reply.answer}"
-    return Recalled(turn.id, turn.asked_at, text, round(score, 2), source)
+    return Recalled(turn.id, turn.asked_at, memory_text(turn, reply), round(score, 2), source)

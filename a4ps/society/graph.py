@@ -77,7 +77,7 @@ class Deliberation:
         config: Any = {"configurable": {"thread_id": turn_id}, "recursion_limit": 50}
         try:
             resumed = resume and await self._saver.aget_tuple(config) is not None
-            end = await self._graph.ainvoke(None if resumed else state, config, context=context, durability="async")
+            end = await self._graph.ainvoke(None if resumed else state, config, context=context, durability="sync")
         except sqlite3.Error as error:
             raise storage_error(error) from error
         return end, resumed  # type: ignore[return-value]

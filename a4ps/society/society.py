@@ -34,8 +34,10 @@ class Society:
     log: TurnLog
     clock: Clock
 
-    async def deliberate(self, turn: Turn, listener: Listener, *, resume: bool = False) -> Reply:
-        """Run `turn`; with `resume`, go on where its checkpoint stands.
+    async def deliberate(
+        self, turn: Turn, listener: Listener, *, resume: bool = False
+    ) -> tuple[Reply, tuple[Recalled, ...]]:
+        """Run `turn`; with `resume`, go on where its checkpoint stands. Returns the reply and its memories.
 
         Raises `PeerError` or `WorldError`; what was said up to the last whole step then remains in the checkpoint.
         """
@@ -47,10 +49,10 @@ class Society:
         wall_ms = (self.clock.monotonic_s() - began_s) * 1000
         reply = _reply(end, None if resumed else wall_ms)
         if wall_ms <= self.settings.turn_budget_s * 1000:
-            return reply
+            return reply, recalled(end)
         late = f"The turn took {wall_ms / 1000:.0f} s, more than its {self.settings.turn_budget_s:.0f} s."
         listener(Noted(late))
-        return replace(reply, notes=(*reply.notes, late))
+        return replace(reply, notes=(*reply.notes, late)), recalled(end)
 
     def _context(self, turn: Turn, listener: Listener, began_s: float) -> TurnContext:
         settings = self.settings

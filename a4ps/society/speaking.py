@@ -106,10 +106,6 @@ class Speaker:
         async with aclosing(self.engine.stream(request)) as chunks:
             async for chunk in chunks:
                 match chunk:
-                    case Loading(model):
-                        self.listener(LoadingModel(request.persona, model))
-                    case Thinking(text):
-                        self.listener(Thought(request.persona, text))
                     case Text(text):
                         whole += text
                         pieces += 1
@@ -124,6 +120,10 @@ class Speaker:
                                 Finished("length", estimate_prompt(request.messages), pieces),
                                 True,
                             )
+                    case Loading(model):
+                        self.listener(LoadingModel(request.persona, model))
+                    case Thinking(text):
+                        self.listener(Thought(request.persona, text))
                     case Finished(notes=notes):
                         for note in notes:
                             self.listener(Noted(note))
