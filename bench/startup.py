@@ -26,15 +26,17 @@ QUESTION = "I have two free weekends: should I learn Rust or Go to write a comma
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """One thing waited for, in seconds, and the most it may take."""
+    """One thing waited for, in seconds, and the most it may take, None where that is only told."""
 
     what: str
     seconds: float
-    bar_s: float
+    bar_s: float | None
 
     def __str__(self) -> str:
-        verdict = "meets" if self.seconds <= self.bar_s else "MISSES"
-        return f"{self.what:<44} {self.seconds:>7.3f} s   bar {self.bar_s:g} s   {verdict}"
+        told = f"{self.what:<44} {self.seconds:>7.3f} s"
+        if self.bar_s is None:
+            return told
+        return f"{told}   bar {self.bar_s:g} s   {'meets' if self.seconds <= self.bar_s else 'MISSES'}"
 
 
 def waits(fresh: bool) -> list[Wait]:
@@ -46,11 +48,11 @@ def waits(fresh: bool) -> list[Wait]:
         direct = _best([command, "--version"], home)
         started = _best([str(ROOT / "start"), "--version"], home)
         found = [
-            Wait("python -c pass (the floor)", nothing, float("inf")),
+            Wait("python -c pass (the floor)", nothing, None),
             Wait("import a4ps, over the floor", _best([python, "-c", "import a4ps"], home) - nothing, 0.1),
             Wait("a4ps --help", _best([command, "--help"], home), 0.3),
             Wait("./start, over a4ps itself", started - direct, 0.5),
-            Wait("a4ps ask, a rehearsed answer", _best([command, "ask", "-q", QUESTION], home, times=3), float("inf")),
+            Wait("a4ps ask, a rehearsed answer", _best([command, "ask", "-q", QUESTION], home, times=3), None),
         ]
     if fresh:
         found.append(Wait("fresh clone to first answer", _fresh(), 120.0))

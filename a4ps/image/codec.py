@@ -112,8 +112,8 @@ def decode_slot(data: bytes, path: str, *, trusted: bool = False) -> object:
 
     `trusted` says that the caller verified the MAC of the row that holds `data`; without it nothing opaque is loaded.
     What is whole but cannot be read here (an unregistered record, another Python's opaque value, a later version of
-    this format) is returned as a Placeholder. Raises IntegrityError where these are not the bytes of a slot, or are
-    made to do anything but hold plain data; nothing is run in finding that out.
+    this format) is returned as a Placeholder; so is anything trusted that cannot be read. Raises IntegrityError where
+    the bytes are not a slot's, or untrusted and made to do anything but hold plain data; nothing is run to find out.
     """
     tag, version = data[:1], data[1] if len(data) > 1 else 0
     if tag not in (_PLAIN, _OPAQUE) or version == 0 or len(data) > MAX_SLOT_BYTES:
@@ -121,10 +121,12 @@ def decode_slot(data: bytes, path: str, *, trusted: bool = False) -> object:
     if version > _VERSION:
         return Placeholder(data, path, "it was written by a newer A4PS")
     try:
-        return plain.loads(data, 2) if tag == _PLAIN else _decode_opaque(data, trusted)
+        return plain.loads(data, 2, trusted=trusted) if tag == _PLAIN else _decode_opaque(data, trusted)
     except plain.Lacking as lacking:
         return Placeholder(data, path, str(lacking))
     except IntegrityError as error:
+        if trusted:
+            return Placeholder(data, path, error.message)
         raise IntegrityError(
             f"{path} is damaged or forged: {error.message}", next_step="run: a4ps image verify --deep"
         ) from error.__cause__
@@ -146,7 +148,7 @@ def _encode_opaque(value: Opaque, path: str) -> bytes:
 
 
 def _dill_dumps(value: object) -> bytes:
-    import dill
+    import dill  # type: ignore[import-untyped]
 
     class Guarded(dill.Pickler):  # type: ignore[misc]
         """dill keeps locks and open files in ways that wake up broken; each object is looked at first."""
@@ -173,8 +175,9 @@ def _decode_opaque(data: bytes, trusted: bool) -> object:
 
     with _dill_lock:
         try:
-            return Opaque(dill.loads(data[end:]))
-        except Exception as error:  # noqa: BLE001 - loading runs the value's own code
+            return Opaque(dill.loads(data[end:]))  # noqa: S301 - signed by this image's key, as `trusted` says
+        except Exception as error:
+            # Loading runs the value's own code, which may raise anything.
             raise plain.Lacking(f"loading the opaque value failed: {type(error).__name__}: {error}") from error
 
 

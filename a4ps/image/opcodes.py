@@ -52,26 +52,18 @@ _COUNTED = {
 """Instructions followed by a little-endian length of so many bytes and as many bytes of content."""
 
 
-def _short(lengths: range) -> bytes:
-    return b"|".join(re.escape(bytes([length])) + b".{%d}" % length for length in lengths)
-
-
-_SHORT = (
-    b"["
-    + re.escape(pickle.SHORT_BINUNICODE + pickle.SHORT_BINBYTES + pickle.LONG1)
-    + b"](?:"
-    + (_short(range(256)))
-    + b")"
-)
+_LENGTHS = b"|".join(re.escape(bytes([length])) + b".{%d}" % length for length in range(256))
 _RUN = re.compile(
-    b"(?:[" + re.escape(b"".join(_ALONE)) + b"]++"
+    b"(?:[" + re.escape(pickle.SHORT_BINUNICODE + pickle.SHORT_BINBYTES + pickle.LONG1) + b"](?:" + _LENGTHS + b")"
+    + re.escape(pickle.MEMOIZE) + b"?"
+    b"|[" + re.escape(b"".join(_ALONE)) + b"]++"
     b"|[" + re.escape(pickle.BININT1 + pickle.BINGET) + b"]."
     b"|" + re.escape(pickle.BININT2) + b".."
     b"|[" + re.escape(pickle.BININT + pickle.LONG_BINGET) + b"].{4}"
     b"|[" + re.escape(pickle.BINFLOAT + pickle.FRAME) + b"].{8}"
-    b"|" + _SHORT + b")*+",
+    b")*+",
     re.DOTALL,
-)
+)  # fmt: skip
 
 
 def check(data: bytes, start: int) -> None:

@@ -1,7 +1,7 @@
 """Views of committed values that can be read like the values and written nowhere, at any depth.
 
 Each view wraps one container and makes views of what is taken out of it, so showing a large slot costs nothing until
-it is walked. Writing raises NotInTransaction with the place of the value. `thaw` gives a plain copy that may be changed.
+it is walked. Writing raises NotInTransaction with the place of the value. `copy.deepcopy` gives a plain copy that may be changed.
 
 Limits: this is a guard against mistakes, not against intent. A numpy array is marked unwritable and raises numpy's own
 ValueError. A value of an unknown class (an opaque slot) is not wrapped: `a4ps.image.content` hands out a copy of it.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any, NoReturn
 
@@ -33,7 +34,7 @@ class Path:
         place: Path | str = self
         while isinstance(place, Path):
             if place._key is not None:
-                keys.append(f"[{place._key!r}]" if not isinstance(place._key, _Attribute) else f".{place._key.name}")
+                keys.append(_spelt(place._key))
             place = place._parent
         return place + "".join(reversed(keys))
 
@@ -49,6 +50,12 @@ class _Attribute:
     name: str
 
 
+def _spelt(key: object) -> str:
+    if isinstance(key, _Attribute):
+        return f".{key.name}"
+    return f"[{json.dumps(key, ensure_ascii=False) if type(key) is str else repr(key)}]"
+
+
 def readonly(value: object, path: Path) -> Any:
     """`value` as it may be shown: leaves as they are, containers as views, arrays unwritable."""
     if isinstance(value, _LEAVES):
@@ -56,6 +63,8 @@ def readonly(value: object, path: Path) -> Any:
     view = _VIEWS.get(type(value))
     if view is not None:
         return view(value, path)
+    if _immutable(value):
+        return value
     if isinstance(value, tuple):
         items = [readonly(item, path.item(at)) for at, item in enumerate(value)]
         return tuple(items) if type(value) is tuple else tuple.__new__(type(value), items)
@@ -72,20 +81,37 @@ def readonly(value: object, path: Path) -> Any:
     return value
 
 
-def thaw(value: object) -> Any:
-    """A plain value without views in it; containers that hold a view are copied, others are returned as they are."""
-    if isinstance(value, ReadOnlyDict | ReadOnlyList | ReadOnlySet):
-        return copy.deepcopy(value)
-    if isinstance(value, dict):
-        thawed = {key: thaw(item) for key, item in value.items()}
-        return value if all(thawed[key] is value[key] for key in value) else thawed
-    if isinstance(value, list):
-        items = [thaw(item) for item in value]
-        return value if all(new is old for new, old in zip(items, value, strict=True)) else items
-    if type(value) is tuple:
-        items = [thaw(item) for item in value]
-        return value if all(new is old for new, old in zip(items, value, strict=True)) else tuple(items)
-    return value
+def holds_view(value: object) -> bool:
+    """Whether a read-only view is, or lies somewhere in, a plain value."""
+    seen: set[int] = set()
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, _View):
+            return True
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, dict):
+            waiting.extend(each.values())
+        elif isinstance(each, list | tuple):
+            waiting.extend(each)
+    return False
+
+
+def _immutable(value: object) -> bool:
+    """Whether there is nothing in `value` that could be written, so that it needs no views."""
+    # A stack of our own: records may be chained by the thousand.
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, tuple):
+            waiting.extend(each)
+        elif dataclasses.is_dataclass(each) and not isinstance(each, type):
+            waiting.extend(getattr(each, field.name) for field in dataclasses.fields(each))
+        elif not isinstance(each, _LEAVES) and type(each).__module__ != "datetime":
+            return False
+    return True
 
 
 def _readonly_record(value: Any, path: Path) -> object:

@@ -1,7 +1,11 @@
 """The writer: one thread that owns the one connection which writes, and makes what waits for it durable in groups.
 
 All commits that wait go into one SQLite transaction, each inside its own savepoint, and share one fsync; only then are
-they acknowledged. What is in memory (the tip of the chain) changes only when the outcome on the disk is known.
+they acknowledged. What is in memory (the tip of the chain, the heads) changes only when the outcome on the disk is known.
+
+A commit may be a judgement instead of rows: it is asked for its rows when its turn has come, is shown the heads as the
+commits before it will leave them, and may refuse. So conflicts are judged in the order of the queue without a lock, and
+a whole group still shares its fsync. Heads of a group that fails are forgotten with it.
 
 After any error of the disk the writer refuses (`read_only` says why) until the next request, which first opens the
 image anew and checks it; so the store heals by itself when space or disk return.
@@ -17,12 +21,14 @@ import threading
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from a4ps.clock import Clock
 from a4ps.errors import A4PSError, CallerError, DiskFull, IntegrityError, StorageFailed
 from a4ps.image import search_index, verify
 from a4ps.image.connections import Readers, closed_error, concerns_one_statement, is_worlds, translate
+from a4ps.image.heads import Heads, Versions
 from a4ps.image.image_file import Attached, attach
 from a4ps.image.keys import KeyFolder, Mark, Witness
 from a4ps.image.rows import Commit, PackedRow, from_us, place_of, to_us
@@ -34,10 +40,25 @@ _SALT_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """What a judgement comes to: the rows to write, and the heads once they are durable."""
+
+    rows: tuple[PackedRow, ...]
+    heads: Heads
+
+
+Judge = Callable[[Heads, int, datetime], Judged]
+"""Called by the writer's thread with the heads so far, the generation and the time of the commit it will be.
+
+Must be quick, must not block, and must not change anything; raises A4PSError to refuse.
+"""
+
+
+@dataclass(frozen=True, slots=True)
 class CommitJob:
     """A commit that waits. `settle` is called once, from the writer's thread, with the commit or why there is none."""
 
-    rows: tuple[PackedRow, ...]
+    rows: tuple[PackedRow, ...] | Judge
     author: str
     reason: str
     settle: Callable[[Commit | A4PSError], None]
@@ -73,6 +94,8 @@ class Writer:
         self._attached: Attached | None = None
         self._thread: threading.Thread | None = None
         self.tip = Mark(0, b"")
+        self.heads = Heads({})
+        self.flip: Callable[[Versions], None] | None = None
         self.read_only = ""
         self.index_stale = False
         self.warnings: tuple[str, ...] = ()
@@ -167,7 +190,7 @@ class Writer:
             self._reopen(everything=False)
         connection = self.attached.connection
         try:
-            outcomes, tip = self._insert(connection, jobs)
+            outcomes, tip, heads = self._insert(connection, jobs)
         except BaseException as error:
             self._abandon(connection)
             if isinstance(error, sqlite3.Error):
@@ -185,17 +208,30 @@ class Writer:
         self.tip = tip
         if self._witness is not None:
             self._witness.write(tip)
+        if heads is not self.heads and self.flip is not None:
+            versions = heads.merged()
+            self.heads = Heads(versions)
+            self.flip(versions)
         return outcomes
 
-    def _insert(self, connection: sqlite3.Connection, jobs: list[CommitJob]) -> tuple[list[Commit | A4PSError], Mark]:
+    def _insert(
+        self, connection: sqlite3.Connection, jobs: list[CommitJob]
+    ) -> tuple[list[Commit | A4PSError], Mark, Heads]:
         connection.execute("BEGIN IMMEDIATE")
         outcomes: list[Commit | A4PSError] = []
         texts: list[tuple[int, str]] = []
         tip = self.tip
+        heads = self.heads
         for job in jobs:
+            at = self._clock.now()
+            try:
+                judged = job.rows(heads, tip.generation + 1, at) if callable(job.rows) else Judged(job.rows, heads)
+            except A4PSError as refusal:
+                outcomes.append(refusal)
+                continue
             connection.execute("SAVEPOINT one")
             try:
-                commit, tip = self._insert_one(connection, tip, job)
+                commit, tip = self._insert_one(connection, tip, job, judged.rows, to_us(at))
             except sqlite3.Error as error:
                 if not concerns_one_statement(error):
                     raise
@@ -203,21 +239,23 @@ class Writer:
                 outcomes.append(CallerError(f"SQLite does not take these rows: {error}", next_step="make them smaller"))
             else:
                 outcomes.append(commit)
+                heads = judged.heads
                 place = place_of(commit.generation, 0)
-                texts.extend((place + ordinal, row.text) for ordinal, row in enumerate(job.rows) if row.text)
+                texts.extend((place + ordinal, row.text) for ordinal, row in enumerate(judged.rows) if row.text)
             connection.execute("RELEASE one")
         if texts:
             self._index(connection, texts)
-        return outcomes, tip
+        return outcomes, tip, heads
 
-    def _insert_one(self, connection: sqlite3.Connection, tip: Mark, job: CommitJob) -> tuple[Commit, Mark]:
+    def _insert_one(
+        self, connection: sqlite3.Connection, tip: Mark, job: CommitJob, packed: tuple[PackedRow, ...], at_us: int
+    ) -> tuple[Commit, Mark]:
         seal = self.attached.seal
         generation = tip.generation + 1
         commit_id = os.urandom(16)
-        at_us = to_us(self._clock.now())
-        salts = os.urandom(_SALT_BYTES * len(job.rows))
+        salts = os.urandom(_SALT_BYTES * len(packed))
         rows = []
-        for ordinal, row in enumerate(job.rows):
+        for ordinal, row in enumerate(packed):
             salt = salts[ordinal * _SALT_BYTES : (ordinal + 1) * _SALT_BYTES]
             mac = seal.row(generation, ordinal, at_us, row.kind, row.key, salt, row.body)
             rows.append((place_of(generation, ordinal), row.kind, row.key, salt, mac, row.body))
