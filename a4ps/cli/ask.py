@@ -63,7 +63,7 @@ async def _ask(frame: Frame, text: str | None, everyone: bool, resume: str | Non
     from a4ps.kernel.kernel import checked_question
 
     if text is not None:
-        text = checked_question(text, frame.env.settings.num_ctx)
+        text = checked_question(text, frame.env.settings)
     silent = frame.as_json or quiet
     listener = _ignore if silent else Transcript()
     async with opened_kernel(frame) as kernel:

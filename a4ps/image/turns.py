@@ -62,7 +62,8 @@ class Reply:
     """All of an answered turn but its question. The answer is the last contribution; it is stored once.
 
     `dissonance` is in [0, 1], or None where nobody disagreed because only ALFRED spoke; `estimated` marks one measured
-    on the text. `dropped` names steps left out for time; `notes` are sentences the user was shown.
+    on the text. `dropped` names steps left out for time; `notes` are sentences the user was shown. `pins` are the codices that
+    made the reply where they are not those of the turn. `overhead_ms` is that of the run which finished the turn.
     """
 
     contributions: tuple[Contribution, ...]
@@ -74,6 +75,7 @@ class Reply:
     memories_used: tuple[MemoryUsed, ...] = ()
     dropped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    pins: Mapping[str, str] | None = None
 
     @property
     def answer(self) -> str:

@@ -11,34 +11,72 @@ import logging
 from dataclasses import dataclass, field
 
 from a4ps.clock import Clock
-from a4ps.errors import A4PSError, NoSuchTurn, UsageError
+from a4ps.errors import A4PSError, EngineRefused, NoSuchTurn, SettingsError, UsageError
 from a4ps.image.store import Store
 from a4ps.image.turns import Turn, TurnLog
 from a4ps.inference.engine import Engine
 from a4ps.inference.tokens import estimate_tokens
 from a4ps.kernel.answered import Answered, MemoryShown
-from a4ps.society.progress import Accepted, Listener
+from a4ps.settings import Settings
+from a4ps.society.progress import Accepted, Listener, Progress
 from a4ps.society.society import Society
+
+#: Open turns whose progress is kept; an older one starts anew if it is ever resumed.
+KEPT_OPEN = 8
+
+#: What a prompt holds besides the question and what the personas said, in tokens; tests hold every prompt to it.
+PROMPT_TOKENS = 700
 
 _log = logging.getLogger(__name__)
 
 
-def checked_question(text: str, num_ctx: int) -> str:
-    """The question, trimmed. Raises `UsageError` if it is empty or would fill more than half of the context."""
+def question_room(num_ctx: int, reply_tokens: int) -> int:
+    """Tokens left for a question beside the prompt, three contributions, and the reply to them.
+
+    Raises `SettingsError` where that is next to nothing.
+    """
+    room = num_ctx - PROMPT_TOKENS - 4 * reply_tokens
+    if room < 64:
+        raise SettingsError(
+            f"num_ctx {num_ctx:,} leaves no room for a question beside contributions of {reply_tokens:,} tokens",
+            next_step=f"a4ps config set num_ctx {PROMPT_TOKENS + 4 * reply_tokens + 1024}",
+        )
+    return room
+
+
+def checked_question(text: str, settings: Settings) -> str:
+    """The question, trimmed. Raises `UsageError` if it is empty, no text, or would not fit the context."""
     question = text.strip()
     if not question:
         raise UsageError("there is no question", next_step='a4ps ask "What should I read first?"')
-    if "\x00" in question or (not question.isprintable() and question.encode("utf-8", "replace").decode() != question):
+    if "\x00" in question or question.encode("utf-8", "replace").decode() != question:
         raise UsageError("the question is not text (NUL or undecodable bytes)", next_step="give the question as text")
-    room = num_ctx // 2
+    room = question_room(settings.num_ctx, settings.reply_tokens)
     # Counting tokens of a huge text is itself slow; no token is longer than the bytes it stands for.
     tokens = estimate_tokens(question) if len(question) <= 16 * room else len(question) // 4
     if tokens > room:
         raise UsageError(
-            f"the question is about {tokens:,} tokens long; {room:,} fit (half of num_ctx, {num_ctx:,})",
-            next_step="ask about a shorter text, or raise it: a4ps config set num_ctx N",
+            f"the question is about {tokens:,} tokens long; {room:,} fit beside the deliberation",
+            next_step=f"ask about a shorter text, or raise num_ctx ({settings.num_ctx:,}): a4ps config set num_ctx N",
         )
     return question
+
+
+def _sheltered(listener: Listener) -> Listener:
+    """A listener that cannot harm the turn it listens to: after its first failure it is no longer told."""
+    failed = False
+
+    def told(progress: Progress) -> None:
+        nonlocal failed
+        if failed:
+            return
+        try:
+            listener(progress)
+        except Exception:  # noqa: BLE001 - somebody else's code, and the turn is not theirs to end
+            failed = True
+            _log.exception("a listener failed and is no longer told of this turn")
+
+    return told
 
 
 @dataclass(slots=True)
@@ -58,7 +96,8 @@ class Kernel:
 
         Raises `UsageError`, `PeerError`, `WorldError`. Cancelled or failed after acceptance, the turn stays open.
         """
-        question = checked_question(text, self.society.settings.num_ctx)
+        question = checked_question(text, self.society.settings)
+        listener = _sheltered(listener)
         async with self._turn:
             aside = self.log.open_ids
             turn = await self.log.accept(
@@ -68,17 +107,18 @@ class Kernel:
                     asked_at=self.clock.now(),
                     engine=self.engine.name,
                     models=dict(self.society.models),
-                    pins={name: codex.fingerprint for name, codex in self.society.codices.items()},
+                    pins=self.society.pins,
                     everyone=everyone,
                 )
             )
             if aside:
-                await self.society.deliberation.sweep(keep=())  # what was set aside starts anew if ever resumed
+                await self.society.deliberation.sweep(keep=self.log.open_ids[-KEPT_OPEN:])
             listener(Accepted(turn))
             return await self._run(turn, listener)
 
     async def resume(self, turn_id: str | None, listener: Listener) -> Answered:
         """Go on with an open turn, the newest where none is named. Raises `NoSuchTurn` and what `ask` raises."""
+        listener = _sheltered(listener)
         async with self._turn:
             chosen = [key for key in self.log.open_ids if turn_id in (None, key)]
             if not chosen:
@@ -89,7 +129,7 @@ class Kernel:
             if turn.engine != self.engine.name:
                 raise UsageError(
                     f"turn {turn.id} began with the engine {turn.engine}; {self.engine.name} cannot finish it",
-                    next_step=f"make {turn.engine} available (a4ps doctor), or ask anew",
+                    next_step=f"A4PS_ENGINE={turn.engine} a4ps ask --resume {turn.id}",
                 )
             await self.log.resume(turn)
             listener(Accepted(turn, resumed=True))
@@ -97,21 +137,28 @@ class Kernel:
 
     async def aclose(self) -> None:
         """Close engine, checkpoints and image, in this order. Idempotent."""
-        await self.engine.aclose()
-        await self.society.deliberation.aclose()
-        self.store.close()
+        try:
+            await self.engine.aclose()
+        finally:
+            try:
+                await self.society.deliberation.aclose()
+            finally:
+                self.store.close()
 
     async def _run(self, turn: Turn, listener: Listener, *, resume: bool = False) -> Answered:
         try:
             reply, memories = await self.society.deliberate(turn, listener, resume=resume)
+            await self.log.answer(turn, reply)
         except asyncio.CancelledError:
             await self._stop(turn, "stopped by the Architect")
             raise
         except A4PSError as error:
             await self._stop(turn, error.message)
-            error.next_step = f"{error.next_step or 'try again'}; then finish this turn: a4ps ask --resume {turn.id}"
+            if not isinstance(error, EngineRefused):  # what was refused would be refused again
+                error.next_step = (
+                    f"{error.next_step or 'try again'}; then finish this turn: a4ps ask --resume {turn.id}"
+                )
             raise
-        await self.log.answer(turn, reply)
         await self.society.deliberation.forget(turn.id)
         shown = tuple(MemoryShown(memory.id, memory.text, memory.score, memory.source) for memory in memories)
         return Answered(turn, reply, shown)

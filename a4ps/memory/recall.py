@@ -9,7 +9,7 @@ what about ("what did I say about the garden last week?"), only turns of that ti
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from textwrap import shorten
@@ -21,6 +21,9 @@ SHARED_MIN = 4
 
 #: Candidates that bm25 hands to the scorer for each memory wanted; later ones hardly ever pass the floor.
 CANDIDATES_EACH = 3
+
+#: Ranks beyond this are not looked at, however many before them were of the wrong time or only rehearsed.
+DEEPEST = 600
 
 #: A recalled question is cut here, so that a long one does not push its answer out of the prompt.
 QUESTION_CHARS = 120
@@ -143,33 +146,70 @@ def coverage(wanted: Sequence[str], text: str) -> float:
 
 
 def recall(
-    log: TurnLog, question: str, now: datetime, *, limit: int, floor: float, rehearsed: bool
+    log: TurnLog,
+    question: str,
+    now: datetime,
+    *,
+    limit: int,
+    floor: float,
+    rehearsed: bool,
+    before: int | None = None,
 ) -> tuple[Recalled, ...]:
-    """The turns that belong to `question`, best first. `rehearsed` turns are recalled only while rehearsing."""
+    """The turns that belong to `question`, best first.
+
+    `rehearsed` turns are recalled only while rehearsing. With `before`, only turns of smaller numbers: a turn that is
+    resumed does not remember what came after it.
+    """
     if limit == 0:
         return ()
     route = time_route(question, now)
     wanted = content_words(question)
-    found: list[Recalled] = []
-    if wanted:
-        for match in log.search(" OR ".join(f'"{word}"' for word in wanted), limit * CANDIDATES_EACH):
+
+    def admitted(turn: Turn) -> bool:
+        return (rehearsed or turn.engine != "rehearsal") and (before is None or int(turn.id) < before)
+
+    found = _by_words(log, wanted, limit, floor, lambda turn: admitted(turn) and _within(turn, route)) if wanted else []
+    source = "full text" if route is None else f"full text, time: {route.name}"
+    memories = [_recalled(turn, reply, score, source) for turn, reply, score in found]
+    if route is not None and not memories:
+        spoken = _by_time(log, route, limit, admitted)
+        memories = [_recalled(*pair, 1 / (1 + 0.1 * rank), f"time: {route.name}") for rank, pair in enumerate(spoken)]
+    return tuple(sorted(memories, key=lambda memory: (-memory.score, -int(memory.id)))[:limit])
+
+
+def _by_words(
+    log: TurnLog, wanted: list[str], limit: int, floor: float, admitted: Callable[[Turn], bool]
+) -> list[tuple[Turn, Reply, float]]:
+    """Relevant turns with their scores. Looks further down the ranks only where relevant ones were not admitted."""
+    expression = " OR ".join(f'"{word}"' for word in wanted)
+    depth = limit * CANDIDATES_EACH
+    found: list[tuple[Turn, Reply, float]] = []
+    seen = 0
+    while True:
+        matches = log.search(expression, depth)
+        refused = 0
+        for match in matches[seen:]:
             score = coverage(wanted, match.text)
-            if score < floor:
-                continue
-            turn, reply = log.answered(match.key)
-            if _counts(turn, rehearsed) and _within(turn, route):
-                source = f"full text, time: {route.name}" if route else "full text"
-                found.append(_recalled(turn, reply, score, source))
-    if route is not None and not found:
-        spoken = log.latest(limit * CANDIDATES_EACH, after=route.after, before=route.before)
-        counted = [pair for pair in spoken if _counts(pair[0], rehearsed)]
-        for rank, (turn, reply) in enumerate(counted[:limit]):
-            found.append(_recalled(turn, reply, 1 / (1 + 0.1 * rank), f"time: {route.name}"))
-    return tuple(sorted(found, key=lambda memory: (-memory.score, -int(memory.id)))[:limit])
+            if score >= floor:
+                turn, reply = log.answered(match.key)
+                if admitted(turn):
+                    found.append((turn, reply, score))
+                else:
+                    refused += 1
+        if not refused or len(found) >= limit or len(matches) < depth or depth >= DEEPEST:
+            return found
+        seen, depth = depth, depth * 4
 
 
-def _counts(turn: Turn, rehearsed: bool) -> bool:
-    return rehearsed or turn.engine != "rehearsal"
+def _by_time(log: TurnLog, route: TimeRoute, limit: int, admitted: Callable[[Turn], bool]) -> list[tuple[Turn, Reply]]:
+    """The newest turns of a time. Looks further back only where some were not admitted."""
+    depth = limit
+    while True:
+        spoken = log.latest(depth, after=route.after, before=route.before)
+        found = [pair for pair in spoken if admitted(pair[0])]
+        if len(found) >= limit or len(spoken) < depth or depth >= DEEPEST:
+            return found[:limit]
+        depth *= 4
 
 
 def _within(turn: Turn, route: TimeRoute | None) -> bool:

@@ -48,54 +48,72 @@ def build_graph() -> StateGraph[TurnState, TurnContext, TurnState, TurnState]:
 class Deliberation:
     """The compiled graph over its checkpoint file. Open with `open`, close with `aclose`; one event loop."""
 
-    def __init__(self, connection: aiosqlite.Connection, saver: AsyncSqliteSaver) -> None:
-        self._connection = connection
-        self._saver = saver
-        self._graph = build_graph().compile(checkpointer=saver)
+    def __init__(self, file: Path, connection: aiosqlite.Connection) -> None:
+        """Use `open`."""
+        self._file = file
+        self._use(connection)
 
     @classmethod
     async def open(cls, file: Path) -> Deliberation:
-        """Open or create the checkpoint file. Raises `DiskFull`, `StorageFailed`."""
+        """Open or create the checkpoint file; a damaged one is moved aside. Raises `DiskFull`, `StorageFailed`."""
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            connection = await _connect(file)
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
+            return cls(file, await _connect(file))
+        except sqlite3.Error as error:
+            if not _is_damage(error):
                 raise storage_error(error) from error
-            _log.warning("the checkpoint file is damaged (%s); it is moved aside", error)
-            _move_aside(file)
-            connection = await _connect(file)
-        return cls(connection, AsyncSqliteSaver(connection))
+            return cls(file, await _connect_anew(file, error))
 
     async def run(
         self, turn_id: str, state: TurnState, context: TurnContext, *, resume: bool = False
     ) -> tuple[TurnState, bool]:
         """Walk the turn to its end; with `resume`, from its checkpoint where there is one. Says whether there was.
 
-        Raises what the nodes raise; the checkpoint of the last whole step then remains.
+        Raises what the nodes raise; the checkpoint of the last whole step then remains. Raises `DiskFull`, and
+        `StorageFailed` where the file turned out damaged: it is then a new one, and the turn starts anew when resumed.
         """
         config: Any = {"configurable": {"thread_id": turn_id}, "recursion_limit": 50}
         try:
             resumed = resume and await self._saver.aget_tuple(config) is not None
             end = await self._graph.ainvoke(None if resumed else state, config, context=context, durability="sync")
         except sqlite3.Error as error:
+            await self._mend(error)
             raise storage_error(error) from error
         return end, resumed  # type: ignore[return-value]
 
     async def forget(self, turn_id: str) -> None:
-        """Delete a turn's checkpoints."""
-        await self._saver.adelete_thread(turn_id)
+        """Delete a turn's checkpoints. Housekeeping: what the disk refuses is logged, and left to the next `sweep`."""
+        try:
+            await self._saver.adelete_thread(turn_id)
+        except sqlite3.Error as error:
+            _log.warning("the checkpoints of turn %s were not deleted: %s", turn_id, error)
+            await self._mend(error)
 
     async def sweep(self, keep: Collection[str]) -> None:
-        """Delete the checkpoints of every turn but those in `keep`."""
-        async with self._connection.execute("SELECT DISTINCT thread_id FROM checkpoints") as rows:
-            stale = [row[0] for row in await rows.fetchall() if row[0] not in keep]
+        """Delete the checkpoints of every turn but those in `keep`. Housekeeping, as `forget`."""
+        try:
+            async with self._connection.execute("SELECT DISTINCT thread_id FROM checkpoints") as rows:
+                stale = [row[0] for row in await rows.fetchall() if row[0] not in keep]
+        except sqlite3.Error as error:
+            _log.warning("the checkpoints were not swept: %s", error)
+            await self._mend(error)
+            return
         for turn_id in stale:
             await self.forget(turn_id)
 
     async def aclose(self) -> None:
         """Close the file. Idempotent."""
         await self._connection.close()
+
+    def _use(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+        self._saver = AsyncSqliteSaver(connection)
+        self._graph = build_graph().compile(checkpointer=self._saver)
+
+    async def _mend(self, error: sqlite3.Error) -> None:
+        if _is_damage(error):
+            await self._connection.close()
+            self._use(await _connect_anew(self._file, error))
 
 
 class _InlineConnection(aiosqlite.Connection):
@@ -118,11 +136,32 @@ async def _connect(file: Path) -> aiosqlite.Connection:
         await connection.executescript(
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA secure_delete=ON; PRAGMA wal_autocheckpoint=256;"
         )
+        await _check(connection)
         await AsyncSqliteSaver(connection).setup()
     except BaseException:
         await connection.close()
         raise
     return connection
+
+
+async def _check(connection: aiosqlite.Connection) -> None:
+    """Raises sqlite3.DatabaseError where the file's pages do not hang together."""
+    async with connection.execute("PRAGMA quick_check(1)") as rows:
+        found = await rows.fetchone()
+    if found is None or found[0] != "ok":
+        raise sqlite3.DatabaseError(f"quick_check: {found[0] if found else 'no answer'}")
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file's content is at fault, not the disk or a lock."""
+    return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+
+
+async def _connect_anew(file: Path, error: sqlite3.Error) -> aiosqlite.Connection:
+    """A new file in place of a damaged one, which is kept beside it."""
+    _log.warning("the checkpoint file is damaged (%s); it is moved aside", error)
+    _move_aside(file)
+    return await _connect(file)
 
 
 def _move_aside(file: Path) -> None:
@@ -133,6 +172,6 @@ def _move_aside(file: Path) -> None:
 
 def storage_error(error: sqlite3.Error) -> DiskFull | StorageFailed:
     """SQLite's error in the checkpoint file as one of ours."""
-    if error.sqlite_errorname == "SQLITE_FULL":
-        return DiskFull("the disk is full: the turn cannot go on", next_step="free some space, then: a4ps ask --resume")
+    if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
+        return DiskFull("the disk is full: the turn cannot go on", next_step="free some space")
     return StorageFailed(f"the checkpoint file cannot be used: {error}", next_step="a4ps doctor")

@@ -7,7 +7,7 @@ Nodes hold no state of their own, so a step cut off by a crash is simply done ag
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -23,13 +23,16 @@ from a4ps.personas import prompting
 from a4ps.personas.roster import Codex
 from a4ps.society import dissonance, routes
 from a4ps.society.progress import Measured, Noted, Recollected
-from a4ps.society.speaking import Shaped, Speaker
-from a4ps.society.state import PlanKind, Remembered, Said, TurnState
+from a4ps.society.speaking import Speaker, Spoken, TooLate
+from a4ps.society.state import PlanKind, Remembered, TurnState
 
 #: Research the society does when ALFRED's plan names none: an ordinary question hears all four.
 DEFAULT_RESEARCH = "which facts the answer rests on, and which of them nobody here has checked"
 
-#: A call may always take this long, however late the turn is: less would only produce fragments.
+#: Stands for a plan of which no word could be had: the society goes on without one.
+NO_PLAN = "(No plan could be had.)"
+
+#: A call that is not left out may take this long, however late the turn is: less would only produce fragments.
 SHORTEST_CALL_S = 15.0
 
 
@@ -80,13 +83,13 @@ class TurnContext:
         calls = [said["ms"] / 1000 for said in state["said"]] or [0.0]
         return routes.Pace(self.limits.turn_budget_s, self.clock.monotonic_s() - self.began_s, sum(calls) / len(calls))
 
-    def deadline_s(self, calls_after: int, state: TurnState) -> float:
-        """Until when a plain call may speak: the budget less what the calls after it will take."""
+    def deadline_s(self, calls_after: int, state: TurnState, *, at_least_s: float = SHORTEST_CALL_S) -> float:
+        """Until when a call may speak: the budget less what the calls after it will take, but `at_least_s` from now."""
         latest = self.began_s + self.limits.turn_budget_s - calls_after * self.pace(state).call_s
-        return max(latest, self.clock.monotonic_s() + SHORTEST_CALL_S)
+        return max(latest, self.clock.monotonic_s() + at_least_s)
 
 
-class PlanShape(Shaped):
+class PlanShape(BaseModel):
     """ALFRED's judgement of a message, and his plan or reply. The order of the keys is the order of generation."""
 
     kind: PlanKind
@@ -102,7 +105,7 @@ class PointStance(BaseModel):
     weight: float = Field(0.5, ge=0, le=1)
 
 
-class AntithesisShape(Shaped):
+class AntithesisShape(BaseModel):
     """ROBIN's stances, taken before she speaks, and her antithesis."""
 
     stances: list[PointStance]
@@ -117,8 +120,9 @@ async def plan(state: TurnState, runtime: Runs) -> Command[Literal["thesis", "__
     context = runtime.context
     question = state["question"]
     if routes.is_trifle(question) and not state["everyone"]:
-        greeting = await context.speaker.say(context.ask("ALFRED", "greeting", question=question))
-        return Command(update={"kind": "trifle", "said": [_said(greeting)]}, goto="__end__")
+        request = context.ask("ALFRED", "greeting", question=question)
+        greeting = await context.speaker.say(request, deadline_s=context.deadline_s(0, state))
+        return Command(update={"kind": "trifle", **_heard(greeting)}, goto="__end__")
 
     memories = context.recall(question)
     if memories:
@@ -126,16 +130,17 @@ async def plan(state: TurnState, runtime: Runs) -> Command[Literal["thesis", "__
     spoken = await context.speaker.say_shaped(
         context.ask("ALFRED", "plan", question=prompting.quote(question), memories=prompting.record(memories)),
         PlanShape,
+        deadline_s=context.deadline_s(4, state),
     )
     shape = spoken.shape
     kind: PlanKind = "question" if shape is None or state["everyone"] else shape.kind
     if kind == "memory" and not memories:
         kind = "question"  # there is nothing on record to answer it from
-    update: TurnState = {
+    update = {
         "kind": kind,
         "research": (shape.research.strip() if shape else "") or DEFAULT_RESEARCH,
         "memories": [_remembered(memory) for memory in memories],
-        "said": [_said(spoken.contribution)] if spoken.contribution.text else [],
+        **_heard(spoken, otherwise=NO_PLAN),
     }
     return Command(update=update, goto=routes.after_plan(kind))
 
@@ -143,30 +148,28 @@ async def plan(state: TurnState, runtime: Runs) -> Command[Literal["thesis", "__
 async def thesis(state: TurnState, runtime: Runs) -> Command[Literal["antithesis", "synthesis"]]:
     """BRICK builds, or builds again on what ROBIN objected to."""
     context = runtime.context
-    earlier = _last(state, "antithesis")
-    contribution = await context.speaker.say(
-        context.ask(
-            "BRICK",
-            "thesis",
-            question=prompting.quote(state["question"]),
-            plan=prompting.quote(_last(state, "plan")),
-            objections=prompting.section(
-                "ROBIN objected to your last thesis. Concede what she is right in, and say what still stands:",
-                prompting.quote(earlier),
-            )
-            if earlier
-            else "",
-        ),
-        round_=state["rounds"] + 1,
-        deadline_s=context.deadline_s(2, state),
+    objections = prompting.section(
+        "ROBIN objected to your last thesis. Concede what she is right in, and say what still stands:",
+        prompting.quote(_last(state, "antithesis")),
     )
-    said = [_said(contribution)]
-    step, dropped = routes.after_thesis(state, context.pace({**state, "said": state["said"] + said}))
-    return Command(update={"said": said, **_dropped(context, dropped)}, goto=step)
+    request = context.ask(
+        "BRICK",
+        "thesis",
+        question=prompting.quote(state["question"]),
+        plan=prompting.quote(_last(state, "plan")),
+        objections=objections,
+    )
+    spoken = await context.speaker.say(request, deadline_s=context.deadline_s(2, state), round_=state["rounds"] + 1)
+    update = _heard(spoken)
+    step, dropped = routes.after_thesis(state, context.pace(_after(state, update)))
+    return Command(update=_dropping(context, update, dropped), goto=step)
 
 
 async def antithesis(state: TurnState, runtime: Runs) -> Command[Literal["thesis", "research", "synthesis"]]:
-    """ROBIN answers the thesis point by point; the dissonance of the round is measured from her stances."""
+    """ROBIN answers the thesis point by point; the dissonance of the round is measured from her stances.
+
+    Where no shape can be had, she is asked once more in plain words, and the figure is estimated from them.
+    """
     context = runtime.context
     thesis_text = _last(state, "thesis")
     points = dissonance.points_of(thesis_text)
@@ -174,62 +177,67 @@ async def antithesis(state: TurnState, runtime: Runs) -> Command[Literal["thesis
     quoted = {"question": prompting.quote(state["question"]), "thesis": prompting.quote(thesis_text)}
     round_ = state["rounds"] + 1
     spoken = await context.speaker.say_shaped(
-        context.ask("ROBIN", "antithesis", points=prompting.quote(numbered), **quoted), AntithesisShape, round_=round_
+        context.ask("ROBIN", "antithesis", points=prompting.quote(numbered), **quoted),
+        AntithesisShape,
+        deadline_s=context.deadline_s(1, state),
+        round_=round_,
     )
-    contribution = spoken.contribution
-    if not contribution.text:
-        contribution = await context.speaker.say(
-            context.ask("ROBIN", "antithesis", template="antithesis_plain", **quoted), round_=round_
-        )
     measured = None
     if spoken.shape is not None:
         stances = [dissonance.Stance(taken.point, taken.stance, taken.weight) for taken in spoken.shape.stances]
         measured = dissonance.measured(stances, len(points))
+    contribution, notes = spoken.contribution, spoken.notes
+    if not contribution.text:
+        request = context.ask("ROBIN", "antithesis", template="antithesis_plain", **quoted)
+        plain = await context.speaker.say(request, deadline_s=context.deadline_s(1, state), round_=round_)
+        contribution, notes = _together(contribution, plain.contribution), (*notes, *plain.notes)
     figure = dissonance.estimated(contribution.text) if measured is None else measured
     context.speaker.listener(Measured(figure, measured is None, round_))
-    said = [_said(contribution)]
-    update: TurnState = {"said": said, "rounds": round_, "dissonance": figure, "estimated": measured is None}
-    after: TurnState = {**state, **update, "said": state["said"] + said}
+    update = {
+        **_heard(Spoken(contribution, None, notes)),
+        "rounds": round_,
+        "dissonance": figure,
+        "estimated": measured is None,
+    }
+    after = _after(state, update)
     step, dropped = routes.after_antithesis(after, context.pace(after), context.limits.bounds)
-    return Command(update={**update, **_dropped(context, dropped)}, goto=step)
+    return Command(update=_dropping(context, update, dropped), goto=step)
 
 
 async def research(state: TurnState, runtime: Runs) -> dict[str, Any]:
-    """BABS brings what the record shows, what is commonly known, and what is open."""
+    """BABS brings what the record shows, what is commonly known, and what is open; left out where time runs out."""
     context = runtime.context
-    contribution = await context.speaker.say(
-        context.ask(
-            "BABS",
-            "findings",
-            question=prompting.quote(state["question"]),
-            research=prompting.quote(state["research"]),
-            memories=prompting.record(recalled(state)),
-            thesis=prompting.quote(_last(state, "thesis")),
-            antithesis=prompting.quote(_last(state, "antithesis")),
-        ),
-        deadline_s=context.deadline_s(1, state),
+    request = context.ask(
+        "BABS",
+        "findings",
+        question=prompting.quote(state["question"]),
+        research=prompting.quote(state["research"]),
+        memories=prompting.record(recalled(state)),
+        thesis=prompting.quote(_last(state, "thesis")),
+        antithesis=prompting.quote(_last(state, "antithesis")),
     )
-    return {"said": [_said(contribution)]}
+    deadline_s = context.deadline_s(1, state, at_least_s=0)
+    try:
+        return _heard(await context.speaker.say(request, deadline_s=deadline_s, optional=True))
+    except TooLate:
+        return _dropping(context, {}, ("research",))
 
 
 async def synthesis(state: TurnState, runtime: Runs) -> dict[str, Any]:
     """ALFRED judges and answers."""
     context = runtime.context
     figure = state["dissonance"]
-    contribution = await context.speaker.say(
-        context.ask(
-            "ALFRED",
-            "synthesis",
-            question=prompting.quote(state["question"]),
-            memories=prompting.record(recalled(state)),
-            thesis=prompting.quote(_last(state, "thesis")),
-            antithesis=prompting.quote(_last(state, "antithesis") or "(she was not heard, for want of time)"),
-            findings=prompting.section("BABS's findings:", prompting.quote(_last(state, "research"))),
-            dissonance="an unmeasured amount" if figure is None else f"{figure:.2f}",
-        ),
-        deadline_s=context.deadline_s(0, state),
+    request = context.ask(
+        "ALFRED",
+        "synthesis",
+        question=prompting.quote(state["question"]),
+        memories=prompting.record(recalled(state)),
+        thesis=prompting.quote(_last(state, "thesis")),
+        antithesis=prompting.quote(_last(state, "antithesis") or "(she was not heard, for want of time)"),
+        findings=prompting.section("BABS's findings:", prompting.quote(_last(state, "findings"))),
+        dissonance="an unmeasured amount" if figure is None else f"{figure:.2f}",
     )
-    return {"said": [_said(contribution)]}
+    return _heard(await context.speaker.say(request, deadline_s=context.deadline_s(0, state)))
 
 
 def recalled(state: TurnState) -> tuple[Recalled, ...]:
@@ -250,8 +258,25 @@ def _remembered(memory: Recalled) -> Remembered:
     }
 
 
-def _said(contribution: Contribution) -> Said:
-    return flat(contribution)  # type: ignore[return-value]
+def _heard(spoken: Spoken[Any], otherwise: str = "") -> dict[str, Any]:
+    """What a contribution changes in the state. One without words is kept for its figures, with `otherwise` as text."""
+    said: dict[str, Any] = flat(spoken.contribution)
+    return {"said": [{**said, "text": said["text"] or otherwise}], "notes": list(spoken.notes)}
+
+
+def _together(failed: Contribution, spoken: Contribution) -> Contribution:
+    """What was spoken, with the cost of the attempts before it."""
+    return replace(
+        spoken,
+        prompt_tokens=failed.prompt_tokens + spoken.prompt_tokens,
+        completion_tokens=failed.completion_tokens + spoken.completion_tokens,
+        ms=round(failed.ms + spoken.ms, 1),
+    )
+
+
+def _after(state: TurnState, update: dict[str, Any]) -> TurnState:
+    """The state as it will be once `update` is applied, for routes that look at it."""
+    return {**state, **update, "said": state["said"] + update["said"]}  # type: ignore[typeddict-item]
 
 
 def _last(state: TurnState, role: str) -> str:
@@ -259,10 +284,10 @@ def _last(state: TurnState, role: str) -> str:
     return next((said["text"] for said in reversed(state["said"]) if said["role"] == role), "")
 
 
-def _dropped(context: TurnContext, names: tuple[str, ...]) -> dict[str, list[str]]:
-    """Record, and tell, what is left out for time."""
+def _dropping(context: TurnContext, update: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """`update` with what is left out for time recorded, and told."""
     if not names:
-        return {}
+        return update
     note = f"Left out to keep the turn within {context.limits.turn_budget_s:.0f} s: {', '.join(names)}."
     context.speaker.listener(Noted(note))
-    return {"dropped": list(names), "notes": [note]}
+    return {**update, "dropped": list(names), "notes": [*update.get("notes", ()), note]}

@@ -6,7 +6,7 @@ Committing is the caller's (`a4ps.kernel.kernel`): what comes back from here is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from a4ps.clock import Clock
 from a4ps.image.turns import Contribution, MemoryUsed, Reply, Turn, TurnLog
@@ -34,25 +34,47 @@ class Society:
     log: TurnLog
     clock: Clock
 
+    @property
+    def pins(self) -> dict[str, str]:
+        """Persona → fingerprint of its codex: which identities a turn begins with."""
+        return {name: codex.fingerprint for name, codex in self.codices.items()}
+
     async def deliberate(
         self, turn: Turn, listener: Listener, *, resume: bool = False
     ) -> tuple[Reply, tuple[Recalled, ...]]:
         """Run `turn`; with `resume`, go on where its checkpoint stands. Returns the reply and its memories.
 
-        Raises `PeerError` or `WorldError`; what was said up to the last whole step then remains in the checkpoint.
+        A reply is made by one version of each persona (I3): where a codex has changed since, the turn begins anew. Raises
+        `PeerError` or `WorldError`; what was said up to the last whole step then remains in the checkpoint.
         """
+        notes: list[str] = []
+        changed = turn.pins != self.pins
+        if resume and changed:
+            await self.deliberation.forget(turn.id)
+            notes.append("The personas have changed since this turn began; it was begun anew with those of now.")
+            listener(Noted(notes[0]))
         began_s = self.clock.monotonic_s()
-        if turn.pins != {name: codex.fingerprint for name, codex in self.codices.items()}:
-            listener(Noted("The personas have changed since this turn began; it goes on with those of now."))
         context = self._context(turn, listener, began_s)
-        end, resumed = await self.deliberation.run(turn.id, _first_state(turn), context, resume=resume)
+        end, _ = await self.deliberation.run(turn.id, _first_state(turn), context, resume=resume)
         wall_ms = (self.clock.monotonic_s() - began_s) * 1000
-        reply = _reply(end, None if resumed else wall_ms)
-        if wall_ms <= self.settings.turn_budget_s * 1000:
-            return reply, recalled(end)
-        late = f"The turn took {wall_ms / 1000:.0f} s, more than its {self.settings.turn_budget_s:.0f} s."
-        listener(Noted(late))
-        return replace(reply, notes=(*reply.notes, late)), recalled(end)
+        if wall_ms > self.settings.turn_budget_s * 1000:
+            notes.append(f"The turn took {wall_ms / 1000:.0f} s, more than its {self.settings.turn_budget_s:.0f} s.")
+            listener(Noted(notes[-1]))
+        contributions = tuple(Contribution(**said) for said in end["said"])
+        memories = recalled(end)
+        reply = Reply(
+            contributions=contributions,
+            dissonance=end["dissonance"],
+            estimated=end["estimated"],
+            rounds=end["rounds"],
+            model_ms=round(sum(contribution.ms for contribution in contributions), 1),
+            overhead_ms=round(max(0.0, wall_ms - sum(context.speaker.calls_ms)), 1),
+            memories_used=tuple(MemoryUsed(memory.id, memory.score, memory.source) for memory in memories),
+            dropped=tuple(end["dropped"]),
+            notes=(*end["notes"], *notes),
+            pins=self.pins if changed else None,
+        )
+        return reply, memories
 
     def _context(self, turn: Turn, listener: Listener, began_s: float) -> TurnContext:
         settings = self.settings
@@ -66,6 +88,7 @@ class Society:
                 limit=settings.recall_limit,
                 floor=settings.recall_floor,
                 rehearsed=rehearsed,
+                before=int(turn.id),
             )
 
         return TurnContext(
@@ -98,20 +121,3 @@ def _first_state(turn: Turn) -> TurnState:
         "dissonance": None,
         "estimated": False,
     }
-
-
-def _reply(end: TurnState, wall_ms: float | None) -> Reply:
-    """The reply from the last state. A resumed turn (`wall_ms` None) has no overhead to tell: part of it ran before."""
-    contributions = tuple(Contribution(**said) for said in end["said"])
-    model_ms = sum(contribution.ms for contribution in contributions)
-    return Reply(
-        contributions=contributions,
-        dissonance=end["dissonance"],
-        estimated=end["estimated"],
-        rounds=end["rounds"],
-        model_ms=round(model_ms, 1),
-        overhead_ms=0.0 if wall_ms is None else round(max(0.0, wall_ms - model_ms), 1),
-        memories_used=tuple(MemoryUsed(memory.id, memory.score, memory.source) for memory in recalled(end)),
-        dropped=tuple(end["dropped"]),
-        notes=tuple(end["notes"]),
-    )

@@ -1,13 +1,14 @@
 """One persona speaks once: a call of the engine becomes a contribution, streamed on the way.
 
-With a schema the reply is JSON whose `say` field is what the persona says; it is streamed as it grows. A reply that does
+With a shape the reply is JSON whose `say` field is what the persona says; it is streamed as it grows. A reply that does
 not fit is asked for once more with the fault named; a second failure is the caller's to handle.
 """
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Generic, TypeVar
 
@@ -21,22 +22,21 @@ from a4ps.inference.engine import ChatRequest, Engine, Finished, JsonSchema, Loa
 from a4ps.inference.tokens import estimate_prompt
 from a4ps.society.progress import Began, Listener, LoadingModel, Noted, Restarted, Spoke, Thought, Token
 
-
-class Shaped(BaseModel):
-    """A reply with a shape. `say` is its spoken part."""
-
-    say: str
-
-
-ShapeT = TypeVar("ShapeT", bound=Shaped)
+#: A model with a string field `say`. Its fields are generated in their order, so what is to be thought first comes first.
+ShapeT = TypeVar("ShapeT", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
 class Spoken(Generic[ShapeT]):
-    """A contribution, and the shape it came in where one was asked for and given."""
+    """A contribution, the shape it came in where one was asked for and given, and what the user was told about it."""
 
     contribution: Contribution
     shape: ShapeT | None
+    notes: tuple[str, ...] = ()
+
+
+class TooLate(Exception):
+    """A call that may be left out had said nothing when its time was over."""
 
 
 class _Unfit(Exception):
@@ -44,101 +44,142 @@ class _Unfit(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class _Heard:
+    """One call as it was heard. `cut` if it was ended for time."""
+
+    text: str
+    finished: Finished
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Speaker:
-    """Asks `engine` on behalf of personas and tells `listener` what happens. `deadline_s` is on `clock.monotonic_s`."""
+    """Asks `engine` on behalf of personas and tells `listener` what happens. Deadlines are on `clock.monotonic_s`.
+
+    `calls_ms` grows by the wall time of each contribution, failed attempts included.
+    """
 
     engine: Engine
     clock: Clock
     listener: Listener
+    calls_ms: list[float] = field(default_factory=list)
 
-    async def say(self, request: ChatRequest, *, round_: int = 1, deadline_s: float | None = None) -> Contribution:
-        """Speak in plain text. Past `deadline_s` the reply ends where it is and a note says so. Raises `PeerError`."""
-        self.listener(Began(request.persona, request.step, request.model, round_))
-        began = self.clock.monotonic_s()
-        text, finished, cut = await self._stream(request, deadline_s)
-        if not text.strip():
-            raise EngineGarbled(
-                f"{request.model} answered {request.persona} with nothing", next_step="a4ps ask --resume"
-            )
-        if cut:
-            self.listener(Noted(f"{request.persona} was cut short to keep the turn's time."))
-        elif finished.reason == "length":
-            self.listener(
-                Noted(f"{request.persona} was cut off at {request.max_tokens} tokens (setting reply_tokens).")
-            )
-        return self._spoke(request, text.strip(), (finished,), began)
+    async def say(
+        self, request: ChatRequest, *, deadline_s: float, round_: int = 1, optional: bool = False
+    ) -> Spoken[BaseModel]:
+        """Speak in plain text. Past the deadline the reply ends where it is.
 
-    async def say_shaped(self, request: ChatRequest, shape: type[ShapeT], *, round_: int = 1) -> Spoken[ShapeT]:
-        """Speak as JSON of `shape`, with one repair. Where that fails, `shape` is None and the text is what was said.
-
-        Raises `PeerError` where the engine itself fails.
+        A call that has said nothing by then goes on until the engine's own deadlines, since a model may be loading; an
+        `optional` one raises `TooLate`. Raises `PeerError`.
         """
-        self.listener(Began(request.persona, request.step, request.model, round_))
-        began = self.clock.monotonic_s()
+        began = self._begin(request, round_)
+        heard = await self._stream(request, deadline_s, optional)
+        if not heard.text.strip():
+            raise EngineGarbled(f"{request.model} answered {request.persona} with nothing")
+        return Spoken(self._spoke(request, heard.text.strip(), (heard,), began), None, self._notes(request, (heard,)))
+
+    async def say_shaped(
+        self, request: ChatRequest, shape: type[ShapeT], *, deadline_s: float, round_: int = 1
+    ) -> Spoken[ShapeT]:
+        """Speak as JSON of `shape`, with one repair while there is time.
+
+        Where that fails, `shape` is None and the text is what was said last, perhaps nothing. Raises `PeerError` where
+        the engine itself fails.
+        """
+        began = self._begin(request, round_)
         request = replace(request, schema=_schema_of(shape))
-        calls: list[Finished] = []
+        calls: list[_Heard] = []
         asked = request
         said = ""
         for attempt in (1, 2):
             try:
-                text, finished, _ = await self._stream(asked)
-                calls.append(finished)
-                parsed = _parse(text, shape, finished)
+                heard = await self._stream(asked, deadline_s, optional=False)
+                calls.append(heard)
+                said = _spoken_part(heard.text) or said
+                parsed = _parse(heard, shape)
             except (_Unfit, EngineGarbled) as fault:
-                said = (_spoken_part(text) if isinstance(fault, _Unfit) else "") or said
-                if attempt == 2:
+                if attempt == 2 or self.clock.monotonic_s() > deadline_s:
                     break
                 self.listener(Restarted(request.persona))
                 asked = _ask_again(request, str(fault))
             else:
-                return Spoken(self._spoke(request, parsed.say.strip(), tuple(calls), began), parsed)
-        return Spoken(self._spoke(request, said.strip(), tuple(calls), began), None)
+                spoken = self._spoke(request, _say(parsed), tuple(calls), began)
+                return Spoken(spoken, parsed, self._notes(request, tuple(calls)))
+        return Spoken(self._spoke(request, said.strip(), tuple(calls), began), None, self._notes(request, tuple(calls)))
 
-    async def _stream(self, request: ChatRequest, deadline_s: float | None = None) -> tuple[str, Finished, bool]:
-        """Stream one call. Plain text is passed on as it comes, of JSON what grows in its spoken part.
+    def _begin(self, request: ChatRequest, round_: int) -> float:
+        self.listener(Began(request.persona, request.step, request.model, round_))
+        return self.clock.monotonic_s()
 
-        Returns the text, its end, and whether it was cut for time.
-        """
+    async def _stream(self, request: ChatRequest, deadline_s: float, optional: bool) -> _Heard:
+        """Stream one call. Plain text is passed on as it comes, of JSON what grows in its spoken part."""
         whole = ""
         shown = ""
         pieces = 0
+        begun = False
         spoken = _spoken_part if request.schema is not None else None
-        async with aclosing(self.engine.stream(request)) as chunks:
-            async for chunk in chunks:
-                match chunk:
-                    case Text(text):
-                        whole += text
-                        pieces += 1
-                        if spoken is None:
-                            self.listener(Token(request.persona, text))
-                        elif (grown := spoken(whole)).startswith(shown) and len(grown) > len(shown):
-                            self.listener(Token(request.persona, grown[len(shown) :]))
-                            shown = grown
-                        if deadline_s is not None and self.clock.monotonic_s() > deadline_s and whole.strip():
-                            return (
-                                whole.rstrip() + "…",
-                                Finished("length", estimate_prompt(request.messages), pieces),
-                                True,
-                            )
-                    case Loading(model):
-                        self.listener(LoadingModel(request.persona, model))
-                    case Thinking(text):
-                        self.listener(Thought(request.persona, text))
-                    case Finished(notes=notes):
-                        for note in notes:
-                            self.listener(Noted(note))
-                        return whole, chunk, False
+        left_s = max(0.0, deadline_s - self.clock.monotonic_s())
+        try:
+            async with (
+                asyncio.timeout(left_s if optional else None) as limit,
+                aclosing(self.engine.stream(request)) as chunks,
+            ):
+                async for chunk in chunks:
+                    match chunk:
+                        case Text(text):
+                            whole += text
+                            pieces += 1
+                            if not begun and not optional and whole.strip():
+                                begun = True
+                                left_s = max(0.0, deadline_s - self.clock.monotonic_s())
+                                limit.reschedule(asyncio.get_running_loop().time() + left_s)
+                            if spoken is None:
+                                self.listener(Token(request.persona, text))
+                            elif (grown := spoken(whole)).startswith(shown) and len(grown) > len(shown):
+                                self.listener(Token(request.persona, grown[len(shown) :]))
+                                shown = grown
+                            if self.clock.monotonic_s() > deadline_s and whole.strip():
+                                return self._cut(request, whole, pieces)
+                        case Loading(model):
+                            self.listener(LoadingModel(request.persona, model))
+                        case Thinking(text):
+                            self.listener(Thought(request.persona, text))
+                        case Finished():
+                            return _Heard(whole, chunk)
+        except TimeoutError:
+            if not whole.strip():
+                raise TooLate from None
+            return self._cut(request, whole, pieces)
         raise EngineGarbled(f"{self.engine.name} ended a stream without saying how")
 
-    def _spoke(self, request: ChatRequest, text: str, calls: tuple[Finished, ...], began: float) -> Contribution:
+    @staticmethod
+    def _cut(request: ChatRequest, whole: str, pieces: int) -> _Heard:
+        """What was heard of a call that was ended for time. The engine gave no counts, so the prompt's is estimated."""
+        text = whole if request.schema is not None else whole.rstrip() + "…"
+        return _Heard(text, Finished("length", estimate_prompt(request.messages), pieces), cut=True)
+
+    def _notes(self, request: ChatRequest, calls: tuple[_Heard, ...]) -> tuple[str, ...]:
+        """What the user should know of these calls; told to the listener as well."""
+        notes = [note for call in calls for note in call.finished.notes]
+        if calls and calls[-1].cut:
+            notes.append(f"{request.persona} was cut short to keep the turn's time.")
+        elif calls and calls[-1].finished.reason == "length":
+            notes.append(f"{request.persona} was cut off at {request.max_tokens} tokens (setting reply_tokens).")
+        for note in notes:
+            self.listener(Noted(note))
+        return tuple(notes)
+
+    def _spoke(self, request: ChatRequest, text: str, calls: tuple[_Heard, ...], began: float) -> Contribution:
+        ms = round((self.clock.monotonic_s() - began) * 1000, 1)
+        self.calls_ms.append(ms)
         contribution = Contribution(
             persona=request.persona,
             role=request.step,
             text=text,
             model=request.model,
-            prompt_tokens=sum(call.prompt_tokens for call in calls),
-            completion_tokens=sum(call.completion_tokens for call in calls),
-            ms=round((self.clock.monotonic_s() - began) * 1000, 1),
+            prompt_tokens=sum(call.finished.prompt_tokens for call in calls),
+            completion_tokens=sum(call.finished.completion_tokens for call in calls),
+            ms=ms,
         )
         if text:
             self.listener(Spoke(contribution))
@@ -146,7 +187,7 @@ class Speaker:
 
 
 @cache
-def _schema_of(shape: type[Shaped]) -> JsonSchema:
+def _schema_of(shape: type[BaseModel]) -> JsonSchema:
     return shape.model_json_schema()
 
 
@@ -160,16 +201,20 @@ def _spoken_part(json_text: str) -> str:
     return said if isinstance(said, str) else ""
 
 
-def _parse(text: str, shape: type[ShapeT], finished: Finished) -> ShapeT:
-    if finished.reason == "length":
+def _say(shape: BaseModel) -> str:
+    return str(getattr(shape, "say", "")).strip()
+
+
+def _parse(heard: _Heard, shape: type[ShapeT]) -> ShapeT:
+    if heard.finished.reason == "length":
         raise _Unfit("The reply was cut off because it was too long. Be much briefer.")
     try:
-        parsed = shape.model_validate_json(text)
+        parsed = shape.model_validate_json(heard.text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the reply"
         raise _Unfit(f"The reply did not have the shape asked for: {where}: {first['msg']}.") from error
-    if not parsed.say.strip():
+    if not _say(parsed):
         raise _Unfit('The reply said nothing: "say" was empty.')
     return parsed
 

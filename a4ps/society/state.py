@@ -34,7 +34,7 @@ class Remembered(TypedDict):
 
 
 class TurnState(TypedDict, total=False):
-    """`said`, `dropped`, `notes` and `calls_ms` grow; every other key is replaced by the node that writes it."""
+    """`said`, `dropped` and `notes` grow; every other key is replaced by the node that writes it."""
 
     question: str
     everyone: bool

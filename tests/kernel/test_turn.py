@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from a4ps.clock import ManualClock
-from a4ps.errors import EngineBroke, NoSuchTurn, UsageError
+from a4ps.errors import EngineBroke, NoSuchTurn, SettingsError, UsageError
 from a4ps.inference.engine import ChatRequest
 from a4ps.inference.tokens import estimate_prompt
 from a4ps.kernel.answered import answered_turn
@@ -58,6 +59,119 @@ async def test_an_ordinary_question_hears_all_four(tmp_path: Path) -> None:
     assert answered.reply.dissonance == 0.25
     assert not answered.reply.estimated
     assert answered.reply.rounds == 1
+
+
+async def test_the_judge_hears_everybody(tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    async with open_kernel(tmp_path, engine) as kernel:
+        await kernel.ask(QUESTION, ignore)
+    judged = engine.requests[-1].messages[-1].content
+    for said in ("It compiles to one file.", "no argument to someone who wants to learn", "still open in March"):
+        assert f"> {said}" in judged or said in judged
+    answered = next(request for request in engine.requests if request.step == "antithesis").messages[-1].content
+    assert "> 2. It is small enough for two weekends." in answered
+
+
+async def test_a_failing_listener_harms_no_turn(tmp_path: Path) -> None:
+    def breaks(progress: Progress) -> None:
+        raise BrokenPipeError
+
+    async with open_kernel(tmp_path, ScriptedEngine()) as kernel:
+        answered = await kernel.ask(QUESTION, breaks)
+    assert len(answered.reply.contributions) == 5
+
+
+async def test_what_failed_attempts_cost_is_counted(tmp_path: Path) -> None:
+    clock = ManualClock()
+
+    async def prose(request: ChatRequest) -> str | None:
+        clock.advance(1)
+        return "no json here" if request.schema else None
+
+    async with open_kernel(tmp_path, ScriptedEngine(prose), clock, rounds_max=1) as kernel:
+        answered = await kernel.ask(QUESTION, ignore)
+    plan, _, antithesis, *_ = answered.reply.contributions
+    assert plan.ms == 2000
+    assert "No plan" in plan.text
+    assert antithesis.ms == 3000
+    assert answered.reply.model_ms == 8000
+    assert answered.reply.overhead_ms == 0
+
+
+async def test_changed_personas_begin_a_resumed_turn_anew(tmp_path: Path) -> None:
+    """I3: a reply is made by one version of each persona."""
+
+    async def dies(request: ChatRequest) -> None:
+        if request.step == "antithesis" and len(engine.requests) == 3:
+            raise EngineBroke("cut")
+
+    engine = ScriptedEngine(dies)
+    async with open_kernel(tmp_path, engine) as kernel:
+        with pytest.raises(EngineBroke):
+            await kernel.ask(QUESTION, ignore)
+        codices = dict(kernel.society.codices)
+        codices["BRICK"] = replace(codices["BRICK"], system_prompt="You are BRICK, and now you whisper.")
+        kernel.society = replace(kernel.society, codices=codices)
+        answered = await kernel.resume(None, ignore)
+    assert steps(engine)[3:] == ["plan", "thesis", "antithesis", "findings", "synthesis"]
+    assert answered.reply.pins == {name: codex.fingerprint for name, codex in codices.items()}
+    assert any("begun anew" in note for note in answered.reply.notes)
+
+
+async def test_research_that_says_nothing_in_time_is_left_out(tmp_path: Path) -> None:
+    async def hangs(request: ChatRequest) -> None:
+        if request.step == "findings":
+            await asyncio.Event().wait()
+
+    engine = ScriptedEngine(hangs)
+    async with open_kernel(tmp_path, engine, turn_budget_s=0.5) as kernel:
+        answered = await kernel.ask(QUESTION, ignore)
+    assert answered.reply.dropped == ("research",)
+    assert answered.reply.answer == LINES["synthesis"]
+
+
+async def test_a_damaged_page_of_the_checkpoints_costs_only_progress(tmp_path: Path) -> None:
+    async def dies(request: ChatRequest) -> None:
+        if request.step == "antithesis" and len(engine.requests) == 3:
+            raise EngineBroke("cut")
+
+    engine = ScriptedEngine(dies)
+    async with open_kernel(tmp_path, engine) as kernel:
+        with pytest.raises(EngineBroke):
+            await kernel.ask(QUESTION, ignore)
+    file = tmp_path / "cache" / "checkpoints.sqlite"
+    pages = bytearray(file.read_bytes())
+    pages[4096:12288] = b"\x55" * 8192
+    file.write_bytes(pages)
+    async with open_kernel(tmp_path, engine) as kernel:
+        answered = await kernel.resume(None, ignore)
+    assert len(answered.reply.contributions) == 5
+    assert file.with_suffix(".damaged").exists()
+
+
+async def test_the_progress_of_a_turn_outlives_a_few_other_questions(tmp_path: Path) -> None:
+    async def dies(request: ChatRequest) -> None:
+        if request.step == "antithesis" and len(engine.requests) == 3:
+            raise EngineBroke("cut")
+
+    engine = ScriptedEngine(dies)
+    async with open_kernel(tmp_path, engine) as kernel:
+        with pytest.raises(EngineBroke):
+            await kernel.ask(QUESTION, ignore)
+        await kernel.ask("thanks", ignore)
+        engine.requests.clear()
+        await kernel.resume("1", ignore)
+    assert steps(engine) == ["antithesis", "findings", "synthesis"]
+
+
+@pytest.mark.parametrize(("num_ctx", "reply_tokens"), [(1024, 400), (2048, 400), (8192, 4096)])
+async def test_a_context_without_room_for_a_deliberation_is_refused_at_once(
+    tmp_path: Path, num_ctx: int, reply_tokens: int
+) -> None:
+    async with open_kernel(tmp_path, ScriptedEngine(), num_ctx=num_ctx, reply_tokens=reply_tokens) as kernel:
+        with pytest.raises(SettingsError, match="leaves no room"):
+            await kernel.ask(QUESTION, ignore)
+        assert kernel.log.count() == 0
 
 
 async def test_research_is_done_even_if_the_plan_names_none(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,8 +11,9 @@ from typing import Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
-from a4ps.clock import ManualClock
+from a4ps.clock import ManualClock, SystemClock
 from a4ps.errors import EngineBroke, EngineGarbled, ModelMissing
 from a4ps.inference.engine import (
     ChatRequest,
@@ -26,11 +28,11 @@ from a4ps.inference.engine import (
     Thinking,
 )
 from a4ps.society.progress import Began, LoadingModel, Noted, Progress, Restarted, Spoke, Thought, Token
-from a4ps.society.speaking import Shaped, Speaker, Spoken
+from a4ps.society.speaking import Speaker, Spoken, TooLate
 from tests.doubles.scripted_engine import MODEL, ScriptedEngine
 
 
-class Shape(Shaped):
+class Shape(BaseModel):
     kind: Literal["question", "trifle"]
     say: str
     research: str = ""
@@ -38,6 +40,8 @@ class Shape(Shaped):
 
 Reply = Sequence[Chunk | Exception]
 REQUEST = ChatRequest(MODEL, (Message("system", "Be brief."), Message("user", "> Rust or Go?")), "ALFRED", "plan")
+#: A deadline that no prepared reply reaches.
+LATE = 1e6
 GOOD = '{"kind": "question", "say": "First the aim.", "research": "prices"}'
 
 
@@ -91,7 +95,7 @@ class Stage:
         self.speaker = Speaker(self.engine, self.clock, self.heard.append)
 
     async def shaped(self) -> Spoken[Shape]:
-        return await self.speaker.say_shaped(REQUEST, Shape)
+        return await self.speaker.say_shaped(REQUEST, Shape, deadline_s=LATE)
 
     def streamed(self) -> str:
         """What stands on the user's screen: the tokens since the last beginning."""
@@ -114,7 +118,7 @@ class Stage:
 class TestPlainSpeech:
     async def test_a_contribution_is_the_text_and_its_figures(self) -> None:
         stage = Stage(text("Take Go. "), seconds_a_chunk=0.25)
-        said = await stage.speaker.say(REQUEST, round_=2)
+        said = (await stage.speaker.say(REQUEST, deadline_s=LATE, round_=2)).contribution
         assert (said.persona, said.role, said.text, said.model) == ("ALFRED", "plan", "Take Go.", MODEL)
         assert (said.prompt_tokens, said.completion_tokens, said.ms) == (10, 3, 1000.0)
         assert stage.heard == [
@@ -127,7 +131,7 @@ class TestPlainSpeech:
 
     async def test_loading_and_thoughts_are_told_apart_from_speech(self) -> None:
         stage = Stage([Loading(MODEL), Thinking("hm"), Text("Go."), Finished("stop", 1, 1)])
-        said = await stage.speaker.say(REQUEST)
+        said = (await stage.speaker.say(REQUEST, deadline_s=LATE)).contribution
         assert said.text == "Go."
         assert LoadingModel("ALFRED", MODEL) in stage.heard
         assert Thought("ALFRED", "hm") in stage.heard
@@ -135,43 +139,78 @@ class TestPlainSpeech:
 
     async def test_the_engines_notes_are_passed_on(self) -> None:
         stage = Stage(text("Go.", notes=("The thought was capped.",)))
-        await stage.speaker.say(REQUEST)
+        await stage.speaker.say(REQUEST, deadline_s=LATE)
         assert stage.notes() == ["The thought was capped."]
 
     @pytest.mark.parametrize("whole", ["", "  \n"])
     async def test_an_empty_reply_is_an_error(self, whole: str) -> None:
         stage = Stage(text(whole))
         with pytest.raises(EngineGarbled, match="answered ALFRED with nothing"):
-            await stage.speaker.say(REQUEST)
+            await stage.speaker.say(REQUEST, deadline_s=LATE)
         assert not any(isinstance(progress, Spoke) for progress in stage.heard)
 
     async def test_past_the_deadline_the_reply_ends_and_says_so(self) -> None:
         stage = Stage(text("Take Go, for it compiles to one file."), seconds_a_chunk=1.0)
-        said = await stage.speaker.say(REQUEST, deadline_s=2.5)
+        spoken = await stage.speaker.say(REQUEST, deadline_s=2.5)
+        said = spoken.contribution
         assert said.text == "Take Go,…"
         assert said.completion_tokens == 3
         assert stage.notes() == ["ALFRED was cut short to keep the turn's time."]
+        assert spoken.notes == tuple(stage.notes())  # what the listener was told is kept too
         assert stage.engine.closed_streams == 1
 
     async def test_nothing_is_cut_before_a_word_was_said(self) -> None:
         stage = Stage([Text(" "), Text("\n"), Text("Go."), Finished("stop", 1, 3)], seconds_a_chunk=10.0)
-        assert (await stage.speaker.say(REQUEST, deadline_s=5.0)).text == "Go.…"
+        assert (await stage.speaker.say(REQUEST, deadline_s=5.0)).contribution.text == "Go.…"
 
     async def test_a_reply_in_time_is_whole(self) -> None:
         stage = Stage(text("Take Go."), seconds_a_chunk=1.0)
-        assert (await stage.speaker.say(REQUEST, deadline_s=100.0)).text == "Take Go."
+        assert (await stage.speaker.say(REQUEST, deadline_s=100.0)).contribution.text == "Take Go."
         assert stage.notes() == []
 
     @pytest.mark.parametrize("error", [EngineBroke("cut", partial="Ta"), ModelMissing("m")], ids=["broke", "missing"])
     async def test_the_engines_failure_is_the_callers(self, error: Exception) -> None:
         stage = Stage([Text("Ta"), error])
         with pytest.raises(type(error)):
-            await stage.speaker.say(REQUEST)
+            await stage.speaker.say(REQUEST, deadline_s=LATE)
         assert stage.engine.closed_streams == 1
 
     async def test_a_stream_that_stops_without_an_end_is_garbled(self) -> None:
         with pytest.raises(EngineGarbled, match="without saying how"):
-            await Stage([Text("Ta")]).speaker.say(REQUEST)
+            await Stage([Text("Ta")]).speaker.say(REQUEST, deadline_s=LATE)
+
+
+class TestSilence:
+    """Deadlines hold against an engine that says nothing, on the real clock."""
+
+    @staticmethod
+    def speaker(*first: Chunk) -> tuple[Speaker, list[Progress]]:
+        async def hangs(request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+            for chunk in first:
+                yield chunk
+            await asyncio.Event().wait()
+
+        engine = Playback(iter(()))
+        engine.stream = hangs  # type: ignore[method-assign]
+        heard: list[Progress] = []
+        return Speaker(engine, SystemClock(), heard.append), heard
+
+    async def test_what_may_be_left_out_is_left_out_when_it_says_nothing(self) -> None:
+        speaker, _ = self.speaker(Loading(MODEL))
+        with pytest.raises(TooLate):
+            await speaker.say(REQUEST, deadline_s=speaker.clock.monotonic_s() + 0.01, optional=True)
+
+    async def test_a_reply_that_falls_silent_is_cut_at_the_deadline(self) -> None:
+        speaker, _ = self.speaker(Text("Take "), Text("Go"))
+        spoken = await speaker.say(REQUEST, deadline_s=speaker.clock.monotonic_s() + 0.01)
+        assert spoken.contribution.text == "Take Go…"
+
+    async def test_a_shaped_reply_that_falls_silent_is_what_it_said(self) -> None:
+        speaker, heard = self.speaker(Text('{"kind": "question", "say": "First the'))
+        spoken = await speaker.say_shaped(REQUEST, Shape, deadline_s=speaker.clock.monotonic_s() + 0.01)
+        assert spoken.shape is None
+        assert spoken.contribution.text == "First the"
+        assert not any(isinstance(progress, Restarted) for progress in heard)  # no repair when there is no time
 
 
 class TestShapedSpeech:
@@ -278,6 +317,6 @@ class TestShapedSpeech:
         """The double that other tests lean on speaks the shapes that the society asks for."""
         heard: list[Progress] = []
         engine = ScriptedEngine()
-        spoken = await Speaker(engine, ManualClock(), heard.append).say_shaped(REQUEST, Shape)
+        spoken = await Speaker(engine, ManualClock(), heard.append).say_shaped(REQUEST, Shape, deadline_s=LATE)
         assert spoken.shape is not None
         assert spoken.shape.research
