@@ -16,6 +16,18 @@ from typing import Any
 PROFILE_ORDER = ("fast", "duo", "four")
 
 
+def canonical(model: str) -> str:
+    """One spelling for the names that Ollama takes for the same model: case, "library/" and ":latest" do not matter."""
+    name = model.strip().lower().removeprefix("library/")
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
+def lacking(wanted: Iterable[str], installed: Iterable[str]) -> tuple[str, ...]:
+    """The distinct models of `wanted`, in its order and spelling, that are not among `installed`."""
+    have = {canonical(model) for model in installed}
+    return tuple({canonical(model): model for model in wanted if canonical(model) not in have}.values())
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """A named assignment of models to personas. `vram_gb` is what its largest model needs to answer, context included."""
@@ -28,7 +40,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All proposals. `sizes_gb` is the size of each download."""
+    """All proposals. `sizes_gb` is the size of each download, by canonical name."""
 
     profiles: Mapping[str, Profile]
     sizes_gb: Mapping[str, float]
@@ -39,7 +51,7 @@ class Catalog:
 
     def size_gb(self, models: Iterable[str]) -> float:
         """Size of the distinct models together; one the catalog does not know counts as 0."""
-        return sum(self.sizes_gb.get(model, 0.0) for model in set(models))
+        return sum(self.sizes_gb.get(model, 0.0) for model in {canonical(model) for model in models})
 
     def next_profile(self, current: str, vram_gb: float, ram_gb: float, disk_gb: float) -> Profile | None:
         """The profile after `current` if this machine can carry it, else None.
@@ -51,7 +63,7 @@ class Catalog:
         if not later:
             return None
         profile = self.profiles[later[0]]
-        largest = max(self.sizes_gb[model] for model in profile.models.values())
+        largest = max(self.sizes_gb[canonical(model)] for model in profile.models.values())
         fits = (
             vram_gb >= profile.vram_gb
             and ram_gb >= largest + 2
@@ -73,4 +85,4 @@ def load_catalog() -> Catalog:
         )
         for name, entry in data["profiles"].items()
     }
-    return Catalog(profiles, {name: float(entry["size_gb"]) for name, entry in data["models"].items()})
+    return Catalog(profiles, {canonical(name): float(entry["size_gb"]) for name, entry in data["models"].items()})

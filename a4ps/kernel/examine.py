@@ -1,4 +1,4 @@
-"""Gathers the facts that `health` judges. Changes nothing: an image that is not there is not made."""
+"""Gathers the facts that `health` judges. Makes nothing; an image that is there is opened, checked, and closed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from a4ps.errors import A4PSError, ImageHeld, PeerError
+from a4ps.kernel.engine_choice import choose
 from a4ps.kernel.health import SYSTEM_PACKAGES, Facts
-from a4ps.kernel.wiring import Environment, ollama_engine, open_log
+from a4ps.kernel.wiring import Environment, ollama_engine, open_log, signs
 
 
 async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> Facts:
-    """Look at everything once. Raises nothing of the tree: what fails becomes a fact."""
+    """Look at everything once; what fails becomes a fact. Raises `SettingsError` for an address that is none."""
     engine = ollama_engine(env.settings)
     try:
         status = await engine.status()
@@ -28,6 +29,7 @@ async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> 
         await engine.aclose()
     card = _card()
     memory = _memory()
+    keys_fault = _keys_fault(env)  # before the image is opened, which tightens what is loose
     image = _image(env)
     return Facts(
         python=f"{platform.python_version()} on {platform.system()} {platform.machine()}",
@@ -35,9 +37,8 @@ async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> 
         profile=env.settings.profile,
         models=env.models,
         engine_setting=env.settings.engine,
+        engine=choose(signs(env, status, image.last_engine)),
         ollama_host=env.settings.ollama_host,
-        ollama_on_path=shutil.which("ollama") is not None,
-        ollama_reachable=status.reachable,
         ollama_version=status.version,
         ollama_detail=status.detail,
         ollama_hazard=status.hazard,
@@ -57,7 +58,8 @@ async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> 
         image_fault_next=image.mend,
         image_holder_pid=image.holder_pid,
         keys_path=str(env.places.keys),
-        keys_fault=_keys_fault(env.places.keys),
+        keys_fault=keys_fault,
+        unwritable=_unwritable(env),
     )
 
 
@@ -75,6 +77,7 @@ class _Image:
     fault: str = ""
     mend: str = ""
     holder_pid: int = 0
+    last_engine: str = ""
 
 
 def _card() -> _Card | None:
@@ -106,22 +109,33 @@ def _image(env: Environment) -> _Image:
         return _Image()
     try:
         with open_log(env) as log:
-            return _Image(generation=log.generation, turns=log.count())
+            last = log.latest(1)
+            return _Image(log.generation, log.count(), last_engine=last[0][0].engine if last else "")
     except ImageHeld as held:
         return _Image(holder_pid=held.pid or -1)
     except A4PSError as error:
         return _Image(fault=error.message, mend=error.next_step)
 
 
-def _keys_fault(folder: Path) -> str:
-    """Which key others could read, "" if none."""
-    for path in (folder, *folder.glob("*.key")):
-        try:
-            mode = stat.S_IMODE(path.stat().st_mode)
-        except OSError:
-            continue
+def _keys_fault(env: Environment) -> str:
+    """What is wrong with the keys, "" if nothing: one is missing, or others could read it."""
+    folder = env.places.keys
+    keys = list(folder.glob("*.key")) if folder.is_dir() else []
+    if not keys and env.places.image.exists():
+        return f"no key in {folder}: without it the image cannot be opened"
+    for path in (folder, *keys) if keys else ():
+        mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:
-            return f"{path} is readable by others (mode {mode:o})"
+            return f"{path} could be read by others (mode {mode:o})"
+    return ""
+
+
+def _unwritable(env: Environment) -> str:
+    """The first folder that asking must write to and cannot, "" if none."""
+    for wanted in (env.places.home, env.places.keys):
+        folder = _existing(wanted)
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            return str(folder)
     return ""
 
 

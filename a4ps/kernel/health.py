@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from a4ps.inference.catalog import Catalog
+from a4ps.inference.catalog import Catalog, canonical
+from a4ps.kernel.engine_choice import Choice
 
 Verdict = Literal["ok", "note", "bad"]
 
@@ -30,9 +31,8 @@ class Facts:
     profile: str
     models: Mapping[str, str]
     engine_setting: str
+    engine: Choice
     ollama_host: str
-    ollama_on_path: bool
-    ollama_reachable: bool
     ollama_version: str
     ollama_detail: str
     ollama_hazard: str
@@ -53,6 +53,7 @@ class Facts:
     image_holder_pid: int
     keys_path: str
     keys_fault: str
+    unwritable: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +97,16 @@ def _settings(facts: Facts) -> Check:
 
 
 def _engine(facts: Facts) -> Check:
+    if facts.engine == "unreachable":
+        return Check(
+            "engine", "bad", f"Ollama is of no use at {facts.ollama_host}: {facts.ollama_detail}", "ollama serve"
+        )
+    if facts.engine == "ollama" and facts.ollama_hazard:
+        return Check("engine", "note", f"{facts.ollama_hazard}; nothing is fetched with it", "upgrade Ollama")
+    if facts.engine == "ollama":
+        return Check("engine", "ok", f"Ollama {facts.ollama_version} at {facts.ollama_host}")
     if facts.engine_setting == "rehearsal":
         return Check("engine", "note", "the four rehearse, as the setting engine asks", "a4ps config set engine auto")
-    if facts.ollama_reachable and facts.ollama_hazard:
-        return Check("engine", "bad", facts.ollama_hazard, "upgrade Ollama: https://ollama.com/download")
-    if facts.ollama_reachable:
-        return Check("engine", "ok", f"Ollama {facts.ollama_version} at {facts.ollama_host}")
-    if facts.ollama_on_path:
-        return Check(
-            "engine", "bad", f"Ollama is installed, but does not answer at {facts.ollama_host}", "ollama serve"
-        )
     return Check(
         "engine",
         "note",
@@ -115,18 +116,21 @@ def _engine(facts: Facts) -> Check:
 
 
 def _models(facts: Facts, catalog: Catalog) -> Check:
-    installed = {model.removesuffix(":latest") for model in facts.installed}
-    missing = sorted({model for model in facts.models.values() if model.removesuffix(":latest") not in installed})
-    if not facts.ollama_reachable:
-        return Check("models", "note", f"cannot be seen without Ollama; the profile wants {', '.join(missing)}")
-    remote = sorted(model for model in set(facts.models.values()) if model.endswith(("-cloud", ":cloud")))
+    wanted = sorted(set(facts.models.values()))
+    if facts.engine != "ollama":
+        return Check(
+            "models", "note", f"none in use; with Ollama the profile {facts.profile} wants {', '.join(wanted)}"
+        )
+    remote = [model for model in wanted if model.endswith(("-cloud", ":cloud"))]
     if remote:
         detail = f"{', '.join(remote)} run on somebody else's servers: your words leave this machine"
         return Check("models", "note", detail, "choose local ones: a4ps models list")
+    installed = {canonical(model) for model in facts.installed}
+    missing = [model for model in wanted if canonical(model) not in installed]
     if missing:
         size = catalog.size_gb(missing)
         return Check("models", "bad", f"not installed: {', '.join(missing)} ({size:.1f} GB)", "a4ps models pull")
-    return Check("models", "ok", ", ".join(sorted(set(facts.models.values()))))
+    return Check("models", "ok", ", ".join(wanted))
 
 
 def _card(facts: Facts) -> Check:
@@ -172,17 +176,24 @@ def _display(facts: Facts) -> Check:
 
 
 def _image(facts: Facts) -> Check:
+    if facts.image_holder_pid > 0:
+        return Check("image", "note", f"held by process {facts.image_holder_pid}, so it was not examined")
     if facts.image_holder_pid:
-        holder = f"process {facts.image_holder_pid}" if facts.image_holder_pid > 0 else "another process"
-        return Check("image", "note", f"held by {holder}, so it was not examined")
+        return Check("image", "note", "held by another process, so it was not examined")
     if facts.image_fault:
         return Check("image", "bad", facts.image_fault, facts.image_fault_next)
+    if facts.unwritable:
+        return Check(
+            "image", "bad", f"{facts.unwritable} cannot be written", "name another home: --home DIR or A4PS_HOME"
+        )
     if facts.image_generation is None:
         return Check("image", "ok", f"none yet; the first question makes {facts.image_path}")
-    return Check("image", "ok", f"{facts.image_turns} turns, {facts.image_generation} commits, newest ones verified")
+    turns = f"{facts.image_turns} turn{'s' if facts.image_turns != 1 else ''}"
+    return Check("image", "ok", f"{turns}, {facts.image_generation} commits, newest ones verified")
 
 
 def _keys(facts: Facts) -> Check:
     if facts.keys_fault:
-        return Check("keys", "bad", facts.keys_fault, f"chmod -R go= {shlex.quote(facts.keys_path)}")
+        mend = f"put the key back, or: chmod -R go= {shlex.quote(facts.keys_path)}"
+        return Check("keys", "bad", facts.keys_fault, mend)
     return Check("keys", "ok", f"in {facts.keys_path}; without them the image cannot be opened, so back them up apart")

@@ -5,24 +5,29 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from a4ps.clock import SystemClock
 from a4ps.errors import EngineUnreachable, ModelMissing
 from a4ps.image.keys import KeyFolder
 from a4ps.image.store import Store
 from a4ps.image.turns import TurnLog
-from a4ps.inference.catalog import load_catalog
+from a4ps.inference.catalog import lacking, load_catalog
 from a4ps.inference.engine import Engine, EngineStatus
 from a4ps.inference.ollama import Deadlines, OllamaEngine
+from a4ps.inference.ollama_wire import base_url, is_loopback
 from a4ps.inference.rehearsal import MODEL as REHEARSAL_MODEL
 from a4ps.inference.rehearsal import RehearsalEngine
-from a4ps.kernel.kernel import Kernel
+from a4ps.kernel.engine_choice import Signs, choose
+from a4ps.kernel.kernel import KEPT_OPEN, Kernel
 from a4ps.personas.roster import NAMES, load_codices
 from a4ps.places import Places
 from a4ps.settings import Loaded, Settings, load
 
+#: The models of the service that Ollama's installer makes. Only its home, two levels up, is open to others.
+SERVICE_MODELS = Path("/usr/share/ollama/.ollama/models")
 INSTALL_OLLAMA = "install Ollama (https://ollama.com/download), then: a4ps models pull"
 
 
@@ -57,29 +62,29 @@ def ollama_engine(settings: Settings) -> OllamaEngine:
     return OllamaEngine(settings.ollama_host, deadlines=deadlines)
 
 
-def rehearses(env: Environment, status: EngineStatus, last_engine: str) -> str:
-    """Why the rehearsal engine is to be used, "" if Ollama is. Raises `EngineUnreachable`.
+def models_folder(settings: Settings, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Where an Ollama on this machine keeps its models; None where the settings name one elsewhere.
 
-    With `engine = "auto"` a machine that never had Ollama rehearses. One that has it, or whose last turn was answered by
-    it, is told that it does not answer: rehearsing in its place would look like a loss of mind.
+    A guess in the order of Ollama's own rules: its variable, the user's folder, the folder of the service that its
+    installer sets up. The folder may not exist yet, and the service's may be closed to us. Raises `SettingsError`.
     """
-    settings = env.settings
-    if settings.engine == "rehearsal":
-        return "the setting engine asks for it"
-    if status.reachable:
-        return ""
-    expected = (
-        settings.engine == "ollama"
-        or env.loaded.origins["ollama_host"] != "default"
-        or last_engine == "ollama"
-        or shutil.which("ollama") is not None
+    if not is_loopback(base_url(settings.ollama_host)):
+        return None
+    if environ.get("OLLAMA_MODELS"):
+        return Path(environ["OLLAMA_MODELS"]).absolute()
+    users = Path.home() / ".ollama" / "models"
+    return SERVICE_MODELS if not users.exists() and SERVICE_MODELS.parents[1].exists() else users
+
+
+def signs(env: Environment, status: EngineStatus, last_engine: str) -> Signs:
+    """What the choice of an engine rests on, here and now."""
+    return Signs(
+        setting=env.settings.engine,
+        reachable=status.reachable,
+        host_given=env.loaded.origins["ollama_host"] != "default",
+        on_path=shutil.which("ollama") is not None,
+        last_engine=last_engine,
     )
-    if expected:
-        raise EngineUnreachable(
-            f"Ollama does not answer at {settings.ollama_host}" + (f": {status.detail}" if status.detail else ""),
-            next_step="start it: ollama serve   (or rehearse without a model: A4PS_ENGINE=rehearsal a4ps ask ...)",
-        )
-    return "no Ollama is installed here"
 
 
 @contextmanager
@@ -95,44 +100,51 @@ async def open_kernel(env: Environment) -> Kernel:
     from a4ps.society.society import Society
 
     clock = SystemClock()
-    store = Store.open(env.places.image, KeyFolder(env.places.keys), clock)
-    try:
+    async with AsyncExitStack() as undo:
+        store = undo.enter_context(Store.open(env.places.image, KeyFolder(env.places.keys), clock))
         log = TurnLog(store)
         engine, models, notice = await _choose_engine(env, log)
-        try:
-            deliberation = await Deliberation.open(env.places.checkpoints)
-        except BaseException:
-            await engine.aclose()
-            raise
-    except BaseException:
-        store.close()
-        raise
-    await deliberation.sweep(keep=log.open_ids[-1:])
-    society = Society(load_codices(), models, engine, env.settings, deliberation, log, clock)
+        undo.push_async_callback(engine.aclose)
+        deliberation = await Deliberation.open(env.places.checkpoints)
+        undo.push_async_callback(deliberation.aclose)
+        await deliberation.sweep(keep=log.open_ids[-KEPT_OPEN:])
+        society = Society(load_codices(), models, engine, env.settings, deliberation, log, clock)
+        undo.pop_all()
     return Kernel(store, log, engine, society, clock, notice)
 
 
 async def _choose_engine(env: Environment, log: TurnLog) -> tuple[Engine, dict[str, str], str]:
+    """The engine, the model of each persona, and what the user should know of it.
+
+    Raises `EngineUnreachable`, and `ModelMissing` before a turn is accepted for a model that is not there.
+    """
     ollama = ollama_engine(env.settings)
     try:
         status = EngineStatus(False) if env.settings.engine == "rehearsal" else await ollama.status()
         last = log.latest(1)
-        why = rehearses(env, status, last[0][0].engine if last else "")
-        if not why:
+        choice = choose(signs(env, status, last[0][0].engine if last else ""))
+        if choice == "ollama":
             await _need_models(ollama, env.models)
             return ollama, env.models, ""
     except BaseException:
         await ollama.aclose()
         raise
     await ollama.aclose()
-    mend = "a4ps config set engine auto" if env.settings.engine == "rehearsal" else INSTALL_OLLAMA
+    if choice == "unreachable":
+        raise EngineUnreachable(
+            f"Ollama is of no use at {env.settings.ollama_host}: {status.detail}",
+            next_step="start it: ollama serve   (or rehearse without a model: A4PS_ENGINE=rehearsal a4ps ask ...)",
+        )
+    if env.settings.engine == "rehearsal":
+        why, mend = "the setting engine asks for it", "a4ps config set engine auto"
+    else:
+        why, mend = "no Ollama is installed here", INSTALL_OLLAMA
     notice = f"Rehearsal: {why}, so the four speak prepared lines. For a real model: {mend}"
     return RehearsalEngine(), dict.fromkeys(NAMES, REHEARSAL_MODEL), notice
 
 
 async def _need_models(engine: Engine, models: Mapping[str, str]) -> None:
-    """Raises `ModelMissing` for the first model that the engine lacks, before a turn is accepted for it."""
-    installed = {model.name.removesuffix(":latest") for model in await engine.models()}
-    for model in models.values():
-        if model.removesuffix(":latest") not in installed:
-            raise ModelMissing(model)
+    """Raises `ModelMissing` with all models that the engine lacks, before a turn is accepted for them."""
+    missing = lacking(models.values(), (model.name for model in await engine.models()))
+    if missing:
+        raise ModelMissing(*missing)

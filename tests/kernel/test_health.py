@@ -20,8 +20,7 @@ WELL = Facts(
     models=CATALOG.models_for("four", {}),
     engine_setting="auto",
     ollama_host="127.0.0.1:11434",
-    ollama_on_path=True,
-    ollama_reachable=True,
+    engine="ollama",
     ollama_version="0.13.0",
     ollama_detail="",
     ollama_hazard="",
@@ -42,14 +41,14 @@ WELL = Facts(
     image_holder_pid=0,
     keys_path="/home/me/state/keys",
     keys_fault="",
+    unwritable="",
 )
 #: A machine as it comes: nothing of ours, no card.
 BARE = replace(
     WELL,
     profile="fast",
     models=CATALOG.models_for("fast", {}),
-    ollama_on_path=False,
-    ollama_reachable=False,
+    engine="rehearsal",
     ollama_version="",
     installed=frozenset(),
     vram_total_gb=None,
@@ -90,11 +89,12 @@ def mended(**changes: object) -> Facts:
 
 FAULTS = [
     ("settings", mended(settings_ignored=("A4PS_ROUND",)), "note", "A4PS_ROUND", "a4ps config show"),
-    ("engine", mended(ollama_hazard="has a hole"), "bad", "has a hole", "upgrade Ollama"),
-    ("engine", mended(ollama_reachable=False), "bad", "does not answer at 127.0.0.1:11434", "ollama serve"),
-    ("engine", mended(ollama_reachable=False, ollama_on_path=False), "note", "no Ollama", "ollama.com/download"),
+    ("engine", mended(ollama_hazard="has a hole"), "note", "has a hole", "upgrade Ollama"),
+    ("engine", mended(engine="unreachable"), "bad", "of no use at 127.0.0.1:11434", "ollama serve"),
+    ("engine", mended(engine="rehearsal"), "note", "no Ollama", "ollama.com/download"),
+    ("engine", mended(engine="rehearsal", engine_setting="rehearsal"), "note", "as the setting", "set engine auto"),
     ("models", mended(installed=frozenset({MODEL})), "bad", "gemma4:e4b-it-qat", "a4ps models pull"),
-    ("models", mended(ollama_reachable=False, installed=frozenset()), "note", "cannot be seen", ""),
+    ("models", mended(engine="unreachable", installed=frozenset()), "note", "none in use", ""),
     (
         "models",
         mended(models={"BRICK": "big:cloud"}, installed=frozenset({"big:cloud"})),
@@ -116,6 +116,7 @@ FAULTS = [
     ("image", mended(image_fault="row 3 changed", image_fault_next="restore it"), "bad", "row 3 changed", "restore it"),
     ("image", mended(image_holder_pid=77, image_generation=None), "note", "process 77", ""),
     ("image", mended(image_holder_pid=-1, image_generation=None), "note", "held by another process", ""),
+    ("image", mended(unwritable="/home/me", image_generation=None), "bad", "/home/me cannot be written", "--home DIR"),
     ("keys", mended(keys_fault="k is readable by others"), "bad", "k is readable", "chmod -R go= /home/me/state/keys"),
     ("keys", mended(keys_fault="x", keys_path="/home/my keys"), "bad", "x", "chmod -R go= '/home/my keys'"),
 ]
@@ -133,7 +134,7 @@ def test_each_fault_has_its_verdict_and_its_mend(name: str, facts: Facts, verdic
 @pytest.mark.parametrize(("name", "facts"), [(row[0], row[1]) for row in FAULTS])
 def test_a_fault_is_told_in_its_own_line_only(name: str, facts: Facts) -> None:
     others = {one.name for one in diagnose(facts, CATALOG) if one.verdict != "ok"} - {name}
-    assert others <= ({"models", "engine"} if not facts.ollama_reachable else set())
+    assert others <= ({"models", "engine"} if facts.engine != "ollama" else set())
 
 
 @pytest.mark.parametrize(
