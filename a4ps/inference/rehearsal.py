@@ -40,6 +40,7 @@ _OPTIONS = re.compile(
 )
 _QUOTED = re.compile(r"^> ?(.*)$", re.MULTILINE)
 _RECORD = re.compile(r"^> (\[(\d+)\] .*)$", re.MULTILINE)
+_NOTHING = "> (the record holds nothing"
 _PAST = re.compile(
     r"\b(did|have|had|was|were)\b.{0,60}\b(i|we|you)\b|\b(i|we|you)\b.{0,60}\b(asked|said|told)\b", re.IGNORECASE
 )
@@ -101,8 +102,10 @@ class _Line:
         words = _words(question, seed)
         form = "choice" if "first" in words else "open"
         record = _RECORD.findall(prompt)
+        if request.step == "plan" and _NOTHING in prompt:
+            return cls(_fill(_script()["memory"]["nothing"], {}, seed), "memory", "", seed)
         if request.step == "plan" and record and _PAST.search(question):
-            lines = "; ".join(text for text, _ in record)
+            lines = "\n".join(text for text, _ in record)
             return cls(_fill(_script()["memory"]["lines"], {"record": lines}, seed), "memory", "", seed)
         research = _fill(_script()["research"][form]["lines"], words, seed)
         return cls(_said(request.step, form, words, record, seed), "question", research, seed)

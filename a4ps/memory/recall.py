@@ -79,13 +79,18 @@ class TimeRoute:
     before: datetime | None
 
 
+def about_conversation(question: str) -> bool:
+    """Whether a question is about what was said here, so that "nothing" is an answer to it."""
+    return _CONVERSATION.search(question) is not None
+
+
 def time_route(question: str, now: datetime) -> TimeRoute | None:
     """The time a question about the conversation points to, None if it is not about the conversation.
 
     Days are those of the user's time zone, in which `now` must be given.
     """
     word = _DATED.search(question) or _UNDATED.search(question)
-    if not _CONVERSATION.search(question):
+    if not about_conversation(question):
         return None
     if word is None:  # "what did I ask?" names no time and nothing else to search for
         return None if content_words(question) else TimeRoute("latest", None, None)

@@ -21,6 +21,10 @@ SNIPPET_CHARS = 240
 SNIPPET_TOKENS = 64
 
 
+RECORD = "From the record of earlier turns:"
+NOTHING = "> (the record holds nothing of that)"
+
+
 @cache
 def _template(step: str) -> Template:
     return Template(resources.files(__package__).joinpath("prompts", f"{step}.md").read_text(encoding="utf-8").strip())
@@ -41,10 +45,15 @@ def section(title: str, body: str) -> str:
     return f"\n{title}\n{body}\n" if body.strip() else ""
 
 
-def record(memories: Sequence[Recalled]) -> str:
-    """Recalled turns as the record that personas may cite, each with its number and day."""
+def record(memories: Sequence[Recalled], *, asked_for: bool = False) -> str:
+    """Recalled turns as the record that personas may cite, each with its number and day.
+
+    Where the record was `asked_for` and nothing was found, it says so: a model would invent something else.
+    """
+    if asked_for and not memories:
+        return section(RECORD, NOTHING)
     lines = [f"> [{memory.id}] {memory.at.astimezone():%Y-%m-%d %H:%M}: {_snippet(memory.text)}" for memory in memories]
-    return section("From the record of earlier turns:", "\n".join(lines))
+    return section(RECORD, "\n".join(lines))
 
 
 def _snippet(text: str) -> str:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from a4ps.clock import Clock
 from a4ps.image.turns import Contribution, flat
 from a4ps.inference.engine import ChatRequest, Message
-from a4ps.memory.recall import Recalled
+from a4ps.memory.recall import Recalled, about_conversation
 from a4ps.personas import prompting
 from a4ps.personas.roster import Codex
 from a4ps.society import dissonance, routes
@@ -127,14 +127,16 @@ async def plan(state: TurnState, runtime: Runs) -> Command[Literal["thesis", "__
     memories = context.recall(question)
     if memories:
         context.speaker.listener(Recollected(memories))
+    asked_back = about_conversation(question)
+    record = prompting.record(memories, asked_for=asked_back)
     spoken = await context.speaker.say_shaped(
-        context.ask("ALFRED", "plan", question=prompting.quote(question), memories=prompting.record(memories)),
+        context.ask("ALFRED", "plan", question=prompting.quote(question), memories=record),
         PlanShape,
         deadline_s=context.deadline_s(4, state),
     )
     shape = spoken.shape
     kind: PlanKind = "question" if shape is None or state["everyone"] else shape.kind
-    if kind == "memory" and not memories:
+    if kind == "memory" and not memories and not asked_back:
         kind = "question"  # there is nothing on record to answer it from
     update = {
         "kind": kind,

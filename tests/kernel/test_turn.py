@@ -460,10 +460,18 @@ async def test_what_did_i_ask_before_is_answered_from_the_record(tmp_path: Path)
     assert QUESTION in engine.requests[-1].messages[-1].content
 
 
-async def test_a_question_of_memory_without_any_goes_to_all_four(tmp_path: Path) -> None:
+async def test_a_question_of_the_record_that_holds_nothing_is_answered_by_alfred_alone(tmp_path: Path) -> None:
+    engine = ScriptedEngine(saying(plan={"kind": "memory", "say": "Nothing was said of it.", "research": ""}))
+    async with open_kernel(tmp_path, engine) as kernel:
+        answered = await kernel.ask("What did I say about the garden yesterday?", ignore)
+    assert answered.reply.alone
+    assert "the record holds nothing of that" in engine.requests[0].messages[-1].content
+
+
+async def test_a_plan_that_calls_an_ordinary_question_memory_is_not_believed(tmp_path: Path) -> None:
     engine = ScriptedEngine(saying(plan={"kind": "memory", "say": "I do not recall.", "research": ""}))
     async with open_kernel(tmp_path, engine) as kernel:
-        await kernel.ask("What did I say about the garden?", ignore)
+        await kernel.ask("How deep should tulips be planted?", ignore)
     assert steps(engine)[-1] == "synthesis"
 
 
