@@ -75,13 +75,15 @@ class Stopped(CallerError):
 
 
 class NotInTransaction(CallerError):
-    """Something committed was about to be changed outside a transaction. `path` names it: "BRICK.state['mood']"."""
+    """Something committed was about to be changed outside a transaction. `path` names it: BRICK.state["mood"]."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__(
-            f"{path} is read-only here",
-            next_step="change it inside: with manager.transaction(reason=...) as tx: tx.edit(name).state[...] = ...",
-        )
+    def __init__(
+        self,
+        path: str,
+        *,
+        next_step: str = "with manager.transaction(reason=...) as tx: tx.edit(name).state[...] = ...",
+    ) -> None:
+        super().__init__(f"{path} is read-only here; change it in a transaction()", next_step=next_step)
         self.path = path
 
     def __reduce__(self) -> tuple[type[NotInTransaction], tuple[str]]:
@@ -179,11 +181,16 @@ class PromptTooLong(EngineRefused):
 
 
 class ModelMissing(PeerError):
-    """The engine does not have `model`."""
+    """The engine lacks `models`; `model` is the first. `models pull` by itself fetches all that the profile lacks."""
 
-    def __init__(self, model: str) -> None:
-        super().__init__(f"the model {model} is not installed", next_step=f"a4ps models pull {model}")
+    def __init__(self, model: str, *others: str) -> None:
+        named = f"{', '.join((model, *others[:-1]))} and {others[-1]}" if others else model
+        super().__init__(
+            f"the models {named} are not installed" if others else f"the model {model} is not installed",
+            next_step="a4ps models pull" if others else f"a4ps models pull {model}",
+        )
         self.model = model
+        self.models = (model, *others)
 
 
 class WorldError(A4PSError):

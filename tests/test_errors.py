@@ -23,6 +23,14 @@ KINDS = {
     "engine_refused": 1,
     "prompt_too_long": 1,
     "model_missing": 1,
+    "unstorable": 1,
+    "not_in_transaction": 1,
+    "conflict": 1,
+    "unknown_proto": 1,
+    "cycle_refused": 1,
+    "method_refused": 1,
+    "method_overran": 1,
+    "not_bound": 1,
     "disk_full": 1,
     "storage_failed": 1,
     "image_held": 1,
@@ -51,6 +59,8 @@ def made(kind: type[A4PSError]) -> A4PSError:
             return errors.ImageHeld("what happened", pid=7, next_step="what to do")
         case errors.ModelMissing:
             return errors.ModelMissing("qwen:4b")
+        case errors.Unstorable:
+            return errors.Unstorable("what happened", path="where", next_step="what to do")
     return kind("what happened", next_step="what to do")
 
 

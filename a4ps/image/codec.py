@@ -1,14 +1,15 @@
 """One slot of a Proto and its bytes: plain data, a declared opaque value, or a placeholder for what cannot be read.
 
-    tag        1 byte: P plain, O opaque
+    tag        1 byte: P plain, O opaque, F opaque of a foreign image
     version    1 byte: 1
     P          a pickle 5 stream that plain.py wrote
-    O          length of the Python version (1 byte), that version ("3.11"), the bytes of dill
+    O, F       length of the Python version (1 byte), that version ("3.11"), the bytes of dill
 
 Aliases and cycles are kept within a slot, not between slots. An encoded slot has at most MAX_SLOT_BYTES.
 
 dill writes bytecode, so its bytes are for the Python that wrote them and can run code: they are loaded only on the same
 minor version, and only where the caller says `trusted`, which means that it verified the MAC of the row they come from.
+What came from a foreign image is never loaded, whoever signed it since: the tag F goes with it.
 """
 
 from __future__ import annotations
@@ -25,12 +26,22 @@ from a4ps.errors import IntegrityError, Unstorable
 from a4ps.image import plain
 from a4ps.image.plain import register_record
 
-__all__ = ["MAX_SLOT_BYTES", "Opaque", "Placeholder", "decode_slot", "encode_slot", "opaque", "register_record"]
+__all__ = [
+    "MAX_SLOT_BYTES",
+    "Opaque",
+    "Placeholder",
+    "as_foreign",
+    "as_own",
+    "decode_slot",
+    "encode_slot",
+    "opaque",
+    "register_record",
+]
 
 MAX_SLOT_BYTES: Final = 128 * 1024 * 1024
 """Half of what a row may have, so that one great slot leaves room for the rest of its Proto."""
 
-_PLAIN, _OPAQUE = b"P", b"O"
+_PLAIN, _OPAQUE, _FOREIGN = b"P", b"O", b"F"
 _VERSION = 1
 _PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 _WAKE = "leave it out of the state and make it anew in on_wake"
@@ -57,8 +68,8 @@ _CODE: Final = frozenset(
     """.split()
 )
 
-# dill keeps state of its own while it works.
-_dill_lock = threading.Lock()
+# dill keeps state of its own while it works; what it loads may come back here.
+_dill_lock = threading.RLock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +127,12 @@ def decode_slot(data: bytes, path: str, *, trusted: bool = False) -> object:
     the bytes are not a slot's, or untrusted and made to do anything but hold plain data; nothing is run to find out.
     """
     tag, version = data[:1], data[1] if len(data) > 1 else 0
-    if tag not in (_PLAIN, _OPAQUE) or version == 0 or len(data) > MAX_SLOT_BYTES:
+    if tag not in (_PLAIN, _OPAQUE, _FOREIGN) or version == 0 or len(data) > MAX_SLOT_BYTES:
         raise IntegrityError(f"{path} does not hold a slot's bytes", next_step="run: a4ps image verify --deep")
     if version > _VERSION:
         return Placeholder(data, path, "it was written by a newer A4PS")
+    if tag == _FOREIGN:
+        return Placeholder(data, path, "it is an opaque value of a foreign image, which is never loaded")
     try:
         return plain.loads(data, 2, trusted=trusted) if tag == _PLAIN else _decode_opaque(data, trusted)
     except plain.Lacking as lacking:
@@ -130,6 +143,16 @@ def decode_slot(data: bytes, path: str, *, trusted: bool = False) -> object:
         raise IntegrityError(
             f"{path} is damaged or forged: {error.message}", next_step="run: a4ps image verify --deep"
         ) from error.__cause__
+
+
+def as_foreign(data: bytes) -> bytes:
+    """The bytes of a slot as they may enter this image from another one: nothing opaque in them is ever loaded."""
+    return _FOREIGN + data[1:] if data[:1] == _OPAQUE else data
+
+
+def as_own(data: bytes) -> bytes:
+    """The bytes of a slot as its first image wrote them; for comparing and exporting, never for keeping."""
+    return _OPAQUE + data[1:] if data[:1] == _FOREIGN else data
 
 
 def _encode_opaque(value: Opaque, path: str) -> bytes:
@@ -238,7 +261,8 @@ def _children(value: Any) -> Iterator[tuple[str, object]]:
             yield f".members()[{index}]", child
     elif hasattr(value, "tzinfo"):
         yield ".tzinfo", value.tzinfo
-    names = list(plain.record_fields(value) or ())
+    schema = plain.schema_of(value)
+    names = list(schema.fields if schema else ())
     names += [name for name in getattr(value, "__dict__", ()) if name not in names]
     for cls in type(value).__mro__:
         slots = vars(cls).get("__slots__", ())

@@ -46,7 +46,9 @@ def linearise(name: str, parents_of: ParentsOf) -> tuple[str, ...]:
     return orders[name]
 
 
-def _merge(name: str, orders: Sequence[Sequence[str]]) -> list[str]:
+def _merge(name: str, orders: Sequence[Sequence[str]]) -> Sequence[str]:
+    if len(orders) == 2:
+        return orders[0]  # of one parent
     merged: list[str] = []
     rest = [list(order) for order in orders if order]
     while rest:

@@ -75,7 +75,7 @@ def check(data: bytes, start: int) -> None:
         raise IntegrityError("this is not a pickle of protocol 5")
     at = start + len(_HEADER)
     end = len(data) - 1
-    while True:
+    while at < end:
         run = _RUN.match(data, at)
         at = run.end() if run else at
         if at >= end:

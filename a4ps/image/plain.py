@@ -14,6 +14,7 @@ read back (as with pickle itself); what a UUID says of its safety.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import io
 import operator
@@ -23,7 +24,6 @@ import types
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from functools import partial
 from typing import Any, Final, NoReturn, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -53,6 +53,8 @@ class Lacking(Exception):
 
 def dumps(value: object) -> bytes:
     """The bytes of plain data. Raises Refused."""
+    if type(value) in _ATOMS:
+        return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
     buffer = io.BytesIO()
     pickler = _Pickler(buffer, pickle.HIGHEST_PROTOCOL, buffer_callback=_refuse)
     try:
@@ -94,20 +96,30 @@ def register_record(cls: _Record) -> _Record:
         )
     name = f"{cls.__module__}.{cls.__qualname__}"
     fields = tuple(field.name for field in dataclasses.fields(cls))
-    _records[name] = _writers[cls] = _Schema(cls, name, fields)
+    _records[name] = _writers[cls] = Schema(cls, name, fields)
     return cls
 
 
-def record_fields(value: object) -> tuple[str, ...] | None:
-    """The field names of a registered record, None for anything else."""
-    schema = _writers.get(type(value))
-    return None if schema is None else schema.fields
+def blank_record(name: str, fields: tuple[str, ...]) -> tuple[object, Callable[[tuple[object, ...]], None]]:
+    """A record without its values, and what gives them to it, once; a Stranger where its class is not known here."""
+    try:
+        schema = make_schema(name, fields)
+    except Lacking:
+        stranger = Stranger(name, fields)
+        return stranger, functools.partial(setattr, stranger, "values")
+    record = make_blank(schema)
+    return record, lambda values: fill_record(record, (schema, values))
 
 
-class _Schema:
-    """A record class and the fields that a stream gives for it, in that order."""
+def schema_of(value: object) -> Schema | None:
+    """The schema of a registered record, None for anything else."""
+    return _writers.get(type(value))
 
-    __slots__ = ("added", "cls", "direct", "fields", "name")
+
+class Schema:
+    """A record class and the fields that a stream gives for it, in that order; called with their values, a record."""
+
+    __slots__ = ("_get", "added", "cls", "direct", "fields", "name")
 
     def __init__(self, cls: type, name: str, fields: tuple[str, ...], added: tuple[Added, ...] = ()) -> None:
         self.cls = cls
@@ -116,13 +128,48 @@ class _Schema:
         self.added = added
         slotted = any(isinstance(getattr(cls, field, None), types.MemberDescriptorType) for field in fields)
         self.direct = not slotted and not added
+        # With fewer than two names an attrgetter gives no tuple.
+        self._get = operator.attrgetter(*fields) if len(fields) > 1 else None
 
     def values(self, record: object) -> tuple[object, ...]:
+        """Raises AttributeError where the record was not made whole."""
+        if self._get is not None:
+            return self._get(record)
         return tuple([getattr(record, field) for field in self.fields])
 
+    def __call__(self, *values: object) -> object:
+        record: object = object.__new__(self.cls)
+        if self.direct and len(values) == len(self.fields):
+            # Loading many records is spent here: neither the call of `fill` nor `strict` comes for nothing.
+            record.__dict__.update(zip(self.fields, values))  # noqa: B905
+        else:
+            self.fill(record, values)
+        return record
 
-_records: dict[str, _Schema] = {}
-_writers: dict[type, _Schema] = {}
+    def fill(self, record: object, values: tuple[object, ...]) -> None:
+        if len(values) != len(self.fields):
+            raise IntegrityError(f"a stored {self.name} has {len(values)} values for {len(self.fields)} fields")
+        if self.direct:
+            record.__dict__.update(zip(self.fields, values, strict=True))
+            return
+        for field, value in zip(self.fields, values, strict=True):
+            object.__setattr__(record, field, value)
+        for field, make in self.added:
+            object.__setattr__(record, field, make())
+
+
+class Stranger:
+    """A record that was read from text in a process that does not know its class; written as what it was."""
+
+    __slots__ = ("schema", "values")
+
+    def __init__(self, name: str, fields: tuple[str, ...]) -> None:
+        self.schema = _strange_schema(name, fields)
+        self.values: tuple[object, ...] = ()
+
+
+_records: dict[str, Schema] = {}
+_writers: dict[type, Schema] = {}
 
 
 class _Maker:
@@ -149,19 +196,23 @@ class Make:
     complex = _Maker("Make.complex")
     array = _Maker("Make.array")
     schema = _Maker("Make.schema")
-    record = _Maker("Make.record")
     blank = _Maker("Make.blank")
     fill = _Maker("Make.fill")
 
 
-def _make_zone(key: str) -> ZoneInfo:
+@functools.lru_cache(maxsize=1024)
+def _strange_schema(name: str, fields: tuple[str, ...]) -> Schema:
+    return Schema(Stranger, name, fields)
+
+
+def make_zone(key: str) -> ZoneInfo:
     try:
         return ZoneInfo(key)
     except ZoneInfoNotFoundError:
         raise Lacking(f"this machine does not know the time zone {key!r}") from None
 
 
-def _make_array(descriptor: object, shape: tuple[int, ...], order: str, content: bytes) -> object:
+def make_array(descriptor: object, shape: tuple[int, ...], order: str, content: bytes) -> object:
     try:
         numpy: Any = importlib.import_module("numpy")
     except ImportError:
@@ -172,7 +223,7 @@ def _make_array(descriptor: object, shape: tuple[int, ...], order: str, content:
     return numpy.ndarray(shape, dtype, bytearray(content), order=order)
 
 
-def _make_schema(name: str, fields: tuple[str, ...]) -> _Schema:
+def make_schema(name: str, fields: tuple[str, ...]) -> Schema:
     current = _records.get(name)
     if current is None:
         raise Lacking(f"the record {name} is not registered in this process")
@@ -186,39 +237,27 @@ def _make_schema(name: str, fields: tuple[str, ...]) -> _Schema:
         if field.name in fields:
             continue
         if field.default is not dataclasses.MISSING:
-            added.append((field.name, partial(_itself, field.default)))
+            added.append((field.name, functools.partial(_itself, field.default)))
         elif field.default_factory is not dataclasses.MISSING:
             added.append((field.name, field.default_factory))
         else:
             raise Lacking(f"the record {name} has gained the field {field.name!r}, which has no default")
-    return _Schema(current.cls, name, fields, tuple(added))
+    return Schema(current.cls, name, fields, tuple(added))
 
 
 def _itself(value: object) -> object:
     return value
 
 
-def _make_record(schema: _Schema, values: tuple[object, ...]) -> object:
-    record: object = object.__new__(schema.cls)
-    _fill(record, (schema, values))
-    return record
-
-
-def _make_blank(schema: _Schema) -> object:
+def make_blank(schema: Schema) -> object:
     return object.__new__(schema.cls)
 
 
-def _fill(record: object, state: tuple[_Schema, tuple[object, ...]]) -> None:
+def fill_record(record: object, state: tuple[Schema, tuple[object, ...]]) -> None:
     schema, values = state
-    if type(schema) is not _Schema or type(record) is not schema.cls:
+    if type(schema) is not Schema or type(record) is not schema.cls:
         raise IntegrityError("a stored record is filled as another kind")
-    if schema.direct:
-        vars(record).update(zip(schema.fields, values, strict=True))
-        return
-    for field, value in zip(schema.fields, values, strict=True):
-        object.__setattr__(record, field, value)
-    for field, make in schema.added:
-        object.__setattr__(record, field, make())
+    schema.fill(record, values)
 
 
 _MAKERS: Final[dict[str, Callable[..., object]]] = {
@@ -227,15 +266,14 @@ _MAKERS: Final[dict[str, Callable[..., object]]] = {
     "Make.time": time,
     "Make.timedelta": timedelta,
     "Make.timezone": timezone,
-    "Make.zone": _make_zone,
+    "Make.zone": make_zone,
     "Make.decimal": Decimal,
     "Make.uuid": lambda content: UUID(bytes=content),
     "Make.complex": complex,
-    "Make.array": _make_array,
-    "Make.schema": _make_schema,
-    "Make.record": _make_record,
-    "Make.blank": _make_blank,
-    "Make.fill": _fill,
+    "Make.array": make_array,
+    "Make.schema": make_schema,
+    "Make.blank": make_blank,
+    "Make.fill": fill_record,
 }
 
 _ATOMS: Final = frozenset((type(None), bool, int, float, str, bytes))
@@ -263,12 +301,13 @@ _REDUCTIONS: Final[dict[type, Callable[[Any], str | tuple[Any, ...]]]] = {
     UUID: lambda value: (Make.uuid, (value.bytes,)),
     complex: lambda value: (Make.complex, (value.real, value.imag)),
     _Maker: operator.attrgetter("name"),
-    _Schema: lambda schema: (Make.schema, (schema.name, schema.fields)),
+    Stranger: lambda record: (Make.blank, (record.schema,), (record.schema, record.values), None, None, Make.fill),
+    Schema: lambda schema: (Make.schema, (schema.name, schema.fields)),
 }
 
 
 def _reduce(value: object) -> str | tuple[Any, ...]:
-    """How one value that pickle has no instruction for is written: a maker and its arguments. Raises Refused.
+    """How one value that pickle has no instruction for is written: a maker or schema, and its arguments. Raises Refused.
 
     A record whose fields are all atoms is made at once; any other is made blank and then filled, because its fields
     may lead back to it.
@@ -281,23 +320,27 @@ def _reduce(value: object) -> str | tuple[Any, ...]:
         except AttributeError:
             raise Refused(value) from None
         if _ATOMS.issuperset(map(type, values)):
-            return (Make.record, (schema, values))
+            return (schema, values)
         return (Make.blank, (schema,), (schema, values), None, None, Make.fill)
     reduction = _REDUCTIONS.get(kind)
     if reduction is not None:
         return reduction(value)
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and kind is numpy.ndarray:
-        return _reduce_array(value, numpy)
-    raise Refused(value)
+    return (Make.array, array_parts(value))
 
 
-def _reduce_array(array: Any, numpy: Any) -> tuple[Any, ...]:
-    if array.dtype.hasobject:
-        raise Refused(array)
-    order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
-    descriptor = numpy.lib.format.dtype_to_descr(array.dtype)
-    return (Make.array, (descriptor, array.shape, order, array.tobytes(order)))
+def is_array(value: object) -> bool:
+    """Whether `value` is a numpy array, not of a subclass; numpy is not imported to find out."""
+    numpy: Any = sys.modules.get("numpy")
+    return numpy is not None and type(value) is numpy.ndarray
+
+
+def array_parts(value: Any) -> tuple[object, tuple[int, ...], str, bytes]:
+    """The dtype's description, shape, order ("C" or "F") and content of a numpy array. Raises Refused."""
+    if not is_array(value) or value.dtype.hasobject:
+        raise Refused(value)
+    numpy: Any = sys.modules["numpy"]
+    order = "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
+    return numpy.lib.format.dtype_to_descr(value.dtype), value.shape, order, value.tobytes(order)
 
 
 def _refuse(culprit: object) -> NoReturn:

@@ -1,7 +1,8 @@
 """Views of committed values that can be read like the values and written nowhere, at any depth.
 
 Each view wraps one container and makes views of what is taken out of it, so showing a large slot costs nothing until
-it is walked. Writing raises NotInTransaction with the place of the value. `copy.deepcopy` gives a plain copy that may be changed.
+it is walked. Writing raises NotInTransaction with the place of the value. `copy.deepcopy` gives a plain copy that may be
+changed.
 
 Limits: this is a guard against mistakes, not against intent. A numpy array is marked unwritable and raises numpy's own
 ValueError. A value of an unknown class (an opaque slot) is not wrapped: `a4ps.image.content` hands out a copy of it.
@@ -17,6 +18,7 @@ from typing import Any, NoReturn
 
 from a4ps.errors import NotInTransaction
 
+_VALUE_MODULES = frozenset({"datetime", "decimal", "uuid", "zoneinfo"})
 _LEAVES = (str, int, float, bool, bytes, complex, type(None), frozenset, range)
 
 
@@ -72,7 +74,7 @@ def readonly(value: object, path: Path) -> Any:
         return bytes(value)
     for kind, base in ((dict, ReadOnlyDict), (list, ReadOnlyList), (set, ReadOnlySet)):
         if isinstance(value, kind):
-            return base(value, path)  # type: ignore[arg-type]
+            return base(value, path)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _readonly_record(value, path)
     set_flags = getattr(value, "setflags", None)
@@ -109,7 +111,7 @@ def _immutable(value: object) -> bool:
             waiting.extend(each)
         elif dataclasses.is_dataclass(each) and not isinstance(each, type):
             waiting.extend(getattr(each, field.name) for field in dataclasses.fields(each))
-        elif not isinstance(each, _LEAVES) and type(each).__module__ != "datetime":
+        elif not isinstance(each, _LEAVES) and type(each).__module__ not in _VALUE_MODULES:
             return False
     return True
 
@@ -181,7 +183,7 @@ class ReadOnlyDict(_View, Mapping[Any, Any]):
 
     __slots__ = ()
 
-    def __getitem__(self, key: object) -> Any:
+    def __getitem__(self, key: Any) -> Any:
         return readonly(self._value[key], self._path.item(key))
 
     def __iter__(self) -> Iterator[Any]:

@@ -18,7 +18,7 @@ import concurrent.futures
 import copy
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
@@ -28,13 +28,27 @@ from typing import NamedTuple
 from a4ps.clock import Clock
 from a4ps.errors import A4PSError, CallerError, IntegrityError, StorageFailed
 from a4ps.image import search_index, verify
+from a4ps.image.backup import copy_image
 from a4ps.image.connections import Readers, is_worlds, translate
+from a4ps.image.heads import Heads, Versions
 from a4ps.image.image_file import create
 from a4ps.image.keys import KeyFolder
 from a4ps.image.lock import OwnerLock
-from a4ps.image.rows import MAX_ROWS, Commit, PackedRow, Row, StoredRow, check_text, pack, to_us
+from a4ps.image.rows import (
+    MAX_GENERATION,
+    MAX_ROWS,
+    Commit,
+    PackedRow,
+    Row,
+    StoredRow,
+    check_text,
+    generation_of,
+    pack,
+    place_of,
+    to_us,
+)
 from a4ps.image.verify import VerifyReport
-from a4ps.image.writer import CommitJob, RebuildJob, Writer
+from a4ps.image.writer import CommitJob, Judge, RebuildJob, Writer
 
 __all__ = ["Commit", "Row", "Store", "StoredRow", "VerifyReport"]
 
@@ -51,6 +65,9 @@ class Match(NamedTuple):
     key: str
     score: float
     text: str
+
+
+Then = Callable[[Commit], None]
 
 
 class Store:
@@ -109,18 +126,36 @@ class Store:
         """Why the last write was refused by the disk, or "". The next commit tries again whatever it says."""
         return self._writer.read_only
 
-    def commit(self, rows: Sequence[Row], *, author: str, reason: str) -> Commit:
+    def judge_by(self, load: Callable[[], Versions], flip: Callable[[Versions], None]) -> None:
+        """Say how the heads that judgements start from are read, and who is told what they are.
+
+        `flip` is called now, and then by the writer's thread, once for each group of commits that changed the heads:
+        after its fsync and before any of it is acknowledged. `load` is called again where commits turn out to be durable
+        whose outcome was not known. Neither may write. Call this before the first judgement.
+        """
+        self._writer.reload = load
+        self._writer.flip = flip
+        versions = load()
+        self._writer.heads = Heads(versions)
+        flip(versions)
+
+    def commit(self, rows: Sequence[Row] | Judge, *, author: str, reason: str, then: Then | None = None) -> Commit:
         """Make `rows` durable as one commit: all or none. Blocks until that is so; there is no deadline but the disk's.
+
+        In the place of rows, a judgement is asked for them when the commit's turn has come; what it raises is raised
+        here. `then` is called in the writer's thread, after the acknowledgement of a durable commit.
 
         Raises CallerError (no rows, text that cannot be stored, closed store), DiskFull, StorageFailed, IntegrityError.
         The store survives; after an error of the disk the next commit opens the image anew and tries again. When
         StorageFailed says that the outcome is not known, the rows may be found later; else they are not there.
         """
-        outcome: concurrent.futures.Future[Commit | A4PSError] = concurrent.futures.Future()
-        self._writer.enqueue(CommitJob(_packed(rows, author, reason), author, reason, outcome.set_result))
-        return _raise_or_return(outcome.result())
+        outcome = _Outcome()
+        self._writer.enqueue(_job(rows, author, reason, outcome.settle, then))
+        return _raise_or_return(outcome.wait())
 
-    async def commit_async(self, rows: Sequence[Row], *, author: str, reason: str) -> Commit:
+    async def commit_async(
+        self, rows: Sequence[Row] | Judge, *, author: str, reason: str, then: Then | None = None
+    ) -> Commit:
         """`commit` without blocking the event loop.
 
         Cancelled before the rows are handed over, nothing is written. Cancelled later, it first waits for the outcome
@@ -136,7 +171,7 @@ class Store:
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(outcome.set_result, result)
 
-        self._writer.enqueue(CommitJob(_packed(rows, author, reason), author, reason, settle))
+        self._writer.enqueue(_job(rows, author, reason, settle, then))
         cancelled: asyncio.CancelledError | None = None
         while not outcome.done():
             try:
@@ -154,6 +189,33 @@ class Store:
                 _ROW + "WHERE kind = ? AND key = ? ORDER BY place DESC LIMIT 1", (kind, key)
             ).fetchone()
             return None if found is None else verify.verified_row(self._seal, found)[0]
+
+    def heads(self, kind: str) -> dict[str, int]:
+        """Each key of `kind` and the generation of its newest row, in the order of the keys; one look at the index.
+
+        No row is read, so none is verified: reading one of them is what proves it.
+        """
+        with self._readers.lend("listing keys") as connection:
+            found = connection.execute(
+                "SELECT key, max(place) FROM rows WHERE kind = ? GROUP BY key", (kind,)
+            ).fetchall()
+            return {str(key): generation_of(place) for key, place in found}
+
+    def past(self, kind: str, key: str, *, upto: int | None = None, limit: int = -1) -> list[StoredRow]:
+        """The rows of (`kind`, `key`), newest first: those of generation `upto` or before, at most `limit`."""
+        beyond = MAX_GENERATION if upto is None else min(max(upto, 0) + 1, MAX_GENERATION)
+        query = _ROW + "WHERE kind = ? AND key = ? AND place < ? ORDER BY place DESC LIMIT ?"
+        with self._readers.lend("reading rows") as connection:
+            found = connection.execute(query, (kind, key, place_of(beyond, 0), limit)).fetchall()
+            return [verify.verified_row(self._seal, row)[0] for row in found]
+
+    def rows_of(self, generation: int, kind: str) -> list[StoredRow]:
+        """The rows of `kind` in one commit, in its order; none where there is no such commit."""
+        with self._readers.lend("reading a commit") as connection:
+            if not 0 < generation < MAX_GENERATION:
+                return []
+            rows = [verify.verified_row(self._seal, row)[0] for row in verify.rows_of(connection, generation)]
+            return [row for row in rows if row.kind == kind]
 
     def newest(
         self, kind: str, *, limit: int, before: datetime | None = None, after: datetime | None = None
@@ -214,6 +276,16 @@ class Store:
         _, again = self._verify(deep=True)
         warnings = (*again.warnings, "the full-text index was damaged and has been made anew")
         return VerifyReport(deep, again.generation, again.commits, again.rows, again.faults, warnings)
+
+    def backup(self, path: Path) -> VerifyReport:
+        """Copy the image, as it is now, to `path`, which must not exist, and check every row of the copy.
+
+        Commits go on meanwhile. The copy appears under its name when it is complete, verified and durable. Raises
+        CallerError (the path is taken), IntegrityError (the image is damaged), DiskFull, StorageFailed; nothing is left
+        at `path` then.
+        """
+        with self._readers.lend("backing up") as connection:
+            return copy_image(connection, path, self._seal, self._meta_mac)
 
     def close(self) -> None:
         """Serve the commits that wait, write the log back into the image, release the lock; idempotent.
@@ -283,8 +355,47 @@ class Store:
             raise failed
 
 
+class _Outcome:
+    """What one thread waits for and the writer's settles once. A bare lock costs half of a future."""
+
+    __slots__ = ("_outcome", "_settled")
+
+    _outcome: Commit | A4PSError
+
+    def __init__(self) -> None:
+        self._settled = threading.Lock()
+        self._settled.acquire()
+
+    def settle(self, outcome: Commit | A4PSError) -> None:
+        self._outcome = outcome
+        self._settled.release()
+
+    def wait(self) -> Commit | A4PSError:
+        self._settled.acquire()
+        return self._outcome
+
+
 class _IndexDamaged(Exception):
     """SQLite could not read the full-text index."""
+
+
+def _job(
+    rows: Sequence[Row] | Judge,
+    author: str,
+    reason: str,
+    settle: Callable[[Commit | A4PSError], None],
+    then: Then | None,
+) -> CommitJob:
+    def settle_then(outcome: Commit | A4PSError) -> None:
+        settle(outcome)
+        if then is not None and not isinstance(outcome, A4PSError):
+            then(outcome)
+
+    if callable(rows):
+        check_text("author", author)
+        check_text("reason", reason)
+        return CommitJob(rows, author, reason, settle_then)
+    return CommitJob(_packed(rows, author, reason), author, reason, settle_then)
 
 
 def _packed(rows: Sequence[Row], author: str, reason: str) -> tuple[PackedRow, ...]:

@@ -96,6 +96,7 @@ class Writer:
         self.tip = Mark(0, b"")
         self.heads = Heads({})
         self.flip: Callable[[Versions], None] | None = None
+        self.reload: Callable[[], Versions] | None = None
         self.read_only = ""
         self.index_stale = False
         self.warnings: tuple[str, ...] = ()
@@ -187,7 +188,11 @@ class Writer:
 
     def _commit(self, jobs: list[CommitJob]) -> list[Commit | A4PSError]:
         if self.read_only:
+            known = self.tip
             self._reopen(everything=False)
+            if self.tip != known and self.reload is not None:
+                # A group whose outcome could not be learnt is durable after all: judge upon it, not past it.
+                self._show(self.reload())
         connection = self.attached.connection
         try:
             outcomes, tip, heads = self._insert(connection, jobs)
@@ -208,11 +213,14 @@ class Writer:
         self.tip = tip
         if self._witness is not None:
             self._witness.write(tip)
-        if heads is not self.heads and self.flip is not None:
-            versions = heads.merged()
-            self.heads = Heads(versions)
-            self.flip(versions)
+        if heads is not self.heads:
+            self._show(heads.merged())
         return outcomes
+
+    def _show(self, versions: Versions) -> None:
+        self.heads = Heads(versions)
+        if self.flip is not None:
+            self.flip(versions)
 
     def _insert(
         self, connection: sqlite3.Connection, jobs: list[CommitJob]

@@ -17,8 +17,10 @@ from a4ps.errors import (
     CallerError,
 )
 from a4ps.image import rows
+from a4ps.image.heads import Heads
 from a4ps.image.keys import KeyFolder
 from a4ps.image.store import Commit, Row, Store
+from a4ps.image.writer import Judged
 from tests.faults.faulty import Faults
 
 
@@ -388,3 +390,41 @@ class TestAsync:
         """A refused commit raises in the task that asked for it."""
         with pytest.raises(CallerError):
             await store.commit_async([], author="a", reason="b")
+
+
+class TestVersions:
+    """Keys with their pasts, and commits that are judged when their turn has come."""
+
+    def test_heads_past_and_rows_of_a_commit(self, store: Store) -> None:
+        """Reading by generation shows what was newest then."""
+        for payload in (b"1", b"2", b"3"):
+            put(store, "a", payload)
+        put(store, "b", b"4")
+        put(store, "c", b"5", kind="other")
+        assert store.heads("turn") == {"a": 3, "b": 4}
+        assert [row.payload for row in store.past("turn", "a")] == [b"3", b"2", b"1"]
+        assert [row.payload for row in store.past("turn", "a", upto=2)] == [b"2", b"1"]
+        assert [row.payload for row in store.past("turn", "a", limit=1)] == [b"3"]
+        assert store.past("turn", "a", upto=0) == store.past("turn", "a", upto=-5) == []
+        assert len(store.past("turn", "a", upto=2**70)) == 3
+        assert [row.key for row in store.rows_of(4, "turn")] == ["b"]
+        assert store.rows_of(5, "turn") == store.rows_of(99, "turn") == store.rows_of(2**70, "turn") == []
+
+    def test_a_judgement_that_refuses_takes_no_generation(self, store: Store) -> None:
+        """What it raises is raised to the one who waits; the next commit follows without a gap."""
+
+        def refuse(heads: Heads, generation: int, at: datetime) -> Judged:
+            raise CallerError(f"not {generation}")
+
+        told: list[int] = []
+
+        def accept(heads: Heads, generation: int, at: datetime) -> Judged:
+            return Judged((rows.pack(Row("turn", "a", str(generation).encode())),), heads)
+
+        with pytest.raises(CallerError, match="not 1"):
+            store.commit(refuse, author="test", reason="", then=lambda commit: told.append(0))
+        commit = store.commit(accept, author="test", reason="", then=lambda commit: told.append(commit.generation))
+        assert commit.generation == 1
+        assert [row.payload for row in store.past("turn", "a")] == [b"1"]
+        store.close()
+        assert told == [1]

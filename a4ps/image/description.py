@@ -1,0 +1,30 @@
+"""How a Proto describes itself in plain text: made of its codex, slots and methods, not by a model. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from a4ps.image.codex import Codex
+from a4ps.image.methods import Method
+
+
+def describe(
+    name: str, codex: Codex, parents: Iterable[str], slots: Iterable[str], methods: Iterable[Method], version: int
+) -> str:
+    """Some lines that a person or a model can read."""
+    lines = [f"{name} is {codex.role}." if codex.role else f"{name}."]
+    if codex.voice:
+        lines.append(f"Voice: {codex.voice}")
+    if codex.pillars:
+        lines.append(f"Pillars: {'; '.join(codex.pillars)}")
+    lines.append(f"Model: {codex.model_name or 'none'} at temperature {codex.temperature:g}")
+    inherited = ", ".join(parents)
+    if inherited:
+        lines.append(f"Inherits from: {inherited}")
+    lines.append(f"State: {', '.join(slots) or 'empty'}")
+    lines.extend(
+        f"Method {method.name}{method.signature}" + (f": {method.summary}" if method.summary else "")
+        for method in methods
+    )
+    lines.append(f"Version: {version}" if version else "Not registered.")
+    return "\n".join(lines)

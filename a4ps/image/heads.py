@@ -1,0 +1,51 @@
+"""Which version of each Proto is the current one: the root map, and what a group of commits is about to make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from a4ps.image.versions import ProtoVersion
+
+Versions = Mapping[str, "ProtoVersion"]
+
+
+class Root:
+    """The one reference that readers follow. `versions` is replaced as a whole, never changed."""
+
+    __slots__ = ("versions",)
+
+    def __init__(self, versions: Versions) -> None:
+        self.versions = versions
+
+
+class Heads:
+    """The root map with the changes of waiting commits laid over it. A value: `replaced` makes a new one.
+
+    The changes of a group are few, so one more costs a copy of them and not of the whole map.
+    """
+
+    __slots__ = ("_changed", "_versions")
+
+    def __init__(self, versions: Versions, changed: Mapping[str, ProtoVersion | None] | None = None) -> None:
+        self._versions = versions
+        self._changed = changed or {}
+
+    def get(self, name: str) -> ProtoVersion | None:
+        try:
+            return self._changed[name]
+        except KeyError:
+            return self._versions.get(name)
+
+    def names(self) -> list[str]:
+        return [name for name in {**self._versions, **self._changed} if self.get(name) is not None]
+
+    def replaced(self, changed: Mapping[str, ProtoVersion | None]) -> Heads:
+        """With `changed` laid over it; None takes a name away."""
+        return Heads(self._versions, {**self._changed, **changed})
+
+    def merged(self) -> Versions:
+        """The root map that readers are to see once all of it is durable."""
+        versions = {**self._versions, **self._changed}
+        return {name: version for name, version in versions.items() if version is not None}

@@ -1,0 +1,154 @@
+"""Where trusted methods run: a bounded pool of threads, each call with a deadline.
+
+A thread cannot be ended from outside. A call that overruns is given up: its caller is told where it stands, its writes
+go to a draft that nobody commits any more, and an exception is set in its thread, which ends it at its next step of
+Python. Until then it counts against the bound; so a call stuck in C may hold a place for as long as it likes.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import ctypes
+import functools
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from a4ps.errors import MethodOverran
+
+MAX_RUNNING = 8
+
+
+class _GivenUp(BaseException):
+    """Set in the thread of a call that overran."""
+
+
+class _Call:
+    """One call on its way through a worker."""
+
+    __slots__ = ("done", "error", "result", "work")
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self.work = work
+        self.done = threading.Event()
+        self.result: object = None
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self.result = self.work()
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            self.error = error
+        self.done.set()
+
+
+class _Worker(threading.Thread):
+    """A thread that serves one call after the other until it is given up or told to end."""
+
+    def __init__(self) -> None:
+        super().__init__(name="a4ps-method", daemon=True)
+        self.calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self.given_up = False
+
+    def run(self) -> None:
+        with suppress(_GivenUp):
+            while (call := self.calls.get()) is not None:
+                _inside.running = True
+                call.run()
+                if self.given_up:
+                    return
+
+
+_inside = threading.local()
+
+
+class MethodPool:
+    """At most `max_running` calls at once; one that finds no place waits for it as a part of its deadline."""
+
+    def __init__(self, max_running: int = MAX_RUNNING) -> None:
+        self._max_running = max_running
+        self._changed = threading.Condition()
+        self._idle: list[_Worker] = []
+        self._busy = 0
+        self._given_up: list[_Worker] = []
+
+    def run(self, what: str, work: Callable[[], Any], deadline_s: float) -> Any:
+        """The result of `work`, run with the caller's context variables; raises what it raises.
+
+        A call made from inside a call runs in the same thread, under the outer deadline. Raises MethodOverran when
+        `deadline_s` (wall time) is over, or no place became free in it; `work` may then still be running.
+        """
+        if getattr(_inside, "running", False):
+            return work()
+        ends = time.monotonic() + deadline_s
+        worker = self._worker(what, deadline_s)
+        call = _Call(functools.partial(contextvars.copy_context().run, work))
+        worker.calls.put(call)
+        try:
+            finished = call.done.wait(max(0.0, ends - time.monotonic()))
+        except BaseException:
+            self._give_up(worker)
+            raise
+        if not finished:
+            stack = _stack_of(worker)
+            self._give_up(worker)
+            raise MethodOverran(
+                f"{what} ran for more than {deadline_s:g} s; its writes were discarded",
+                stack=stack,
+                next_step="make it shorter, or give it a longer deadline",
+            )
+        with self._changed:
+            self._busy -= 1
+            self._idle.append(worker)
+            self._changed.notify()
+        if call.error is not None:
+            raise call.error
+        return call.result
+
+    def _worker(self, what: str, deadline_s: float) -> _Worker:
+        with self._changed:
+            if not self._changed.wait_for(self._has_place, deadline_s):
+                raise MethodOverran(
+                    f"{what} found no free thread in {deadline_s:g} s: {self._max_running} methods are running, "
+                    f"{len(self._given_up)} of them past their deadline",
+                    next_step="try again later; restart A4PS if a method never ends",
+                )
+            self._busy += 1
+            if self._idle:
+                return self._idle.pop()
+            worker = _Worker()
+            worker.start()
+            return worker
+
+    def _has_place(self) -> bool:
+        self._given_up = [worker for worker in self._given_up if worker.is_alive()]
+        return self._busy + len(self._given_up) < self._max_running
+
+    def _give_up(self, worker: _Worker) -> None:
+        worker.given_up = True
+        # The thread serves no other call after this one, so the exception can hit nobody else's.
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(worker.ident or 0), ctypes.py_object(_GivenUp))
+        worker.calls.put(None)
+        with self._changed:
+            self._busy -= 1
+            self._given_up.append(worker)
+
+
+@functools.cache
+def shared_pool() -> MethodPool:
+    """The process's pool, made when the first method is called."""
+    return MethodPool()
+
+
+def _stack_of(thread: threading.Thread) -> str:
+    frame = sys._current_frames().get(thread.ident or 0)
+    if frame is None:
+        return ""
+    lines = traceback.format_stack(frame)
+    own = next((at for at, line in enumerate(lines) if line.lstrip().startswith('File "<')), 0)
+    return "".join(lines[own:])

@@ -1,0 +1,140 @@
+"""What a transaction asks for, and the judgement on it in the order of the queue. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from a4ps.errors import Conflict, CycleRefused, UnknownProto
+from a4ps.image.changes import Change, merge, part_name
+from a4ps.image.content import Content, Record, pack_record
+from a4ps.image.delegation import linearise
+from a4ps.image.heads import Heads
+from a4ps.image.rows import PackedRow, Row, pack
+from a4ps.image.versions import ProtoVersion
+from a4ps.image.writer import Judged
+
+KIND = "proto"
+"""The kind of the store's rows that hold Protos; the key is the name."""
+
+GONE = "proto-gone"
+"""Rows of this kind mark a removal, so that opening knows the names without reading a Proto."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What is to become of one Proto: from `base` (None: it is new) to `content` (None: it is removed).
+
+    A `strict` delta wants to meet exactly its base; any other is rebased where nobody else changed the same parts.
+    `packed` is the row, made by the caller's thread for the case that the base is still the newest.
+    """
+
+    name: str
+    base: ProtoVersion | None
+    content: Content | None
+    strict: bool
+    packed: PackedRow
+    record: Record
+
+
+class Judging:
+    """Judges the deltas of one transaction, at most one a name; keeps its last decision for the one who waits."""
+
+    def __init__(self, deltas: tuple[Delta, ...]) -> None:
+        self._deltas = deltas
+        self.changes: tuple[Change, ...] = ()
+        self.versions: Mapping[str, ProtoVersion | None] = {}
+
+    def __call__(self, heads: Heads, generation: int, at: datetime) -> Judged:
+        """Raises Conflict, CycleRefused, UnknownProto."""
+        rows: list[PackedRow] = []
+        changes: list[Change] = []
+        versions: dict[str, ProtoVersion | None] = {}
+        for delta in self._deltas:
+            record, row = _rebased(delta, heads.get(delta.name))
+            rows.append(row)
+            if record.content is None:
+                rows.append(pack(Row(GONE, delta.name, b"")))
+            changes.append(Change.of(delta.name, generation, record, at))
+            gone = record.content is None
+            versions[delta.name] = None if gone else ProtoVersion.of(delta.name, generation, record, at)
+        after = heads.replaced(versions)
+        for delta in self._deltas:
+            _check_descent(delta, heads, after)
+        self.changes = tuple(changes)
+        self.versions = versions
+        return Judged(tuple(rows), after)
+
+
+def delta_of(
+    name: str,
+    base: ProtoVersion | None,
+    content: Content | None,
+    *,
+    act: str,
+    author: str,
+    reason: str,
+    evidence: object = None,
+    strict: bool = False,
+) -> Delta:
+    """Raises CallerError where the row cannot be written."""
+    record = Record(content, 0 if base is None else base.generation, act, author, reason, evidence)
+    return Delta(name, base, content, strict, _row(name, record), record)
+
+
+def _row(name: str, record: Record) -> PackedRow:
+    return pack(Row(KIND, name, pack_record(record)))
+
+
+def _rebased(delta: Delta, head: ProtoVersion | None) -> tuple[Record, PackedRow]:
+    base, record = delta.base, delta.record
+    if head is base or (head is not None and base is not None and head.generation == base.generation):
+        return record, delta.packed
+    if delta.strict or head is None or base is None or delta.content is None:
+        raise Conflict(_story(delta, head), base=base, current=head, next_step="begin again from the current version")
+    merged = merge(base.content, delta.content, head.content)
+    if merged.content is None:
+        names = tuple(part_name(delta.name, part) for part in merged.clashes)
+        raise Conflict(
+            f"{', '.join(names)} changed since version {base.generation}, in {head.generation} at the latest",
+            base=base,
+            current=head,
+            parts=names,
+            next_step="begin again from the current version",
+        )
+    rebased = Record(merged.content, head.generation, record.act, record.author, record.reason, record.evidence)
+    return rebased, _row(delta.name, rebased)
+
+
+def _story(delta: Delta, head: ProtoVersion | None) -> str:
+    if head is None:
+        return f"{delta.name} was removed meanwhile"
+    if delta.base is None:
+        return f"there is a {delta.name} already, version {head.generation}"
+    return f"{delta.name} is at version {head.generation}, this was made from {delta.base.generation}"
+
+
+def _check_descent(delta: Delta, before: Heads, after: Heads) -> None:
+    """Parents exist and have an order, for the Proto itself and for all that descend from it."""
+    old, new = before.get(delta.name), after.get(delta.name)
+    was = () if old is None or new is None else old.content.parents
+    parents = () if new is None else new.content.parents
+    if new is not None and parents == was:
+        return
+
+    def parents_of(name: str) -> tuple[str, ...]:
+        version = after.get(name)
+        if version is None:
+            raise UnknownProto(f"{name} is to be a parent, but is not in the image", next_step="register it first")
+        return version.content.parents
+
+    if new is not None:
+        linearise(delta.name, parents_of)
+    if old is None:
+        return
+    for name in after.names():
+        if new is None and delta.name in parents_of(name):
+            raise CycleRefused(f"{delta.name} is a parent of {name}", next_step=f"change the parents of {name} first")
+        if parents_of(name):
+            linearise(name, parents_of)

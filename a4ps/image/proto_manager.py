@@ -1,0 +1,428 @@
+"""The universe of Protos: what is current, how it changes, how it was.
+
+Reading takes no lock: a reader follows one reference to the root map, which the writer's thread replaces after the
+fsync of the commits that changed it, before it acknowledges them; events come after that. Conflicts are judged by the
+writer's thread, in the order of its queue (see proposal.py). Nothing here knows a model, a sandbox or a home: they are
+bound from outside.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Protocol
+
+from a4ps.clock import Clock, SystemClock
+from a4ps.errors import CallerError, NotBound, UnknownProto
+from a4ps.image import calls, transaction
+from a4ps.image.changes import Change, Diff
+from a4ps.image.codex import Codex
+from a4ps.image.content import Content
+from a4ps.image.draft_state import check_name
+from a4ps.image.events import ChangeEvents, Observer
+from a4ps.image.handle import Handle, Pin, handle_of
+from a4ps.image.heads import Root, Versions
+from a4ps.image.keys import KeyFolder
+from a4ps.image.methods import CodeRunner
+from a4ps.image.past import Past
+from a4ps.image.proposal import Delta, Judging, delta_of
+from a4ps.image.proto import Proto
+from a4ps.image.store import Store
+from a4ps.image.transaction import Transaction
+from a4ps.image.verify import VerifyReport
+from a4ps.image.versions import ProtoVersion
+
+ARCHITECT = "architect"
+
+
+class Invoker(Protocol):
+    """Asks a model in a Proto's name.
+
+    Called by `invoke_llm` in whatever thread calls that, never in the writer's; blocks until the reply is there. Raises
+    A4PSError. Keeps nothing that it was given.
+    """
+
+    def invoke(self, name: str, codex: Codex, prompt: str) -> str: ...
+
+
+class Home(Protocol):
+    """Where the process's own image and its keys are; made by the wiring, asked when `ProtoManager()` is first used."""
+
+    def open_manager(self) -> ProtoManager:
+        """Called once at a time, and again only after what it gave was closed."""
+        ...
+
+    def keys(self) -> KeyFolder: ...
+
+
+class ProtoManager:
+    """One open image of Protos. Every method may be called from any thread.
+
+    `ProtoManager()` is the process's own, the same object each time, opened on first use; `ProtoManager.open` another.
+    Reading raises IntegrityError where a row is not what was stored; everything raises CallerError after `close`.
+    """
+
+    _own: ClassVar[ProtoManager | None] = None
+    _own_gate: ClassVar[threading.RLock] = threading.RLock()
+    _home: ClassVar[Home | None] = None
+
+    # Set by `over`: `__init__` would run again at each `ProtoManager()`.
+    _store: Store
+    _owns_store: bool
+    _closed: bool
+    _events: ChangeEvents
+    _past: Past
+    _root: Root
+    _handles: dict[str, Handle]
+    _invoker: Invoker | None
+    _code_runner: CodeRunner | None
+    method_deadline_s: float
+
+    def __new__(cls) -> ProtoManager:
+        """Raises NotBound where no home is wired, and what opening the home's image raises."""
+        with cls._own_gate:
+            if cls._own is None or cls._own.closed:
+                cls._own = cls._wired().open_manager()
+            return cls._own
+
+    @classmethod
+    def bind_default(cls, home: Home | None) -> None:
+        """Say where the process's own manager and the keys come from; a manager that is open already stays."""
+        with cls._own_gate:
+            cls._home = home
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        keys: KeyFolder | None = None,
+        clock: Clock | None = None,
+        method_deadline_s: float = calls.DEADLINE_S,
+    ) -> ProtoManager:
+        """Open the image at `path`, or make an empty one; its key is in `keys`, by default the home's.
+
+        Raises what `Store.open` raises, and NotBound where no home is wired to take the keys from.
+        """
+        folder = cls._wired().keys() if keys is None else keys
+        store = Store.open(Path(path), folder, clock or SystemClock())
+        try:
+            return cls.over(store, owns_store=True, method_deadline_s=method_deadline_s)
+        except BaseException:
+            store.close()
+            raise
+
+    @classmethod
+    def over(
+        cls, store: Store, *, owns_store: bool = False, method_deadline_s: float = calls.DEADLINE_S
+    ) -> ProtoManager:
+        """The Protos of an open store, whose other kinds of rows are somebody else's; at most one manager a store.
+
+        `close` closes the store only if it is owned.
+        """
+        self = object.__new__(cls)
+        self._store = store
+        self._owns_store = owns_store
+        self._closed = False
+        self._events = ChangeEvents()
+        self._past = Past(store)
+        self._handles = {}
+        self._invoker = None
+        self._code_runner = None
+        self.method_deadline_s = method_deadline_s
+        self._root = Root({})
+        store.judge_by(self._past.heads, self._flip)
+        return self
+
+    def make_own(self) -> ProtoManager:
+        """Let `ProtoManager()` be this one from now on; returns it. Handles of an earlier one stay with that."""
+        with self._own_gate:
+            type(self)._own = self
+        return self
+
+    @property
+    def store(self) -> Store:
+        return self._store
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    # Services from outside
+
+    def bind_invoker(self, invoker: Invoker | None) -> None:
+        """Say who asks the models; None takes the answer back."""
+        self._invoker = invoker
+
+    def bind_code_runner(self, runner: CodeRunner | None) -> None:
+        """Say who runs methods whose authors are not trusted; without one they are refused."""
+        self._code_runner = runner
+
+    @property
+    def code_runner(self) -> CodeRunner | None:
+        return self._code_runner
+
+    def ask_model(self, name: str, codex: Codex, prompt: str) -> str:
+        """What `invoke_llm` of a Proto does. Raises NotBound, and what the invoker raises."""
+        if self._invoker is None:
+            raise NotBound(
+                f"{name} has no model to ask: nothing is wired to this image",
+                next_step="bind one: manager.bind_invoker(...), or speak with it: a4ps ask",
+            )
+        return self._invoker.invoke(name, codex, prompt)
+
+    # Reading
+
+    def names(self) -> list[str]:
+        """All Protos of this moment, sorted."""
+        return sorted(self._root.versions)
+
+    def get_proto(self, name: str) -> Handle:
+        """The handle of `name`, the same object each time. Raises UnknownProto."""
+        if name not in self._root.versions:
+            raise UnknownProto(f"there is no Proto {name}", next_step=_names_step(self._root.versions))
+        handle = self._handles.get(name)
+        return handle if handle is not None else self._handles.setdefault(name, handle_of(name, self._root, self))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._root.versions
+
+    def pin(self) -> Pin:
+        """All Protos as they are now, unchanged by whatever is committed later."""
+        return Pin(self._root.versions, self)
+
+    def history(self, name: str) -> list[Change]:
+        """The changes of `name`, oldest first, and among them those of its ancestors, marked as inherited.
+
+        Raises UnknownProto for a name that never was.
+        """
+        return self._past.history(name, self._root.versions)
+
+    def changes(self, generation: int) -> list[Change]:
+        """The changes of one commit, one a Proto. Raises UnknownProto where it is no commit of Protos."""
+        return self._past.changes(generation)
+
+    def diff(self, change: Change | int) -> Diff:
+        """What a change changed (by its number: what its whole commit did); printing it shows it."""
+        return self._past.diff(self._named(change))
+
+    # Changing
+
+    def transaction(
+        self, *, author: str = ARCHITECT, reason: str = "", evidence: object = None, pin: Pin | None = None
+    ) -> Transaction:
+        """Begin a transaction: `with manager.transaction(reason=...) as tx: tx.edit("BRICK").state["mood"] = "calm"`.
+
+        With a `pin`, its drafts begin with the versions of that moment. `evidence` is plain JSON data.
+        """
+        _check_author(author)
+        versions = self._root.versions if pin is None else pin.versions
+        return Transaction(self, versions, author, reason, evidence, "transaction")
+
+    def register_proto(
+        self, proto: Proto, *, author: str = ARCHITECT, reason: str = "", evidence: object = None
+    ) -> Handle:
+        """Make a draft a Proto of this image. Blocks until it is durable.
+
+        Raises Conflict where the name is taken, TypeError where it is not a draft, UnknownProto, CycleRefused,
+        Unstorable, and what `Store.commit` raises.
+        """
+        self._put(proto, None, "register", author, reason, evidence)
+        return self.get_proto(proto.name)
+
+    def atomic_swap(
+        self, proto: Proto, *, author: str = ARCHITECT, reason: str = "", evidence: object = None
+    ) -> Change:
+        """Put a draft in the place of the version that it was made from. Blocks until it is durable.
+
+        A name that the image does not have is registered, and recorded so. The draft can be changed and swapped in
+        again. Raises Conflict, with both versions, where the draft was made from an older one; TypeError where it is
+        not a draft; UnknownProto, CycleRefused, Unstorable, and what `Store.commit` raises.
+        """
+        _need_draft(proto)
+        base = proto.base if proto.home is self else None
+        known = base is not None or proto.name in self._root.versions
+        return self._put(proto, base, "swap" if known else "register", author, reason, evidence)
+
+    def remove_proto(self, name: str, *, author: str = ARCHITECT, reason: str = "", evidence: object = None) -> Change:
+        """Take a Proto away; its history stays, and `revert` brings it back. Raises UnknownProto, CycleRefused."""
+        _check_author(author)
+        base = self.get_proto(name).current
+        delta = delta_of(name, base, None, act="remove", author=author, reason=reason, evidence=evidence, strict=True)
+        changes, _ = self.commit([delta], author, reason)
+        return changes[0]
+
+    def revert(
+        self, change: Change | int, *, author: str = ARCHITECT, reason: str = "", evidence: object = None
+    ) -> list[Change]:
+        """Undo a change (by its number: all of its commit), as a new change; what came later stays.
+
+        Raises Conflict where a later change touched the same slot, method, codex or parents; UnknownProto.
+        """
+        _check_author(author)
+        named = self._named(change)
+        because = reason or f"revert {', '.join(f'{each.name} {each.generation}' for each in named)}"
+        contents = self._past.reverted(named, self._root.versions)
+        changes, _ = self.commit(
+            [
+                delta_of(name, base, content, act="revert", author=author, reason=because, evidence=evidence)
+                for name, base, content in contents
+            ],
+            author,
+            because,
+        )
+        return list(changes)
+
+    def install(
+        self, contents: Mapping[str, Content], *, author: str = ARCHITECT, reason: str = "", evidence: object = None
+    ) -> list[Change]:
+        """Make `contents` all that there is, in one commit; Protos that are not among them are removed.
+
+        Raises Conflict where something was committed meanwhile, UnknownProto, CycleRefused.
+        """
+        _check_author(author)
+        versions = self._root.versions
+        wanted: dict[str, Content | None] = {**dict.fromkeys(versions), **contents}
+        deltas = [
+            delta_of(
+                check_name("Proto", name),
+                versions.get(name),
+                content,
+                act="install" if content is not None else "remove",
+                author=author,
+                reason=reason,
+                evidence=evidence,
+                strict=True,
+            )
+            for name, content in wanted.items()
+            if name not in versions or versions[name].content != content
+        ]
+        return list(self.commit(deltas, author, reason)[0]) if deltas else []
+
+    def subscribe(self, observer: Observer) -> Callable[[], None]:
+        """Have `observer` called with each change, in order, by a thread of its own; call the result to end that.
+
+        What an observer raises is logged.
+        """
+        return self._events.subscribe(observer)
+
+    # The image
+
+    def backup(self, path: str | Path) -> VerifyReport:
+        """A verified copy of the image at `path`; see `Store.backup`."""
+        return self._store.backup(Path(path))
+
+    def verify(self, *, deep: bool = False) -> VerifyReport:
+        """Check the image; see `Store.verify`."""
+        return self._store.verify(deep=deep)
+
+    def close(self) -> None:
+        """Serve what waits, tell observers of it, close the store if it is owned; idempotent.
+
+        What was read already can still be read; committing raises CallerError.
+        """
+        self._closed = True
+        if self._owns_store:
+            self._store.close()
+        self._events.close()
+
+    def __enter__(self) -> ProtoManager:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # For transactions and handles
+
+    def commit(
+        self, deltas: Sequence[Delta], author: str, reason: str
+    ) -> tuple[tuple[Change, ...], Mapping[str, ProtoVersion | None]]:
+        """Have `deltas` judged and made durable as one commit. Blocks; raises as the judgement and the store do."""
+        judging = self._judging(deltas)
+        self._store.commit(judging, author=author, reason=reason, then=lambda _: self._events.announce(judging.changes))
+        return judging.changes, judging.versions
+
+    async def commit_async(self, deltas: Sequence[Delta], author: str, reason: str) -> tuple[Change, ...]:
+        """`commit` without blocking the loop; cancellation as in `Store.commit_async`."""
+        judging = self._judging(deltas)
+        await self._store.commit_async(
+            judging, author=author, reason=reason, then=lambda _: self._events.announce(judging.changes)
+        )
+        return judging.changes
+
+    @contextmanager
+    def joined(self, act: str, author: str, reason: str, versions: Versions) -> Iterator[Transaction]:
+        """The caller's transaction, or one of its own around the block; that one may block an event loop."""
+        outer = transaction.current(self)
+        if outer is not None:
+            with outer.nested() as inner:
+                yield inner
+            return
+        _check_author(author)
+        with Transaction(self, versions, author, reason, None, act).blocking() as own:
+            yield own
+
+    def call(
+        self, name: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], author: str, versions: Versions
+    ) -> Any:
+        """Call a method of the Proto `name`, in the caller's transaction or in one of its own."""
+        with self.joined("call", author, f"call {name}.{method}", versions) as joined:
+            return calls.run(joined.edit(name), method, args, kwargs, self)
+
+    def _judging(self, deltas: Sequence[Delta]) -> Judging:
+        if self._closed:
+            raise CallerError(f"the image {self._store.path} is closed", next_step="open it again")
+        return Judging(tuple(deltas))
+
+    def _put(
+        self, proto: Proto, base: ProtoVersion | None, act: str, author: str, reason: str, evidence: object
+    ) -> Change:
+        _need_draft(proto)
+        _check_author(author)
+        content = proto.content(author)
+        delta = delta_of(
+            proto.name, base, content, act=act, author=author, reason=reason, evidence=evidence, strict=True
+        )
+        changes, versions = self.commit([delta], author, reason)
+        version = versions[proto.name]
+        assert version is not None
+        proto.rebased(version, self._root.versions, self)
+        return changes[0]
+
+    def _named(self, change: Change | int) -> list[Change]:
+        return [change] if isinstance(change, Change) else self._past.changes(change)
+
+    def _flip(self, versions: Versions) -> None:
+        self._root.versions = versions
+
+    @classmethod
+    def _wired(cls) -> Home:
+        if cls._home is None:
+            raise NotBound(
+                "this process has no home yet", next_step="ProtoManager.bind_default(...), or open(path, keys=...)"
+            )
+        return cls._home
+
+
+def _need_draft(proto: object) -> None:
+    if not isinstance(proto, Proto):
+        hint = ": pass a clone() of it" if isinstance(proto, Handle) else ""
+        raise TypeError(f"this takes a draft (Proto), not a {type(proto).__name__}{hint}")
+    if proto.in_transaction:
+        raise CallerError(
+            f"this draft of {proto.name} belongs to a transaction, which commits it", next_step="pass a clone() of it"
+        )
+
+
+def _check_author(author: object) -> None:
+    if not isinstance(author, str) or not author:
+        raise CallerError("a change needs an author", next_step='give one: author="architect"')
+
+
+def _names_step(versions: Versions) -> str:
+    return f"there are: {', '.join(sorted(versions)[:10])}" if versions else "register one first"

@@ -1,0 +1,92 @@
+"""Differences and merges as pure values."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from a4ps.clock import ManualClock
+from a4ps.errors import CallerError, ImageTooNew
+from a4ps.image.changes import Change, diff, merge, part_name
+from a4ps.image.codex import Codex
+from a4ps.image.content import Content, Record, Slot, pack_record, unpack_record
+from a4ps.image.methods import Method
+
+CODICES = [Codex("logic", "none", prompt) for prompt in ("Think.", "Feel.")]
+METHODS = [Method("f", f"def f(self): return {n}", "architect") for n in range(2)]
+CONTENTS = st.builds(
+    Content,
+    st.sampled_from(CODICES),
+    st.sampled_from([(), ("A",), ("A", "B")]),
+    st.sampled_from([{}, {"f": METHODS[0]}, {"f": METHODS[1]}]),
+    st.dictionaries(st.sampled_from("abc"), st.integers(0, 2).map(lambda value: Slot.of(value, "slot")), max_size=3),
+)
+
+
+@given(CONTENTS, CONTENTS)
+def test_without_changes_of_others_mine_is_the_outcome(base: Content, mine: Content) -> None:
+    assert merge(base, mine, base).content == mine
+
+
+@given(CONTENTS, CONTENTS)
+def test_without_changes_of_mine_theirs_is_the_outcome(base: Content, theirs: Content) -> None:
+    assert merge(base, base, theirs).content == theirs
+
+
+@given(CONTENTS, CONTENTS, CONTENTS)
+def test_a_merge_clashes_exactly_where_both_changed(base: Content, mine: Content, theirs: Content) -> None:
+    changed_by_me = {each.part for each in diff("P", base, mine)}
+    changed_by_them = {each.part for each in diff("P", base, theirs)}
+    merged = merge(base, mine, theirs)
+    assert set(merged.clashes) == changed_by_me & changed_by_them
+    if merged.content is not None:
+        assert {each.part for each in diff("P", base, merged.content)} == changed_by_me | changed_by_them
+        assert {each.part for each in diff("P", theirs, merged.content)} == changed_by_me
+
+
+@given(CONTENTS, CONTENTS)
+def test_a_diff_inverted_is_the_diff_back(before: Content, after: Content) -> None:
+    forth = {(each.part, repr(each.before), repr(each.after)) for each in diff("P", before, after)}
+    back = {(each.part, repr(each.after), repr(each.before)) for each in diff("P", after, before)}
+    assert forth == back
+    assert merge(after, before, after).content == before
+
+
+@given(CONTENTS)
+def test_a_record_comes_back_as_it_was_written(content: Content) -> None:
+    record = Record(content, 7, "swap", "architect", "because", {"turn": [1, "x"]})
+    assert unpack_record(pack_record(record)) == record
+
+
+def test_a_removal_has_a_record_too() -> None:
+    record = Record(None, 7, "remove", "architect", "", None)
+    assert unpack_record(pack_record(record)) == record
+
+
+def test_evidence_that_is_no_plain_data_is_refused() -> None:
+    with pytest.raises(CallerError):
+        pack_record(Record(Content(CODICES[0]), 0, "swap", "architect", "", object()))
+
+
+def test_a_record_of_a_later_format_is_refused() -> None:
+    payload = pack_record(Record(Content(CODICES[0]), 0, "swap", "architect", ""))
+    with pytest.raises(ImageTooNew):
+        unpack_record(payload.replace(b"\xa6format\x01", b"\xa6format\x02"))
+
+
+def test_parts_are_named_as_they_are_written_in_code() -> None:
+    assert part_name("BRICK", ("slot", "a b")) == 'BRICK.state["a b"]'
+    assert part_name("BRICK", ("method", "f")) == "BRICK.f"
+    assert part_name("BRICK", ("codex", "")) == "BRICK.codex"
+
+
+def test_a_change_prints_itself_in_one_line() -> None:
+    change = Change(3, "BRICK", 2, "swap", "architect", "calmer", ManualClock().now(), inherited=True)
+    assert str(change) == "3 2026-11-22 12:00:00 BRICK swap by architect, inherited: calmer"
+
+
+def test_equal_contents_have_no_difference() -> None:
+    content = Content(CODICES[0])
+    assert str(diff("P", content, content)) == "no difference"
+    assert len(diff("P", None, content)) == 2
