@@ -19,12 +19,13 @@ from typing import Any
 
 from a4ps.clock import SystemClock
 from a4ps.image.keys import KeyFolder
+from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.store import Store
 from a4ps.image.turns import TurnLog
 from a4ps.inference.engine import ChatRequest, Chunk, Finished, Text
 from a4ps.inference.tokens import estimate_prompt
 from a4ps.kernel.kernel import Kernel
-from a4ps.personas.roster import NAMES, load_codices
+from a4ps.personas.roster import NAMES, enrol
 from a4ps.settings import Settings
 from a4ps.society.dissonance import StanceName
 from a4ps.society.graph import Deliberation
@@ -92,7 +93,9 @@ async def opened(home: Path, engine_type: type[ScriptedEngine] = ScriptedEngine)
     log = TurnLog(store)
     deliberation = await Deliberation.open(home / "cache" / "checkpoints.sqlite")
     settings = Settings.model_validate({})
-    society = Society(load_codices(), dict.fromkeys(NAMES, MODEL), engine, settings, deliberation, log, clock)
+    manager = ProtoManager.over(store)
+    enrol(manager)
+    society = Society(manager, dict.fromkeys(NAMES, MODEL), engine, settings, deliberation, log, clock)
     kernel = Kernel(store, log, engine, society, clock)
     try:
         yield Ours(kernel, engine, script)

@@ -24,14 +24,14 @@ ARCHITECT = "architect"
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One accepted message of the Architect. `pins` are the codex fingerprints of the personas it began with."""
+    """One accepted message of the Architect. `pins` are the versions of the personas it began with."""
 
     id: str
     question: str
     asked_at: datetime
     engine: str
     models: Mapping[str, str]
-    pins: Mapping[str, str]
+    pins: Mapping[str, int]
     everyone: bool = False
 
 
@@ -62,8 +62,8 @@ class Reply:
     """All of an answered turn but its question. The answer is the last contribution; it is stored once.
 
     `dissonance` is in [0, 1], or None where nobody disagreed because only ALFRED spoke; `estimated` marks one measured
-    on the text. `dropped` names steps left out for time; `notes` are sentences the user was shown. `pins` are the codices that
-    made the reply where they are not those of the turn. `overhead_ms` is that of the run which finished the turn.
+    on the text. `dropped` names steps left out for time; `notes` are sentences the user was shown. `pins` are the
+    versions that made the reply where they are not those of the turn. `overhead_ms` is that of the run which finished it.
     """
 
     contributions: tuple[Contribution, ...]
@@ -75,7 +75,7 @@ class Reply:
     memories_used: tuple[MemoryUsed, ...] = ()
     dropped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    pins: Mapping[str, str] | None = None
+    pins: Mapping[str, int] | None = None
 
     @property
     def answer(self) -> str:

@@ -18,6 +18,7 @@ from a4ps.inference.engine import Engine
 from a4ps.inference.tokens import estimate_tokens
 from a4ps.kernel.answered import Answered, MemoryShown
 from a4ps.settings import Settings
+from a4ps.society.cast import Cast
 from a4ps.society.progress import Accepted, Listener, Progress
 from a4ps.society.society import Society
 
@@ -100,21 +101,22 @@ class Kernel:
         listener = _sheltered(listener)
         async with self._turn:
             aside = self.log.open_ids
+            cast = self.society.cast()
             turn = await self.log.accept(
                 Turn(
                     id="",
                     question=question,
                     asked_at=self.clock.now(),
                     engine=self.engine.name,
-                    models=dict(self.society.models),
-                    pins=self.society.pins,
+                    models=self.society.models_of(cast),
+                    pins=cast.versions,
                     everyone=everyone,
                 )
             )
             if aside:
                 await self.society.deliberation.sweep(keep=self.log.open_ids[-KEPT_OPEN:])
             listener(Accepted(turn))
-            return await self._run(turn, listener)
+            return await self._run(turn, cast, listener)
 
     async def resume(self, turn_id: str | None, listener: Listener) -> Answered:
         """Go on with an open turn, the newest where none is named. Raises `NoSuchTurn` and what `ask` raises."""
@@ -133,7 +135,7 @@ class Kernel:
                 )
             await self.log.resume(turn)
             listener(Accepted(turn, resumed=True))
-            return await self._run(turn, listener, resume=True)
+            return await self._run(turn, self.society.cast(), listener, resume=True)
 
     async def aclose(self) -> None:
         """Close engine, checkpoints and image, in this order. Idempotent."""
@@ -143,11 +145,12 @@ class Kernel:
             try:
                 await self.society.deliberation.aclose()
             finally:
+                self.society.manager.close()
                 self.store.close()
 
-    async def _run(self, turn: Turn, listener: Listener, *, resume: bool = False) -> Answered:
+    async def _run(self, turn: Turn, cast: Cast, listener: Listener, *, resume: bool = False) -> Answered:
         try:
-            reply, memories = await self.society.deliberate(turn, listener, resume=resume)
+            reply, memories = await self.society.deliberate(turn, cast, listener, resume=resume)
             await self.log.answer(turn, reply)
         except asyncio.CancelledError:
             await self._stop(turn, "stopped by the Architect")

@@ -12,6 +12,7 @@ from pathlib import Path
 from a4ps.clock import SystemClock
 from a4ps.errors import EngineUnreachable, ModelMissing
 from a4ps.image.keys import KeyFolder
+from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.store import Store
 from a4ps.image.turns import TurnLog
 from a4ps.inference.catalog import lacking, load_catalog
@@ -21,8 +22,9 @@ from a4ps.inference.ollama_wire import base_url, is_loopback
 from a4ps.inference.rehearsal import MODEL as REHEARSAL_MODEL
 from a4ps.inference.rehearsal import RehearsalEngine
 from a4ps.kernel.engine_choice import Signs, choose
+from a4ps.kernel.invoker import EngineInvoker
 from a4ps.kernel.kernel import KEPT_OPEN, Kernel
-from a4ps.personas.roster import NAMES, load_codices
+from a4ps.personas.roster import NAMES, enrol
 from a4ps.places import Places
 from a4ps.settings import Loaded, Settings, load
 
@@ -108,7 +110,10 @@ async def open_kernel(env: Environment) -> Kernel:
         deliberation = await Deliberation.open(env.places.checkpoints)
         undo.push_async_callback(deliberation.aclose)
         await deliberation.sweep(keep=log.open_ids[-KEPT_OPEN:])
-        society = Society(load_codices(), models, engine, env.settings, deliberation, log, clock)
+        manager = ProtoManager.over(store)
+        enrol(manager)
+        manager.bind_invoker(EngineInvoker(engine, env.settings, models, clock))
+        society = Society(manager, models, engine, env.settings, deliberation, log, clock)
         undo.pop_all()
     return Kernel(store, log, engine, society, clock, notice)
 

@@ -11,10 +11,10 @@ from functools import cache
 from importlib import resources
 from string import Template
 
+from a4ps.image.codex import Codex
 from a4ps.inference.engine import Message
 from a4ps.inference.tokens import estimate_tokens
 from a4ps.memory.recall import Recalled
-from a4ps.personas.roster import Codex
 
 #: How much of one recalled turn enters a prompt: characters, and tokens as estimated, in whatever script it is written.
 SNIPPET_CHARS = 240

@@ -1,59 +1,43 @@
-"""The four personas as they ship: one codex each, read from `codices/*.toml`.
+"""The four personas: the codices they ship with (`codices/*.toml`), and how they become Protos of an image.
 
-A codex is a persona's identity: role, voice, pillars, system prompt. Which model it speaks with is decided apart, by
-profile and settings, so that a codex can be compared across models.
+Once enrolled, a persona is the image's: what the Architect changed in it stays, whatever the package ships later.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
+
+from a4ps.image.codex import Codex
+from a4ps.image.proto import Proto
+from a4ps.image.proto_manager import ProtoManager
 
 #: The order in which the four are named to the user.
 NAMES = ("ALFRED", "BRICK", "ROBIN", "BABS")
 
+#: A codex with this model speaks with the one that the profile and the settings give it.
+BY_PROFILE = "by profile"
 
-@dataclass(frozen=True, slots=True)
-class Codex:
-    """A persona's identity. `temperature` is its sampling temperature."""
-
-    name: str
-    role: str
-    voice: str
-    pillars: tuple[str, ...]
-    temperature: float
-    system_prompt: str
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the whole codex, hex, first 16 digits: which identity spoke, as recorded with a turn."""
-        return _fingerprint(self)
+PACKAGE = "package"
 
 
 @cache
-def _fingerprint(codex: Codex) -> str:
-    canonical = json.dumps(asdict(codex), sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-@cache
-def load_codices() -> Mapping[str, Codex]:
-    """Name → codex, in the order of `NAMES`."""
+def shipped_codices() -> Mapping[str, Codex]:
+    """Name → codex as shipped, in the order of `NAMES`."""
     folder = resources.files(__package__).joinpath("codices")
     codices = {}
     for name in NAMES:
-        entry = tomllib.loads(folder.joinpath(f"{name.lower()}.toml").read_text(encoding="utf-8"))
-        codices[name] = Codex(
-            name=entry["name"],
-            role=entry["role"],
-            voice=entry["voice"],
-            pillars=tuple(entry["pillars"]),
-            temperature=float(entry["temperature"]),
-            system_prompt=entry["system_prompt"].strip(),
-        )
+        fields = tomllib.loads(folder.joinpath(f"{name.lower()}.toml").read_text(encoding="utf-8"))
+        prompt = str(fields["system_prompt"]).strip()
+        codices[name] = Codex.from_mapping({**fields, "system_prompt": prompt, "model_name": BY_PROFILE})
     return codices
+
+
+def enrol(manager: ProtoManager) -> None:
+    """Register each persona that the image does not have. Raises what a commit raises."""
+    present = set(manager.names())
+    for name, codex in shipped_codices().items():
+        if name not in present:
+            manager.register_proto(Proto(name, codex), author=PACKAGE, reason="ships with A4PS")

@@ -16,11 +16,11 @@ from langgraph.types import Command
 from pydantic import BaseModel, Field
 
 from a4ps.clock import Clock
+from a4ps.image.codex import Codex
 from a4ps.image.turns import Contribution, flat
 from a4ps.inference.engine import ChatRequest, Message
 from a4ps.memory.recall import Recalled, about_conversation
 from a4ps.personas import prompting
-from a4ps.personas.roster import Codex
 from a4ps.society import dissonance, routes
 from a4ps.society.progress import Measured, Noted, Recollected
 from a4ps.society.speaking import Speaker, Spoken, TooLate

@@ -1,4 +1,4 @@
-"""One turn from its accepted question to its reply: the pins it began with, the graph, and the figures.
+"""One turn from its accepted question to its reply: the cast it began with, the graph, and the figures.
 
 Committing is the caller's (`a4ps.kernel.kernel`): what comes back from here is not yet remembered.
 """
@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from a4ps.clock import Clock
+from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.turns import Contribution, MemoryUsed, Reply, Turn, TurnLog
 from a4ps.inference.engine import Engine
 from a4ps.memory.recall import Recalled, recall
-from a4ps.personas.roster import Codex
 from a4ps.settings import Settings
+from a4ps.society.cast import Cast
 from a4ps.society.graph import Deliberation
 from a4ps.society.nodes import Limits, TurnContext, recalled
 from a4ps.society.progress import Listener, Noted
@@ -26,7 +27,7 @@ from a4ps.society.state import TurnState
 class Society:
     """The four and what they work with. Serves one turn at a time per `Deliberation`."""
 
-    codices: Mapping[str, Codex]
+    manager: ProtoManager
     models: Mapping[str, str]
     engine: Engine
     settings: Settings
@@ -34,27 +35,30 @@ class Society:
     log: TurnLog
     clock: Clock
 
-    @property
-    def pins(self) -> dict[str, str]:
-        """Persona → fingerprint of its codex: which identities a turn begins with."""
-        return {name: codex.fingerprint for name, codex in self.codices.items()}
+    def cast(self) -> Cast:
+        """The four as they are now."""
+        return Cast.of(self.manager.pin())
+
+    def models_of(self, cast: Cast) -> dict[str, str]:
+        """The model with which each of a cast speaks. A rehearsal has one for all."""
+        return dict(self.models) if self.engine.name == "rehearsal" else cast.models(self.models)
 
     async def deliberate(
-        self, turn: Turn, listener: Listener, *, resume: bool = False
+        self, turn: Turn, cast: Cast, listener: Listener, *, resume: bool = False
     ) -> tuple[Reply, tuple[Recalled, ...]]:
-        """Run `turn`; with `resume`, go on where its checkpoint stands. Returns the reply and its memories.
+        """Run `turn` with `cast`; with `resume`, go on where its checkpoint stands. Returns the reply and its memories.
 
-        A reply is made by one version of each persona (I3): where a codex has changed since, the turn begins anew. Raises
+        A reply is made by one version of each persona (I3): where one has changed since, the turn begins anew. Raises
         `PeerError` or `WorldError`; what was said up to the last whole step then remains in the checkpoint.
         """
         notes: list[str] = []
-        changed = turn.pins != self.pins
+        changed = turn.pins != cast.versions
         if resume and changed:
             await self.deliberation.forget(turn.id)
             notes.append("The personas have changed since this turn began; it was begun anew with those of now.")
             listener(Noted(notes[0]))
         began_s = self.clock.monotonic_s()
-        context = self._context(turn, listener, began_s)
+        context = self._context(turn, cast, listener, began_s)
         end, _ = await self.deliberation.run(turn.id, _first_state(turn), context, resume=resume)
         wall_ms = (self.clock.monotonic_s() - began_s) * 1000
         if wall_ms > self.settings.turn_budget_s * 1000:
@@ -72,11 +76,11 @@ class Society:
             memories_used=tuple(MemoryUsed(memory.id, memory.score, memory.source) for memory in memories),
             dropped=tuple(end["dropped"]),
             notes=(*end["notes"], *notes),
-            pins=self.pins if changed else None,
+            pins=cast.versions if changed else None,
         )
         return reply, memories
 
-    def _context(self, turn: Turn, listener: Listener, began_s: float) -> TurnContext:
+    def _context(self, turn: Turn, cast: Cast, listener: Listener, began_s: float) -> TurnContext:
         settings = self.settings
         rehearsed = turn.engine == "rehearsal"
 
@@ -92,8 +96,8 @@ class Society:
             )
 
         return TurnContext(
-            codices=self.codices,
-            models=turn.models,
+            codices=cast.codices,
+            models=self.models_of(cast),
             think=settings.think,
             limits=Limits(
                 num_ctx=settings.num_ctx,

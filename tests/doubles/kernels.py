@@ -9,10 +9,11 @@ from typing import Any
 
 from a4ps.clock import Clock, SystemClock
 from a4ps.image.keys import KeyFolder
+from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.store import Store
 from a4ps.image.turns import TurnLog
 from a4ps.kernel.kernel import Kernel
-from a4ps.personas.roster import NAMES, load_codices
+from a4ps.personas.roster import NAMES, enrol
 from a4ps.settings import Settings
 from a4ps.society.graph import Deliberation
 from a4ps.society.society import Society
@@ -29,7 +30,9 @@ async def open_kernel(
     log = TurnLog(store)
     deliberation = await Deliberation.open(folder / "cache" / "checkpoints.sqlite")
     models = dict.fromkeys(NAMES, engine.model)
-    society = Society(load_codices(), models, engine, Settings(**settings), deliberation, log, clock)
+    manager = ProtoManager.over(store)
+    enrol(manager)
+    society = Society(manager, models, engine, Settings(**settings), deliberation, log, clock)
     kernel = Kernel(store, log, engine, society, clock)
     try:
         yield kernel

@@ -13,12 +13,12 @@ from a4ps.errors import Unsupported
 from a4ps.inference.engine import ChatRequest, Finished, Message
 from a4ps.inference.rehearsal import MODEL, RehearsalEngine
 from a4ps.personas.prompting import quote, speak_as
-from a4ps.personas.roster import load_codices
+from a4ps.personas.roster import shipped_codices
 from a4ps.society.dissonance import points_of
 from a4ps.society.nodes import AntithesisShape, PlanShape
 from tests.contracts.engine_contract import EngineContract, finished, gather, reply
 
-CODICES = load_codices()
+CODICES = shipped_codices()
 QUESTION = "I have two free weekends: should I learn Rust or Go to write a command-line tool?"
 PERSONAS = {
     "greeting": "ALFRED",

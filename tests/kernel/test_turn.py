@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from a4ps.clock import ManualClock
-from a4ps.errors import EngineBroke, NoSuchTurn, SettingsError, UsageError
+from a4ps.errors import CallerError, EngineBroke, NoSuchTurn, SettingsError, UsageError
 from a4ps.inference.engine import ChatRequest
 from a4ps.inference.tokens import estimate_prompt
 from a4ps.kernel.answered import answered_turn
+from a4ps.kernel.invoker import EngineInvoker
 from a4ps.society.progress import Accepted, Measured, Noted, Progress, Restarted, Spoke, Token
 from tests.doubles.kernels import open_kernel
 from tests.doubles.scripted_engine import LINES, Script, ScriptedEngine
@@ -109,13 +110,71 @@ async def test_changed_personas_begin_a_resumed_turn_anew(tmp_path: Path) -> Non
     async with open_kernel(tmp_path, engine) as kernel:
         with pytest.raises(EngineBroke):
             await kernel.ask(QUESTION, ignore)
-        codices = dict(kernel.society.codices)
-        codices["BRICK"] = replace(codices["BRICK"], system_prompt="You are BRICK, and now you whisper.")
-        kernel.society = replace(kernel.society, codices=codices)
+        async with kernel.society.manager.transaction(author="architect", reason="he is too loud") as change:
+            brick = change.edit("BRICK")
+            brick.codex = replace(brick.codex, system_prompt="You are BRICK, and now you whisper.")
         answered = await kernel.resume(None, ignore)
+        assert answered.reply.pins == kernel.society.cast().versions
     assert steps(engine)[3:] == ["plan", "thesis", "antithesis", "findings", "synthesis"]
-    assert answered.reply.pins == {name: codex.fingerprint for name, codex in codices.items()}
+    assert "whisper" in engine.requests[4].messages[0].content
     assert any("begun anew" in note for note in answered.reply.notes)
+
+
+async def test_a_change_in_mid_turn_is_heard_from_the_next_turn_on(tmp_path: Path) -> None:
+    """I3, and surgery on the living: the sentence being spoken ends in the old voice; the next begins in the new one."""
+
+    async def operates(request: ChatRequest) -> None:
+        if request.step == "thesis" and len(engine.requests) == 2:
+            async with kernel.society.manager.transaction(reason="too sweet") as change:
+                robin = change.edit("ROBIN")
+                robin.codex = replace(robin.codex, system_prompt="You are ROBIN, and plain.")
+
+    engine = ScriptedEngine(operates)
+    async with open_kernel(tmp_path, engine) as kernel:
+        first = await kernel.ask(QUESTION, ignore)
+        second = await kernel.ask("Tulips or roses by the gate?", ignore)
+    voices = [request.messages[0].content for request in engine.requests if request.step == "antithesis"]
+    assert "and plain" not in voices[0]
+    assert voices[1] == "You are ROBIN, and plain."
+    assert second.turn.pins["ROBIN"] > first.turn.pins["ROBIN"]
+    assert second.turn.pins["BRICK"] == first.turn.pins["BRICK"]
+
+
+async def test_a_codex_may_name_its_own_model(tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    async with open_kernel(tmp_path, engine) as kernel:
+        kernel.society = replace(kernel.society, models=dict.fromkeys(kernel.society.models, "another"))
+        async with kernel.society.manager.transaction(reason="one model for all") as change:
+            for name in kernel.society.models:
+                proto = change.edit(name)
+                proto.codex = replace(proto.codex, model_name=engine.model)
+        answered = await kernel.ask(QUESTION, ignore)
+    assert {said.model for said in answered.reply.contributions} == {engine.model}
+
+
+async def test_personas_stay_as_the_architect_left_them(tmp_path: Path) -> None:
+    async with (
+        open_kernel(tmp_path, ScriptedEngine()) as kernel,
+        kernel.society.manager.transaction(reason="a mood") as change,
+    ):
+        change.edit("ROBIN").state["mood"] = "calm"
+    async with open_kernel(tmp_path, ScriptedEngine()) as kernel:
+        assert kernel.society.manager.get_proto("ROBIN").state["mood"] == "calm"
+        assert len(kernel.society.manager.history("ROBIN")) == 2
+
+
+async def test_a_live_proto_asks_the_kernels_engine(tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    async with open_kernel(tmp_path, engine) as kernel:
+        manager = kernel.society.manager
+        manager.bind_invoker(
+            EngineInvoker(engine, kernel.society.settings, kernel.society.models, kernel.society.clock)
+        )
+        said = await asyncio.to_thread(manager.get_proto("BRICK").invoke_llm, "How many beans make five?")
+        with pytest.raises(CallerError, match="event loop"):
+            manager.get_proto("BRICK").invoke_llm("And here?")
+    assert said == "Well."
+    assert engine.requests[0].messages[0].content.startswith("You are BRICK")
 
 
 async def test_research_that_says_nothing_in_time_is_left_out(tmp_path: Path) -> None:

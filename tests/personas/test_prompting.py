@@ -20,7 +20,7 @@ from a4ps.inference.engine import ChatRequest
 from a4ps.inference.tokens import estimate_prompt, estimate_tokens
 from a4ps.memory.recall import Recalled
 from a4ps.personas.prompting import SNIPPET_CHARS, SNIPPET_TOKENS, quote, record, section, speak_as
-from a4ps.personas.roster import NAMES, load_codices
+from a4ps.personas.roster import NAMES, shipped_codices
 from a4ps.society import nodes
 from a4ps.society.nodes import Limits, TurnContext
 from a4ps.society.routes import Bounds
@@ -30,7 +30,7 @@ from tests.doubles.scripted_engine import MODEL, ScriptedEngine
 
 #: What issue 2 allows a prompt besides the contributions it quotes.
 TOKENS_MAX = 700
-CODICES = load_codices()
+CODICES = shipped_codices()
 STEPS = ("plan", "greeting", "thesis", "antithesis", "antithesis_plain", "findings", "synthesis")
 #: Repeated, these are text of every kind of density: prose, words of a letter, no spaces, other scripts, signs.
 FILLERS = ("which of them is better ", "a ", "x", "漢字", "😀", "?!", "ü\u0301 ", "0.5,")
@@ -202,7 +202,6 @@ class TestTheFour:
     @pytest.mark.parametrize("name", NAMES)
     def test_a_codex_tells_method_duty_and_voice(self, name: str) -> None:
         codex = CODICES[name]
-        assert codex.name == name
         assert codex.system_prompt.startswith(f"You are {name}")
         assert all(f"\n{part}: " in codex.system_prompt for part in ("Method", "Duty", "Voice"))
         assert codex.role
