@@ -12,17 +12,26 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from a4ps.errors import SettingsError
 
 PersonaName = Literal["ALFRED", "BRICK", "ROBIN", "BABS"]
 PREFIX = "A4PS_"
-#: `A4PS_` variables that are no settings: the home is found before settings are read; the others belong to tests
-#: and to click's shell completion.
-NOT_SETTINGS = frozenset({"A4PS_HOME", "A4PS_LONG", "A4PS_COMPLETE"})
+#: `A4PS_` variables that are no settings: the home is found before settings are read; the other belongs to tests.
+NOT_SETTINGS = frozenset({"A4PS_HOME", "A4PS_LONG"})
+
+
+def _said(text: str) -> str:
+    if not text.strip():
+        raise PydanticCustomError("blank", "it must not be empty")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_said)]
 
 
 class Settings(BaseModel):
@@ -33,9 +42,9 @@ class Settings(BaseModel):
     engine: Literal["auto", "ollama", "rehearsal"] = Field(
         "auto", description="auto: Ollama where it runs, else the rehearsal engine"
     )
-    ollama_host: str = Field("127.0.0.1:11434", description="where Ollama listens; OLLAMA_HOST is honoured too")
+    ollama_host: Name = Field("127.0.0.1:11434", description="where Ollama listens; OLLAMA_HOST is honoured too")
     profile: Literal["fast", "duo", "four"] = Field("fast", description="which set of models the personas speak with")
-    models: dict[PersonaName, str] = Field(
+    models: dict[PersonaName, Name] = Field(
         default_factory=dict, description="a model for one persona, over the profile"
     )
     think: frozenset[PersonaName] = Field(
@@ -91,7 +100,10 @@ def load(file: Path, environ: Mapping[str, str]) -> Loaded:
 
 
 def write(file: Path, key: str, raw: str) -> None:
-    """Set one key of `file`, keeping its comments and order. Validated as a whole before anything is written."""
+    """Set one key of `file`, keeping its comments and order. Validated as a whole before anything is written.
+
+    A symbolic link stays one: what it leads to is replaced, by a rename, so that no reader sees half of it.
+    """
     import tomlkit  # only this command needs it
 
     if key not in Settings.model_fields:
@@ -105,11 +117,12 @@ def write(file: Path, key: str, raw: str) -> None:
         Settings.model_validate(tomllib.loads(text))
     except ValidationError as error:
         raise _explain(error, file, before, origins) from error
-    fresh = file.with_suffix(".toml.new")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        target = file.resolve()
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fresh = target.with_name(f"{target.name}.new")
         fresh.write_text(text, encoding="utf-8")
-        fresh.replace(file)
+        fresh.replace(target)
     except UnicodeEncodeError as error:
         raise SettingsError(f"the new value: {key}: {raw!r} is not valid Unicode") from error
     except OSError as error:
@@ -134,7 +147,7 @@ def _from_text(key: str, raw: str, where: str) -> Any:
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
     except FileNotFoundError:
         return ""
     except UnicodeDecodeError as error:

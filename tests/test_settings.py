@@ -64,9 +64,7 @@ class TestPrecedence:
         assert found.origins["models"] == "a4ps.toml:3"
 
     def test_variables_that_are_no_settings_are_reported(self, file: Path) -> None:
-        found = loaded(
-            file, "", A4PS_ROUND_MAX="3", A4PS_HOME="/x", A4PS_LONG="1", A4PS_COMPLETE="y", _A4PS_COMPLETE="z"
-        )
+        found = loaded(file, "", A4PS_ROUND_MAX="3", A4PS_HOME="/x", A4PS_LONG="1", _A4PS_COMPLETE="z")
         assert found.ignored == ("A4PS_ROUND_MAX",)
 
     @pytest.mark.parametrize(
@@ -92,6 +90,10 @@ class TestPrecedence:
         assert settings.think == {"BRICK"}
         assert settings.turn_budget_s == 60.0
         assert settings.models == {"BRICK": "qwen3.5:4b", "BABS": "gemma4"}
+
+    def test_a_byte_order_mark_is_no_part_of_the_text(self, file: Path) -> None:
+        found = loaded(file, "\ufeffrounds_max = 3\n")
+        assert (found.settings.rounds_max, found.origins["rounds_max"]) == (3, "a4ps.toml:1")
 
 
 class TestRefusals:
@@ -143,6 +145,9 @@ class TestRefusals:
             ("profile = 'five'", "profile"),
             ("profile = 4", "profile"),
             ("ollama_host = 11434", "ollama_host"),
+            ("ollama_host = ''", "ollama_host"),
+            ("ollama_host = ' '", "ollama_host"),
+            ("[models]\nBRICK = ''", "models.BRICK"),
             ("think = 'BRICK'", "think"),
             ("think = ['BRUCE']", "think"),
             ("models = 'x'", "models"),
@@ -172,6 +177,8 @@ class TestRefusals:
             ("A4PS_MODELS", "BRUCE=x"),
             ("A4PS_THINK", "BRICK;ROBIN"),
             ("A4PS_ENGINE", "cloud"),
+            ("A4PS_OLLAMA_HOST", ""),
+            ("A4PS_MODELS", "BRICK="),
         ],
     )
     def test_a_wrong_variable_is_named(self, file: Path, name: str, raw: str) -> None:
@@ -246,10 +253,33 @@ class TestWrite:
         assert settings.models == {"BRICK": "m:1"}
         assert [path.name for path in file.parent.iterdir()] == ["a4ps.toml"]
 
+    def test_a_link_stays_one_and_what_it_leads_to_changes(self, file: Path) -> None:
+        kept = file.parent.parent / "dotfiles" / "mine.toml"
+        kept.parent.mkdir()
+        kept.write_text("# mine\nrounds_max = 1\n")
+        file.parent.mkdir()
+        file.symlink_to(Path("../dotfiles/mine.toml"))
+        write(file, "rounds_max", "3")
+        assert file.is_symlink()
+        assert kept.read_text() == "# mine\nrounds_max = 3\n"
+        assert [path.name for path in kept.parent.iterdir()] == ["mine.toml"]
+
+    def test_a_link_that_leads_to_itself_is_named(self, file: Path) -> None:
+        file.parent.mkdir()
+        file.symlink_to(file)
+        with pytest.raises(SettingsError, match="cannot be read"):
+            write(file, "rounds_max", "3")
+
+    def test_a_file_with_a_byte_order_mark_can_be_changed(self, file: Path) -> None:
+        given_text(file, "\ufeffrounds_max = 1\n")
+        write(file, "rounds_max", "3")
+        assert load(file, {}).settings.rounds_max == 3
+
     @pytest.mark.parametrize(
         ("key", "raw"),
         [
             ("rounds_max", "0"),
+            ("ollama_host", ""),
             ("rounds_max", "three"),
             ("turn_budget_s", "nan"),
             ("models", "BRICK"),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 
 import click
 
 from a4ps.cli.frame import Frame, framed
+from a4ps.cli.plain import plain
+from a4ps.cli.streams import standard_input
 from a4ps.cli.transcript import Transcript, close, retell
 from a4ps.errors import Stopped, UsageError
 from a4ps.kernel.answered import Answered, answered_turn
@@ -51,7 +52,7 @@ def command(
     if frame.as_json:
         frame.print_object(answered.as_json())
     elif quiet:
-        click.echo(answered.reply.answer)
+        click.echo(plain(answered.reply.answer))
     else:
         if turn_id is not None:
             retell(answered)
@@ -68,7 +69,7 @@ async def _ask(frame: Frame, text: str | None, everyone: bool, resume: str | Non
     listener = _ignore if silent else Transcript()
     async with opened_kernel(frame) as kernel:
         if kernel.notice:
-            click.secho(kernel.notice, fg="yellow", err=silent)
+            click.secho(plain(kernel.notice), fg="yellow", err=silent)
         try:
             if text is None:
                 return await kernel.resume(resume or None, listener)
@@ -87,9 +88,11 @@ def _ignore(progress: Progress) -> None:
 
 
 def _read_stdin() -> str:
-    data = sys.stdin.buffer.read(STDIN_BYTES)
+    stream = standard_input()
     try:
-        return data.decode("utf-8")
+        return stream.read(STDIN_BYTES).decode("utf-8")
+    except OSError as error:
+        raise UsageError(f"standard input cannot be read: {error.strerror}", next_step="a4ps ask --help") from error
     except UnicodeDecodeError as error:
         raise UsageError(
             f"standard input is not UTF-8 text (byte {error.start})", next_step="convert it, for example with iconv"

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from a4ps.cli.failure import tell_failure
 from a4ps.cli.frame import Frame, framed
-from a4ps.cli.session import offer_to_resume, opened_kernel, somebody_is_there
+from a4ps.cli.interrupts import interrupt_cancels
+from a4ps.cli.lines import Lines
+from a4ps.cli.plain import plain
+from a4ps.cli.session import offer_to_resume, opened_kernel
+from a4ps.cli.streams import somebody_is_there
 from a4ps.cli.transcript import Transcript, close, retell
 from a4ps.errors import A4PSError, UsageError
 from a4ps.kernel.answered import Answered, answered_turn
 from a4ps.kernel.kernel import Kernel
+
+if TYPE_CHECKING:
+    from prompt_toolkit.history import History
 
 #: `/` commands and their help.
 SLASH = {
@@ -43,10 +50,11 @@ def command(frame: Frame) -> None:
 async def _chat(frame: Frame) -> None:
     async with opened_kernel(frame) as kernel:
         if kernel.notice:
-            click.secho(kernel.notice, fg="yellow")
+            click.secho(plain(kernel.notice), fg="yellow")
         count = kernel.log.count()
         click.echo(f"{count} turn{'s' if count != 1 else ''} remembered. Ask anything; /help lists the commands.")
-        await _guarded(offer_to_resume(kernel, Transcript(), ask=True))
+        if kernel.log.cut_off():
+            await _guarded(offer_to_resume(kernel, Transcript(), ask=True))
         async for line in _lines(frame):
             if line in ("/quit", "/exit"):
                 return
@@ -86,41 +94,33 @@ def _closed(answered: Answered) -> Answered:
 def _list_latest(kernel: Kernel, rest: str) -> None:
     if rest and not rest.isdecimal():
         raise UsageError(f"/last takes a number, not {rest!r}", next_step="/last 5")
-    for turn, _ in reversed(kernel.log.latest(int(rest or 10))):
-        click.echo(
-            f"  {turn.id:>4}  {turn.asked_at.astimezone():%Y-%m-%d %H:%M}  {' '.join(turn.question.split())[:70]}"
-        )
+    digits = (rest.lstrip("0") or "0") if rest else "10"
+    count = int(digits) if len(digits) < 10 else kernel.log.count()
+    for turn, _ in reversed(kernel.log.latest(count)):
+        question = plain(" ".join(turn.question.split()))[:70]
+        click.echo(f"  {turn.id:>4}  {turn.asked_at.astimezone():%Y-%m-%d %H:%M}  {question}")
 
 
 async def _guarded(work: Coroutine[Any, Any, Answered | None]) -> None:
-    """Do one thing; Ctrl-C stops it and the conversation goes on, and so it does after an error of the tree."""
+    """Do one thing. Ctrl-C stops it, or leaves what it asks; the conversation goes on, and so it does after an error."""
     task = asyncio.ensure_future(work)
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGINT, task.cancel)
     try:
-        await task
+        with interrupt_cancels(task):
+            await task
     except asyncio.CancelledError:
         if not task.cancelled():
             raise
         click.secho("\nStopped. /resume goes on with it.", fg="yellow")
     except A4PSError as error:
-        click.echo(click.style("\na4ps: ", fg="red", bold=True) + error.message, err=True)
-        if error.next_step:
-            click.echo(f"  → {error.next_step}", err=True)
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
+        click.echo(err=True)
+        tell_failure(error.message, error.next_step)
 
 
 async def _lines(frame: Frame) -> AsyncIterator[str]:
     """The user's lines: edited, with history and completion on a terminal; plain ones from a pipe."""
-    read = _prompt(frame) if somebody_is_there() else _piped
+    read = _prompt(frame) if somebody_is_there() else Lines().read
     while (line := await read()) is not None:
         yield line.strip()
-
-
-async def _piped() -> str | None:
-    line = await asyncio.to_thread(sys.stdin.buffer.readline)
-    return line.decode("utf-8", "replace") if line else None
 
 
 def _prompt(frame: Frame) -> Callable[[], Coroutine[Any, Any, str | None]]:
@@ -128,12 +128,9 @@ def _prompt(frame: Frame) -> Callable[[], Coroutine[Any, Any, str | None]]:
     from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
     from prompt_toolkit.completion import WordCompleter
     from prompt_toolkit.formatted_text import HTML
-    from prompt_toolkit.history import FileHistory
 
-    history = frame.env.places.chat_history
-    history.touch(mode=0o600, exist_ok=True)
     session: PromptSession[str] = PromptSession(
-        history=FileHistory(str(history)),
+        history=_history(frame.env.places.chat_history),
         auto_suggest=AutoSuggestFromHistory(),
         completer=WordCompleter(list(SLASH), sentence=True),
         complete_while_typing=False,
@@ -149,3 +146,16 @@ def _prompt(frame: Frame) -> Callable[[], Coroutine[Any, Any, str | None]]:
                 return None
 
     return read
+
+
+def _history(file: Path) -> History:
+    """What was typed before, readable by its owner alone; forgotten at the end where the file cannot be had."""
+    from prompt_toolkit.history import FileHistory, InMemoryHistory
+
+    try:
+        file.touch(mode=0o600, exist_ok=True)
+        file.chmod(0o600)
+    except OSError as error:
+        click.secho(f"{file} cannot be kept: {error.strerror}", fg="yellow", err=True)
+        return InMemoryHistory()
+    return FileHistory(str(file))

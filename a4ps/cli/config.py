@@ -6,16 +6,23 @@ from typing import Any
 
 import click
 
-from a4ps.cli.frame import Frame, framed
+from a4ps.cli.frame import Frame, frame_options, framed
+from a4ps.cli.plain import plain
 from a4ps.settings import Settings, write
 
 
-@click.group("config")
-def command() -> None:
-    """Show every setting and its origin, or change one.
+@click.group("config", invoke_without_command=True)
+@frame_options
+@click.pass_context
+def command(ctx: click.Context, home: str | None, as_json: bool) -> None:
+    """Show every setting and its origin, or change one. Without a command: show.
 
     A setting comes from its default, from a4ps.toml in the home, or from a variable A4PS_NAME; the last one wins.
     """
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(show, home=home, as_json=as_json)
+    # `config --json show` means what `config show --json` does.
+    ctx.default_map = {name: {"home": home, "as_json": as_json} for name in command.commands}
 
 
 @command.command("show")
@@ -36,7 +43,7 @@ def show(frame: Frame) -> None:
     click.echo(f"\nfile:  {places.settings_file}{'' if places.settings_file.exists() else '  (not there yet)'}")
     click.echo(f"image: {places.image}\nlog:   {places.log}")
     for name in loaded.ignored:
-        click.secho(f"{name} is set, but there is no such setting", fg="yellow")
+        click.secho(f"{plain(name)} is set, but there is no such setting", fg="yellow")
 
 
 @command.command("set")
@@ -60,6 +67,10 @@ def set_value(frame: Frame, key: str, value: str) -> None:
 
 
 def _shown(value: Any) -> str:
+    return plain(_spelt(value))
+
+
+def _spelt(value: Any) -> str:
     if isinstance(value, dict):
         return ",".join(f"{key}={part}" for key, part in value.items()) or "-"
     if isinstance(value, list):

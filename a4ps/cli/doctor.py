@@ -9,6 +9,7 @@ from dataclasses import asdict
 import click
 
 from a4ps.cli.frame import Frame, framed
+from a4ps.cli.plain import plain
 from a4ps.inference.catalog import load_catalog
 from a4ps.kernel.examine import examine
 from a4ps.kernel.health import diagnose, packages_missing
@@ -38,9 +39,9 @@ def command(frame: Frame) -> None:
     else:
         for check in checks:
             mark, colour = _MARKS[check.verdict]
-            click.echo(f"{click.style(mark, fg=colour)} {check.name:<9} {check.detail}")
+            click.echo(f"{click.style(mark, fg=colour)} {check.name:<9} {plain(check.detail)}")
             if check.mend:
-                click.echo(f"            → {check.mend}")
+                click.echo(f"            → {plain(check.mend)}")
         if packages:
             sudo = "" if os.geteuid() == 0 else "sudo "
             click.echo(f"\nSystem packages for later parts: {sudo}apt-get install {' '.join(packages)}")

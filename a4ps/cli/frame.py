@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import logging.handlers
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from a4ps.cli.streams import json_line
 from a4ps.places import Places
 
 if TYPE_CHECKING:  # the wiring pulls in SQLite, pydantic and more; `--help` does without
@@ -40,16 +41,24 @@ class Frame:
 
     def print_object(self, value: Mapping[str, Any]) -> None:
         """The one object of `--json`."""
-        click.echo(json.dumps(value, ensure_ascii=False))
+        click.echo(json_line(value))
+
+
+def frame_options(command: CommandT) -> CommandT:
+    """The options `--home` and `--json`, given to the function as `home` and `as_json`."""
+    as_json = click.option(
+        "--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else there."
+    )
+    home = click.option(
+        "--home", metavar="DIR", help="The folder of the image (default: A4PS_HOME, else the XDG data folder)."
+    )
+    return home(as_json(command))
 
 
 def framed(command: CommandT) -> CommandT:
     """Give a command `--home` and `--json`, the log, and a `Frame` as its first argument."""
 
-    @click.option(
-        "--home", metavar="DIR", help="The folder of the image (default: A4PS_HOME, else the XDG data folder)."
-    )
-    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else there.")
+    @frame_options
     @wraps(command)
     def wrapper(*args: Any, home: str | None = None, as_json: bool = False, **kwargs: Any) -> Any:
         frame = Frame(home, as_json)
@@ -59,24 +68,33 @@ def framed(command: CommandT) -> CommandT:
     return wrapper  # type: ignore[return-value]
 
 
+class LogFile(logging.handlers.RotatingFileHandler):
+    """The log, rotated. It is opened with its first entry; one that cannot be written harms nobody and says nothing."""
+
+    lost = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - logging calls it so
+        """Called for any failure to write, of a disk or a folder; logging's own way is a traceback on stderr."""
+        self.lost = True
+
+
 def log_path() -> str:
-    """The file that tracebacks go to, "" while no command has opened it."""
-    handlers = logging.getLogger("a4ps").handlers
-    return next((h.baseFilename for h in handlers if isinstance(h, logging.FileHandler)), "")
+    """The file that tracebacks went to, "" where there is none."""
+    log = _log_file()
+    return log.baseFilename if log is not None and not log.lost else ""
+
+
+def _log_file() -> LogFile | None:
+    return next((handler for handler in logging.getLogger().handlers if isinstance(handler, LogFile)), None)
 
 
 def _open_log(places: Places) -> None:
-    """Log to the state folder, rotated; on a machine where that cannot be written, go on without a log."""
-    logger = logging.getLogger("a4ps")
-    if log_path():
+    """Log to the state folder, what libraries warn of included; go on without a log where that cannot be written."""
+    if _log_file() is not None:
         return
-    try:
+    with suppress(OSError):  # then the first entry fails as well, and `LogFile` takes note of it
         places.log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handler: logging.Handler = logging.handlers.RotatingFileHandler(
-            places.log, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", delay=True
-        )
-    except OSError:
-        handler = logging.NullHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    log = LogFile(places.log, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", delay=True)
+    log.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(log)
+    logging.getLogger("a4ps").setLevel(logging.INFO)

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import json
 import logging
+import os
 import sys
 from typing import Any
 
 import click
 
 from a4ps import __version__
-from a4ps.errors import A4PSError, CallerError
+from a4ps.cli.failure import tell_failure
+from a4ps.cli.streams import json_line, prepare_output
+from a4ps.errors import A4PSError, CallerError, Stopped, Unsupported, UsageError
 
 #: Command → (module that has `command`, the help line that `a4ps --help` shows).
 COMMANDS = {
@@ -26,8 +28,6 @@ COMMANDS = {
     "config": ("a4ps.cli.config", "Show every setting and its origin, or change one."),
     "completion": ("a4ps.cli.completion", "Print the completion script of a shell."),
 }
-
-EXIT_CANCELLED = 130
 
 
 class LazyGroup(click.Group):
@@ -70,28 +70,34 @@ def cli(ctx: click.Context) -> None:
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 usage, 4 integrity fault, 130 cancelled."""
+    """Run the command line and exit: 0 done, 1 failed, 2 usage, 4 integrity fault, 130 stopped."""
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command and return its exit code. Nothing escapes: what is not an `A4PSError` is logged as internal."""
+    """Run one command and return its exit code. Nothing escapes: what is not an `A4PSError` is logged as internal.
+
+    Sets the umask of the process: what A4PS writes is its owner's alone.
+    """
+    prepare_output()
+    os.umask(0o077)
     as_json = "--json" in arguments
     if not sys.platform.startswith("linux"):
-        return _report(
-            as_json, 1, "unsupported", f"A4PS runs on Linux; this is {sys.platform}", "use a Linux machine or WSL 2"
+        return _report_error(
+            as_json,
+            Unsupported(f"A4PS runs on Linux; this is {sys.platform}", next_step="use a Linux machine or WSL 2"),
         )
     try:
         outcome = cli.main(args=arguments, prog_name="a4ps", standalone_mode=False)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "a4ps"
-        return _report(as_json, 2, "usage_error", error.format_message(), f"{path} --help")
+        return _report_error(as_json, UsageError(error.format_message(), next_step=f"{path} --help"))
     except (click.Abort, KeyboardInterrupt):
-        return _report(as_json, EXIT_CANCELLED, "cancelled", "stopped", "")
+        return _report_error(as_json, Stopped("stopped"))
     except A4PSError as error:
         if not isinstance(error, CallerError):
             _log_traceback()
-        return _report(as_json, error.exit_code, error.kind, error.message, error.next_step)
+        return _report_error(as_json, error)
     except BrokenPipeError:
         # The reader of our output went away (`a4ps ask ... | head`): nobody is left to tell.
         sys.stderr.close()
@@ -99,7 +105,9 @@ def run(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the outermost edge of the program
         _log_traceback()
         summary = f"something went wrong inside A4PS: {type(error).__name__}: {error}"
-        return _report(as_json, 1, "internal", summary, "please report it with the log; what was answered is safe")
+        return _report(
+            as_json, 1, "internal", summary, "please report it with the log; what was answered is safe", logged=True
+        )
     return outcome if isinstance(outcome, int) else 0  # click returns the code of an `Exit`
 
 
@@ -107,17 +115,19 @@ def _log_traceback() -> None:
     logging.getLogger("a4ps").exception("a4ps %s", " ".join(sys.argv[1:2]))
 
 
-def _report(as_json: bool, code: int, kind: str, message: str, next_step: str) -> int:
+def _report_error(as_json: bool, error: A4PSError) -> int:
+    return _report(
+        as_json, error.exit_code, error.kind, error.message, error.next_step, logged=not isinstance(error, CallerError)
+    )
+
+
+def _report(as_json: bool, code: int, kind: str, message: str, next_step: str, *, logged: bool) -> int:
     from a4ps.cli.frame import log_path
 
-    log = log_path() if code not in (2, EXIT_CANCELLED) and kind != "no_such_turn" else ""
+    log = log_path() if logged else ""
     if as_json:
         error: dict[str, Any] = {"kind": kind, "message": message, "next": next_step, "log": log}
-        click.echo(json.dumps({"error": error}, ensure_ascii=False))
-        return code
-    click.echo(click.style("a4ps: ", fg="red", bold=True) + message, err=True)
-    if next_step:
-        click.echo(f"  → {next_step}", err=True)
-    if log:
-        click.echo(f"  log: {log}", err=True)
+        click.echo(json_line({"error": error}))
+    else:
+        tell_failure(message, next_step, log)
     return code

@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from a4ps.cli.frame import Frame, framed
+from a4ps.cli.plain import plain
 from a4ps.cli.pulling import pull_models
 from a4ps.errors import EngineUnreachable
-from a4ps.inference.catalog import PROFILE_ORDER, load_catalog
+from a4ps.inference.catalog import PROFILE_ORDER, canonical, lacking, load_catalog
 from a4ps.inference.engine import ModelInfo
 from a4ps.kernel.wiring import INSTALL_OLLAMA as INSTALL
 from a4ps.kernel.wiring import ollama_engine
@@ -31,7 +32,7 @@ def list_models(frame: Frame) -> None:
     if frame.as_json:
         frame.print_object(_as_object(frame, reachable, installed))
         return
-    names = {model.name for model in installed}
+    names = {canonical(model.name) for model in installed}
     for name in PROFILE_ORDER:
         profile = catalog.profiles[name]
         models = frame.env.models if name == current else profile.models
@@ -39,8 +40,8 @@ def list_models(frame: Frame) -> None:
         click.secho(f"{name}{'  (current)' if name == current else ''}", bold=name == current)
         click.echo(f"  {profile.description}; {size:.1f} GB to download")
         for persona, model in models.items():
-            mark = click.style("installed", fg="green") if model in names else "not installed"
-            click.echo(f"  {persona:<7} {model:<22} {catalog.sizes_gb.get(model, 0):>4.1f} GB  {mark}")
+            mark = click.style("installed", fg="green") if canonical(model) in names else "not installed"
+            click.echo(f"  {persona:<7} {plain(model):<22} {catalog.size_gb([model]):>4.1f} GB  {mark}")
     if not reachable:
         click.secho("\nNo Ollama answers, so nothing can be installed or used yet: a4ps doctor", fg="yellow")
     else:
@@ -55,13 +56,12 @@ def pull(frame: Frame, model: str | None) -> None:
     reachable, installed = asyncio.run(_installed(frame))
     if not reachable:
         raise EngineUnreachable(f"no Ollama answers at {frame.env.settings.ollama_host}", next_step=INSTALL)
-    names = {info.name for info in installed}
-    wanted = [model] if model else sorted({name for name in frame.env.models.values() if name not in names})
+    wanted = (model,) if model else lacking(frame.env.models.values(), (info.name for info in installed))
     if wanted and not frame.as_json:
-        click.echo(f"Fetching {', '.join(wanted)}: {load_catalog().size_gb(wanted):.1f} GB", err=True)
+        click.echo(f"Fetching {plain(', '.join(wanted))}: {load_catalog().size_gb(wanted):.1f} GB", err=True)
     asyncio.run(pull_models(frame, wanted))
     if frame.as_json:
-        frame.print_object({"pulled": wanted})
+        frame.print_object({"pulled": list(wanted)})
     else:
         click.echo("Ready." if wanted else f"The profile {frame.env.settings.profile} lacks nothing.")
 

@@ -7,6 +7,7 @@ from typing import TextIO
 
 import click
 
+from a4ps.cli.plain import plain
 from a4ps.kernel.answered import Answered
 from a4ps.society.progress import (
     Accepted,
@@ -23,8 +24,6 @@ from a4ps.society.progress import (
 )
 
 _COLOURS = {"ALFRED": "bright_blue", "BRICK": "cyan", "ROBIN": "yellow", "BABS": "magenta"}
-# What a model says is text: an escape sequence in it must not drive the terminal.
-_CONTROL = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
 _TITLES = {
     "plan": "plan",
     "thesis": "thesis",
@@ -50,31 +49,31 @@ class Transcript:
                 self._line(f"Going on with turn {turn.id}: {_short(turn.question)}", dim=True)
             case Recollected(memories):
                 for memory in memories:
-                    self._line(f"remembers turn {memory.id} ({memory.source}, {memory.score:.2f})", dim=True)
+                    self._line(f"remembers turn {memory.id} ({plain(memory.source)}, {memory.score:.2f})", dim=True)
             case Began(persona, step, model, round_):
                 self._begin(persona, step, model, round_)
             case LoadingModel(_, model):
-                self._wait(f"loading {model} …")
+                self._wait(f"loading {plain(model)} …")
             case Thought(persona, _) if not self._thinking:
                 self._thinking = True
                 self._wait(f"{persona} is thinking …")
             case Token(_, text):
                 self._clear()
                 self._streamed = True
-                self._write(_plain(text))
+                self._write(plain(text))
             case Restarted(persona):
                 self._clear()
                 self._line(f"\n({persona} begins again: the reply did not have its shape)", dim=True)
                 self._streamed = False
             case Spoke(contribution):
                 self._clear()
-                self._write("\n" if self._streamed else _plain(contribution.text) + "\n")
+                self._write("\n" if self._streamed else plain(contribution.text) + "\n")
             case Measured(figure, is_estimate, round_):
                 estimate = " (estimated)" if is_estimate else ""
                 self._line(f"dissonance after round {round_}: {_bar(figure)} {figure:.2f}{estimate}", dim=True)
             case Noted(text):
                 self._clear()
-                self._line(text, fg="yellow")
+                self._line(plain(text), fg="yellow")
 
     def _begin(self, persona: str, step: str, model: str, round_: int) -> None:
         self._clear()
@@ -84,7 +83,7 @@ class Transcript:
         heading = click.style(persona, fg=_COLOURS.get(persona), bold=True)
         detail = click.style(f" · {title}{again}" if title else "", dim=True)
         self._write(f"\n{self._styled(heading + detail)}\n")
-        self._wait(f"waiting for {model} …")
+        self._wait(f"waiting for {plain(model)} …")
 
     def _wait(self, text: str) -> None:
         if self._live:
@@ -110,10 +109,10 @@ class Transcript:
 
 def retell(answered: Answered) -> None:
     """A committed turn from its record, as it was heard."""
-    click.secho(f"{answered.turn.asked_at.astimezone():%Y-%m-%d %H:%M}  {_plain(answered.turn.question)}", bold=True)
+    click.secho(f"{answered.turn.asked_at.astimezone():%Y-%m-%d %H:%M}  {plain(answered.turn.question)}", bold=True)
     tell = Transcript()
     for memory in answered.memories:
-        click.secho(f"remembered turn {memory.id} ({memory.source}, {memory.score:.2f})", dim=True)
+        click.secho(f"remembered turn {memory.id} ({plain(memory.source)}, {memory.score:.2f})", dim=True)
     for contribution in answered.reply.contributions:
         tell(Began(contribution.persona, contribution.role, contribution.model))
         tell(Spoke(contribution))
@@ -135,11 +134,7 @@ def close(answered: Answered) -> None:
     parts.append(engine if models == [engine] else f"{engine}: {', '.join(models)}")
     parts.append(f"{reply.model_ms / 1000:.1f} s in the model, {reply.overhead_ms / 1000:.2f} s outside")
     click.echo()
-    click.secho(" · ".join(parts), dim=True)
-
-
-def _plain(text: str) -> str:
-    return text.translate(_CONTROL)
+    click.secho(plain(" · ".join(parts)), dim=True)
 
 
 def _bar(figure: float) -> str:
@@ -148,5 +143,5 @@ def _bar(figure: float) -> str:
 
 
 def _short(text: str) -> str:
-    flat = _plain(" ".join(text.split()))
+    flat = plain(" ".join(text.split()))
     return f"“{flat if len(flat) <= 60 else flat[:59] + '…'}”"

@@ -23,9 +23,13 @@ def canonical(model: str) -> str:
 
 
 def lacking(wanted: Iterable[str], installed: Iterable[str]) -> tuple[str, ...]:
-    """The distinct models of `wanted`, in its order and spelling, that are not among `installed`."""
+    """The models of `wanted` that are not among `installed`: each once, in the order and spelling of its first mention."""
     have = {canonical(model) for model in installed}
-    return tuple({canonical(model): model for model in wanted if canonical(model) not in have}.values())
+    missing: dict[str, str] = {}
+    for model in wanted:
+        if canonical(model) not in have:
+            missing.setdefault(canonical(model), model)
+    return tuple(missing.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from a4ps.errors import (
     PeerError,
 )
 from a4ps.inference import ollama_wire as wire
+from a4ps.inference.catalog import canonical
 from a4ps.inference.engine import (
     ChatRequest,
     Chunk,
@@ -261,7 +262,7 @@ class OllamaEngine:
             listed = wire.parse_models(await self._ask("GET", "/api/ps", self._deadlines.probe_s))
         except PeerError:
             return None
-        return wire.canonical(model) in {wire.canonical(entry.name) for entry in listed}
+        return canonical(model) in {canonical(entry.name) for entry in listed}
 
     async def _abilities(self, model: str, *, ask: bool) -> frozenset[str]:
         """The model's capabilities, from memory unless `ask`. Raises `ModelMissing`."""

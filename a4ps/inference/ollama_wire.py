@@ -96,12 +96,6 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def canonical(model: str) -> str:
-    """One spelling for the names that Ollama takes for the same model: case, "library/" and ":latest" do not matter."""
-    name = model.strip().lower().removeprefix("library/")
-    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
-
-
 def least_tokens(messages: Iterable[Message]) -> int:
     """A number of tokens that the prompt has at the very least: its words, as tokenizers split at white space.
 

@@ -6,15 +6,18 @@ import io
 import json
 import logging
 import os
+import pty
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from a4ps.cli.frame import LogFile
 from a4ps.cli.main import run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,20 +45,24 @@ class Household:
         """`a4ps ARGUMENTS` to its end, in this process: the same entry point, without starting Python anew."""
         data = stdin.encode() if isinstance(stdin, str) else stdin
         out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
-        before = dict(os.environ), sys.stdin, sys.stdout, sys.stderr
-        logger = logging.getLogger("a4ps")
-        sys.stdin, sys.stdout, sys.stderr = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"), out, err
-        os.environ.clear()
-        os.environ.update(self.env)
-        try:
-            code = run(list(arguments))
-        finally:
+        before = dict(os.environ), os.umask(0o022), sys.stdin, sys.stdout, sys.stderr
+        logger = logging.getLogger()
+        with tempfile.TemporaryFile() as file, open(file.fileno(), encoding="utf-8", closefd=False) as given:
+            file.write(data)
+            file.seek(0)
+            sys.stdin, sys.stdout, sys.stderr = given, out, err
             os.environ.clear()
-            os.environ.update(before[0])
-            sys.stdin, sys.stdout, sys.stderr = before[1:]
-            for handler in [handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)]:
-                handler.close()
-                logger.removeHandler(handler)
+            os.environ.update(self.env)
+            try:
+                code = run(list(arguments))
+            finally:
+                os.environ.clear()
+                os.environ.update(before[0])
+                os.umask(before[1])
+                sys.stdin, sys.stdout, sys.stderr = before[2:]
+                for handler in [handler for handler in logger.handlers if isinstance(handler, LogFile)]:
+                    handler.close()
+                    logger.removeHandler(handler)
         texts = [stream.buffer.getvalue().decode() for stream in (out, err)]
         return subprocess.CompletedProcess(arguments, code, *texts)
 
@@ -67,9 +74,10 @@ class Household:
         done = subprocess.run(self.command(arguments), input=data, capture_output=True, env=self.env, timeout=timeout_s)
         return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
-    def json(self, *arguments: str, stdin: str = "") -> Any:
-        """The object that `a4ps ARGUMENTS --json` prints; fails if anything else is on its stdout."""
+    def json(self, *arguments: str, stdin: str = "", expect: int = 0) -> Any:
+        """The object that `a4ps ARGUMENTS --json` prints; fails for another exit code or anything else on stdout."""
         done = self.run(*arguments, "--json", stdin=stdin)
+        assert done.returncode == expect, done.stdout + done.stderr
         return json.loads(done.stdout)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
@@ -85,6 +93,53 @@ class Household:
     @staticmethod
     def command(arguments: Sequence[str]) -> list[str]:
         return [sys.executable, "-m", "a4ps", *arguments]
+
+
+class Terminal:
+    """The person's side of a pseudo-terminal. A read that finds nothing for ever is ended by the test's time limit."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.seen = ""
+
+    def type(self, text: str) -> None:
+        os.write(self._descriptor, text.encode())
+
+    def wait_for(self, text: str) -> str:
+        """Read until `text` appears in what has not been waited for yet; returns all up to it."""
+        while text not in self.seen:
+            self.seen += os.read(self._descriptor, 4096).decode("utf-8", "replace")
+        before, _, self.seen = self.seen.partition(text)
+        return before
+
+    def rest(self) -> str:
+        """All up to the end of the program."""
+        with suppress(OSError):  # EIO: nobody holds the other side any more
+            while data := os.read(self._descriptor, 4096):
+                self.seen += data.decode("utf-8", "replace")
+        return self.seen
+
+
+def _take_terminal() -> None:
+    """Make standard input the terminal that Ctrl-C comes from: the first one that a session's leader opens."""
+    os.close(os.open(os.ttyname(0), os.O_RDWR))
+
+
+@contextmanager
+def at_terminal(person: Household, *arguments: str) -> Iterator[tuple[Terminal, subprocess.Popen[bytes]]]:
+    """`a4ps ARGUMENTS` with somebody there; ended at the latest with the block."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        person.command(arguments), stdin=theirs, stdout=theirs, stderr=theirs, env={**person.env, "TERM": "xterm"},
+        start_new_session=True, preexec_fn=_take_terminal,
+    )  # fmt: skip
+    os.close(theirs)
+    try:
+        yield Terminal(ours), process
+    finally:
+        process.kill()
+        process.wait(10)
+        os.close(ours)
 
 
 def read_until(process: subprocess.Popen[bytes], text: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from a4ps.inference.catalog import PROFILE_ORDER, load_catalog
+from a4ps.inference.catalog import PROFILE_ORDER, canonical, lacking, load_catalog
 from a4ps.personas.roster import NAMES
 from a4ps.settings import Settings
 
@@ -100,3 +100,21 @@ class TestTheNextProfile:
     ) -> None:
         if CATALOG.next_profile(current, vram, ram, disk) is not None:
             assert CATALOG.next_profile(current, vram + more, ram + more, disk + more) is not None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("tiny", "tiny:latest", True),
+        ("TINY", "tiny:latest", True),
+        ("library/tiny", "tiny", True),
+        ("tiny:4b", "tiny", False),
+        ("host:5000/tiny", "host:5000/tiny:latest", True),
+    ],
+)
+def test_names_of_one_model(one: str, other: str, same: bool) -> None:
+    assert (canonical(one) == canonical(other)) is same
+
+
+def test_what_is_lacking_is_told_once_and_as_it_was_asked_for() -> None:
+    assert lacking(["b", "TINY", "b:latest", "a:4b"], ["tiny:latest", "a:9b"]) == ("b", "a:4b")

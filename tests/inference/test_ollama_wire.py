@@ -75,20 +75,6 @@ def test_loopback(url: str, local: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "same"),
-    [
-        ("tiny", "tiny:latest", True),
-        ("TINY", "tiny:latest", True),
-        ("library/tiny", "tiny", True),
-        ("tiny:4b", "tiny", False),
-        ("host:5000/tiny", "host:5000/tiny:latest", True),
-    ],
-)
-def test_names_of_one_model(one: str, other: str, same: bool) -> None:
-    assert (wire.canonical(one) == wire.canonical(other)) is same
-
-
-@pytest.mark.parametrize(
     ("version", "holed"),
     [
         ("0.17.0", True),
