@@ -10,7 +10,7 @@ from a4ps.cli.frame import Frame, framed
 from a4ps.cli.plain import plain
 from a4ps.cli.streams import standard_input
 from a4ps.cli.transcript import Transcript, close, retell
-from a4ps.errors import Stopped, UsageError
+from a4ps.errors import A4PSError, Stopped, UsageError
 from a4ps.kernel.answered import Answered, answered_turn
 from a4ps.kernel.wiring import open_log
 from a4ps.society.progress import Progress
@@ -66,7 +66,8 @@ async def _ask(frame: Frame, text: str | None, everyone: bool, resume: str | Non
     if text is not None:
         text = checked_question(text, frame.env.settings)
     silent = frame.as_json or quiet
-    listener = _ignore if silent else Transcript()
+    transcript = None if silent else Transcript()
+    listener = transcript or _ignore
     async with opened_kernel(frame) as kernel:
         if kernel.notice:
             click.secho(plain(kernel.notice), fg="yellow", err=silent)
@@ -76,8 +77,14 @@ async def _ask(frame: Frame, text: str | None, everyone: bool, resume: str | Non
             resumed = await offer_to_resume(kernel, listener, ask=not frame.as_json)
             if resumed is not None and resumed.turn.question == text:
                 return resumed
+            if resumed is not None and transcript:
+                close(resumed)
             return await kernel.ask(text, listener, everyone=everyone)
-        except asyncio.CancelledError:
+        except (A4PSError, asyncio.CancelledError) as error:
+            if transcript:
+                transcript.end_line()
+            if isinstance(error, A4PSError):
+                raise
             # Ctrl-C, and this is the edge: nobody above waits for a cancellation.
             raise Stopped("stopped before the answer; nothing is lost", next_step="a4ps ask --resume") from None
 

@@ -54,12 +54,17 @@ async def _chat(frame: Frame) -> None:
         count = kernel.log.count()
         click.echo(f"{count} turn{'s' if count != 1 else ''} remembered. Ask anything; /help lists the commands.")
         if kernel.log.cut_off():
-            await _guarded(offer_to_resume(kernel, Transcript(), ask=True))
+            await _guarded(_offer(kernel))
         async for line in _lines(frame):
             if line in ("/quit", "/exit"):
                 return
             if line:
                 await _guarded(_respond(kernel, line))
+
+
+async def _offer(kernel: Kernel) -> Answered | None:
+    resumed = await offer_to_resume(kernel, Transcript(), ask=True)
+    return _closed(resumed) if resumed else None
 
 
 async def _respond(kernel: Kernel, line: str) -> Answered | None:
@@ -113,7 +118,7 @@ async def _guarded(work: Coroutine[Any, Any, Answered | None]) -> None:
         click.secho("\nStopped. /resume goes on with it.", fg="yellow")
     except A4PSError as error:
         click.echo(err=True)
-        tell_failure(error.message, error.next_step)
+        tell_failure(error.message, error.next_step.replace("a4ps ask --resume", "/resume"))
 
 
 async def _lines(frame: Frame) -> AsyncIterator[str]:

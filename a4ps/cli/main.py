@@ -69,13 +69,10 @@ def cli(ctx: click.Context) -> None:
         ctx.invoke(importlib.import_module(COMMANDS["chat"][0]).command)
 
 
-def main() -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 usage, 4 integrity fault, 130 stopped."""
-    sys.exit(run(sys.argv[1:]))
-
-
 def run(arguments: list[str]) -> int:
-    """Run one command and return its exit code. Nothing escapes: what is not an `A4PSError` is logged as internal.
+    """Run one command and return its exit code: 0 done, 1 failed, 2 usage, 4 integrity fault, 130 stopped.
+
+    Nothing escapes: what is not an `A4PSError` is logged as internal.
 
     Sets the umask of the process: what A4PS writes is its owner's alone.
     """
@@ -88,7 +85,8 @@ def run(arguments: list[str]) -> int:
             Unsupported(f"A4PS runs on Linux; this is {sys.platform}", next_step="use a Linux machine or WSL 2"),
         )
     try:
-        outcome = cli.main(args=arguments, prog_name="a4ps", standalone_mode=False)
+        colour = False if os.environ.get("NO_COLOR") else None
+        outcome = cli.main(args=arguments, prog_name="a4ps", standalone_mode=False, color=colour)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "a4ps"
         return _report_error(as_json, UsageError(error.format_message(), next_step=f"{path} --help"))

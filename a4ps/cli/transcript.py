@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from typing import TextIO
 
 import click
 
 from a4ps.cli.plain import plain
+from a4ps.cli.wrapping import Wrapper
 from a4ps.kernel.answered import Answered
 from a4ps.society.progress import (
     Accepted,
@@ -39,9 +42,11 @@ class Transcript:
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out or sys.stdout
         self._live = self._out.isatty()
+        self._colours = self._live and not os.environ.get("NO_COLOR")
         self._waiting = False
         self._thinking = False
         self._streamed = False
+        self._wrapper: Wrapper | None = None
 
     def __call__(self, progress: Progress) -> None:
         match progress:
@@ -60,14 +65,17 @@ class Transcript:
             case Token(_, text):
                 self._clear()
                 self._streamed = True
-                self._write(plain(text))
+                self._write(self._wrapper.feed(plain(text)) if self._wrapper else plain(text))
             case Restarted(persona):
-                self._clear()
-                self._line(f"\n({persona} begins again: the reply did not have its shape)", dim=True)
-                self._streamed = False
+                self.end_line()
+                self._line(f"({persona} begins again: the reply did not have its shape)", dim=True)
+                self._wrapper = Wrapper(shutil.get_terminal_size().columns) if self._live else None
             case Spoke(contribution):
                 self._clear()
-                self._write("\n" if self._streamed else plain(contribution.text) + "\n")
+                if self._streamed:
+                    self.end_line()
+                else:
+                    self._write(plain(contribution.text) + "\n")
             case Measured(figure, is_estimate, round_):
                 estimate = " (estimated)" if is_estimate else ""
                 self._line(f"dissonance after round {round_}: {_bar(figure)} {figure:.2f}{estimate}", dim=True)
@@ -75,9 +83,17 @@ class Transcript:
                 self._clear()
                 self._line(plain(text), fg="yellow")
 
+    def end_line(self) -> None:
+        """End the line on which a persona was speaking, so that what follows does not run into it."""
+        self._clear()
+        if self._streamed:
+            self._write((self._wrapper.flush() if self._wrapper else "") + "\n")
+            self._streamed = False
+
     def _begin(self, persona: str, step: str, model: str, round_: int) -> None:
         self._clear()
         self._thinking = self._streamed = False
+        self._wrapper = Wrapper(shutil.get_terminal_size().columns) if self._live else None
         title = _TITLES.get(step, "")
         again = f", round {round_}" if round_ > 1 else ""
         heading = click.style(persona, fg=_COLOURS.get(persona), bold=True)
@@ -88,7 +104,7 @@ class Transcript:
     def _wait(self, text: str) -> None:
         if self._live:
             self._clear()
-            self._write(click.style(text, dim=True))
+            self._write(self._styled(click.style(text, dim=True)))
             self._waiting = True
 
     def _clear(self) -> None:
@@ -100,7 +116,7 @@ class Transcript:
         self._write(self._styled(click.style(text, fg=fg, dim=dim)) + "\n")
 
     def _styled(self, text: str) -> str:
-        return text if self._live else click.unstyle(text)
+        return text if self._colours else click.unstyle(text)
 
     def _write(self, text: str) -> None:
         self._out.write(text)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from a4ps.inference.catalog import Catalog, canonical
+from a4ps.inference.catalog import Catalog, lacking
 from a4ps.kernel.engine_choice import Choice
 
 Verdict = Literal["ok", "note", "bad"]
@@ -125,8 +125,7 @@ def _models(facts: Facts, catalog: Catalog) -> Check:
     if remote:
         detail = f"{', '.join(remote)} run on somebody else's servers: your words leave this machine"
         return Check("models", "note", detail, "choose local ones: a4ps models list")
-    installed = {canonical(model) for model in facts.installed}
-    missing = [model for model in wanted if canonical(model) not in installed]
+    missing = lacking(wanted, facts.installed)
     if missing:
         size = catalog.size_gb(missing)
         return Check("models", "bad", f"not installed: {', '.join(missing)} ({size:.1f} GB)", "a4ps models pull")
@@ -150,7 +149,7 @@ def _profile(facts: Facts, catalog: Catalog) -> Check:
     following = catalog.next_profile(facts.profile, facts.vram_total_gb or 0.0, facts.ram_total_gb, facts.disk_free_gb)
     if following is None:
         return Check("profile", "ok", f"{facts.profile} is what this machine carries")
-    size = catalog.size_gb(set(following.models.values()) - facts.installed)
+    size = catalog.size_gb(lacking(following.models.values(), facts.installed))
     return Check(
         "profile",
         "note",
