@@ -33,18 +33,20 @@ def list_models(frame: Frame) -> None:
         frame.print_object(_as_object(frame, reachable, installed))
         return
     names = {canonical(model.name) for model in installed}
+    unfetched = lacking(frame.env.models.values(), names)
     for name in PROFILE_ORDER:
         profile = catalog.profiles[name]
         models = frame.env.models if name == current else profile.models
-        size = catalog.size_gb(models.values())
+        size = catalog.size_gb(lacking(models.values(), names))
+        download = f"{size:.1f} GB to download" if size else "all installed"
         click.secho(f"{name}{'  (current)' if name == current else ''}", bold=name == current)
-        click.echo(f"  {profile.description}; {size:.1f} GB to download")
+        click.echo(f"  {profile.description}; {download}")
         for persona, model in models.items():
             mark = click.style("installed", fg="green") if canonical(model) in names else "not installed"
             click.echo(f"  {persona:<7} {plain(model):<22} {catalog.size_gb([model]):>4.1f} GB  {mark}")
     if not reachable:
         click.secho("\nNo Ollama answers, so nothing can be installed or used yet: a4ps doctor", fg="yellow")
-    else:
+    elif unfetched:
         click.echo("\nFetch what the current profile lacks: a4ps models pull")
 
 
@@ -58,7 +60,8 @@ def pull(frame: Frame, model: str | None) -> None:
         raise EngineUnreachable(f"no Ollama answers at {frame.env.settings.ollama_host}", next_step=INSTALL)
     wanted = (model,) if model else lacking(frame.env.models.values(), (info.name for info in installed))
     if wanted and not frame.as_json:
-        click.echo(f"Fetching {plain(', '.join(wanted))}: {load_catalog().size_gb(wanted):.1f} GB", err=True)
+        size = load_catalog().size_gb(wanted)
+        click.echo(f"Fetching {plain(', '.join(wanted))}{f': {size:.1f} GB' if size else ''}", err=True)
     asyncio.run(pull_models(frame, wanted))
     if frame.as_json:
         frame.print_object({"pulled": list(wanted)})

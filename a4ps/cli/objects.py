@@ -95,6 +95,76 @@ class PulledObject(TypedDict):
     pulled: list[str]
 
 
+class ChangeObject(TypedDict):
+    change: int
+    base: int
+    proto: str
+    act: str
+    author: str
+    reason: str
+    at: str
+    evidence: Any
+    inherited: bool
+
+
+class HistoryObject(TypedDict):
+    changes: list[ChangeObject]
+
+
+class DifferenceObject(TypedDict):
+    proto: str
+    part: Literal["codex", "parents", "slot", "method"]
+    name: str
+    before: str | None
+    after: str | None
+
+
+class DiffObject(TypedDict):
+    change: int
+    differences: list[DifferenceObject]
+
+
+class RevertObject(TypedDict):
+    reverted: int
+    changes: list[ChangeObject]
+
+
+class VerifyObject(TypedDict):
+    ok: bool
+    deep: bool
+    generation: int
+    commits: int
+    rows: int
+    faults: list[str]
+    warnings: list[str]
+
+
+class BackupObject(TypedDict):
+    file: str
+    generation: int
+    commits: int
+    rows: int
+
+
+class RestoreObject(TypedDict):
+    image: str
+    generation: int
+    commits: int
+    rows: int
+    kept: str | None
+
+
+class WrittenObject(TypedDict):
+    path: str
+    protos: list[str]
+
+
+class TakenOverObject(TypedDict):
+    image: str
+    protos: list[str]
+    kept: str | None
+
+
 class ErrorDetail(TypedDict):
     kind: str
     message: str
@@ -115,4 +185,14 @@ OBJECTS: Mapping[str, type] = {
     "config set": SetObject,
     "models list": ModelsObject,
     "models pull": PulledObject,
+    "image verify": VerifyObject,
+    "image history": HistoryObject,
+    "image diff": DiffObject,
+    "image revert": RevertObject,
+    "image backup": BackupObject,
+    "image restore": RestoreObject,
+    "image save": WrittenObject,
+    "image load": TakenOverObject,
+    "image export": WrittenObject,
+    "image import": TakenOverObject,
 }

@@ -55,7 +55,7 @@ class Catalog:
 
     def size_gb(self, models: Iterable[str]) -> float:
         """Size of the distinct models together; one the catalog does not know counts as 0."""
-        return sum(self.sizes_gb.get(model, 0.0) for model in {canonical(model) for model in models})
+        return round(sum(self.sizes_gb.get(model, 0.0) for model in {canonical(model) for model in models}), 1)
 
     def next_profile(self, current: str, vram_gb: float, ram_gb: float, disk_gb: float) -> Profile | None:
         """The profile after `current` if this machine can carry it, else None.
