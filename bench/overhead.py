@@ -16,17 +16,16 @@ import argparse
 import asyncio
 import json
 import statistics
-import subprocess
 import sys
-import venv
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench import ours
-from bench.lockstep import REPOSITORY, SLOWEST_S, Runner, drive
+from bench.lockstep import REPOSITORY, Runner, drive
 from bench.machine import machine
 from bench.meter import Measured, around_ten, at_the_end
+from bench.peer_env import prepare, python_of
 
 PEERS_FILE = REPOSITORY / "bench" / "peers.txt"
 
@@ -126,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not chosen.json:
         print("  ".join(f"{name}: {value}" for name, value in about.items()))
     peers = _peers(chosen.peers)
-    failed = _prepare(chosen.peer_env) if any(peer.own_environment for peer in peers) else ""
+    failed = prepare(chosen.peer_env, PEERS_FILE) if any(peer.own_environment for peer in peers) else ""
     rows, paired = _measure_all(peers, chosen.turns, chosen.rounds, chosen.peer_env, failed)
     prompts = asyncio.run(ours.weigh_prompts())
     verdicts = judge(rows, paired, prompts)
@@ -256,30 +255,6 @@ def _peers(names: str) -> list[Contender]:
     return [peer for peer in PEERS if "all" in wanted or peer.key in wanted]
 
 
-def _prepare(folder: Path) -> str:
-    """Make the peers' environment unless it is there as pinned; returns why it could not be made, or ""."""
-    pins = PEERS_FILE.read_text(encoding="utf-8")
-    stamp = folder / "installed-peers.txt"
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == pins:
-        return ""
-    print(f"installing bench/peers.txt into {folder.name} ...", file=sys.stderr)
-    try:
-        venv.create(folder, with_pip=True)
-        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
-        install = [str(_python_of(folder)), "-m", "pip", "install", "--quiet", "--requirement", str(PEERS_FILE)]
-        done = subprocess.run(install, capture_output=True, text=True, timeout=SLOWEST_S, check=False)
-    except (OSError, subprocess.SubprocessError) as error:
-        return f"its environment could not be made ({type(error).__name__})"
-    if done.returncode:
-        return f"pip could not install it: {_last_line(done.stderr)}"
-    stamp.write_text(pins, encoding="utf-8")
-    return ""
-
-
-def _python_of(folder: Path) -> Path:
-    return folder / "bin" / "python"
-
-
 def _measure_all(
     peers: Sequence[Contender], turns: int, rounds: int, peer_env: Path, failed: str
 ) -> tuple[list[Row], Paired]:
@@ -289,7 +264,7 @@ def _measure_all(
     for group in [side_by_side] * rounds + [others]:
         runners = [
             Runner(
-                _python_of(peer_env) if contender.own_environment else Path(sys.executable),
+                python_of(peer_env) if contender.own_environment else Path(sys.executable),
                 contender.open,
                 contender.packages,
             )
@@ -345,10 +320,6 @@ def _row(contender: Contender, results: Sequence[Measured | str]) -> Row:
         left_bytes=rounds[0].left_bytes,
         text_bytes=rounds[0].text_bytes,
     )
-
-
-def _last_line(text: str) -> str:
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it said nothing")
 
 
 if __name__ == "__main__":
