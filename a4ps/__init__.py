@@ -1,8 +1,33 @@
 """A4PS, the Entropic OS: a local-first society of AI personas living in one durable image.
 
-Importing this package has no effects and loads nothing heavy. The command line is `a4ps.cli.main`; programs start
-from `a4ps.kernel.wiring.open_kernel`.
+Importing this package has no effects and loads nothing heavy: the public names are loaded when they are first asked for,
+and then know the home that the command line would find. The command line is `a4ps.cli.main`.
 """
 
+from __future__ import annotations
+
+# Type checkers take a variable of this name for true; importing `typing` for it would cost more than all the rest.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from a4ps.image.proto import Proto
+    from a4ps.image.proto_manager import ProtoManager
+
 __version__ = "0.1.0"
-__all__ = ["__version__"]
+__all__ = ["Proto", "ProtoManager", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in ("Proto", "ProtoManager"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from a4ps import ports
+    from a4ps.image import proto, proto_manager
+    from a4ps.kernel.home import default_home
+
+    if ports.current().home is None:
+        ports.current().home = default_home()
+    globals().update(Proto=proto.Proto, ProtoManager=proto_manager.ProtoManager)
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

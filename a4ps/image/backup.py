@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sqlite3
+from datetime import datetime
 from pathlib import Path
 
 from a4ps.errors import CallerError, IntegrityError, StorageFailed
@@ -44,6 +46,13 @@ def copy_image(source: sqlite3.Connection, path: Path, seal: Seal, meta_mac: byt
         for suffix in ("", "-wal", "-shm", "-journal"):
             draft.with_name(draft.name + suffix).unlink(missing_ok=True)
     return report
+
+
+def dated(path: Path, at: datetime) -> Path:
+    """A name beside the image `path` that is free, for what it was at the time `at`."""
+    stem = f"{path.stem}-{at:%Y%m%d-%H%M%S}"
+    names = (path.with_name(f"{stem}{f'-{n}' if n else ''}{path.suffix}") for n in itertools.count())
+    return next(name for name in names if not os.path.lexists(name))
 
 
 def _filled(source: sqlite3.Connection, draft: Path, seal: Seal, meta_mac: bytes) -> VerifyReport:

@@ -19,7 +19,7 @@ from a4ps.errors import A4PSError, CallerError, DiskFull, IntegrityError, Storag
 WAL_CHECKPOINT_PAGES = 1000
 WAL_KEPT_BYTES = 4 * 1024 * 1024
 _BUSY_S = 5.0
-_RESTORE = "run: a4ps image verify --deep; restore a backup if it finds faults"
+_RESTORE = "run: a4ps image verify --deep; if it finds faults: a4ps image restore FILE"
 
 # Errors that concern one statement's data; after any other one the whole transaction and the connection are suspect.
 _ONE_STATEMENT = frozenset({sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH})

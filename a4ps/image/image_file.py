@@ -22,7 +22,7 @@ FORMAT = 1
 APPLICATION_ID = 0x41345053
 """ASCII "A4PS", in SQLite's header."""
 
-_RESTORE = "restore a backup of the image"
+_RESTORE = "restore a backup: a4ps image restore FILE"
 
 
 @dataclass(frozen=True, slots=True)

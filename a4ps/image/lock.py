@@ -15,6 +15,8 @@ from pathlib import Path
 
 from a4ps.errors import ImageHeld, StorageFailed
 
+_NEXT = "close it, in a chat with /quit, or wait until it is done"
+
 
 class OwnerLock:
     """Held from construction to `release`."""
@@ -74,5 +76,5 @@ def _held(image: Path, pid: int) -> ImageHeld:
             next_step="use or close the open store",
         )
     if pid == 0:
-        return ImageHeld(f"the image {image} is open in another process", pid=0, next_step="wait, or run: a4ps down")
-    return ImageHeld(f"the image {image} is open in process {pid}", pid=pid, next_step=f"run: a4ps down, or kill {pid}")
+        return ImageHeld(f"the image {image} is open in another process", pid=0, next_step=_NEXT)
+    return ImageHeld(f"the image {image} is open in process {pid}", pid=pid, next_step=_NEXT)

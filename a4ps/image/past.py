@@ -39,6 +39,11 @@ class Past:
         inherited = [change for each in ancestors for change in self._changes_of(each.name, inherited=True)]
         return sorted([*inherited, *own], key=lambda change: change.generation)
 
+    def all_changes(self) -> list[Change]:
+        """Of every Proto that ever was, oldest first."""
+        changes = [change for name in self._store.heads(KIND) for change in self._changes_of(name, inherited=False)]
+        return sorted(changes, key=lambda change: change.generation)
+
     def changes(self, generation: int) -> list[Change]:
         """See `ProtoManager.changes`."""
         rows = self._store.rows_of(generation, KIND)
@@ -88,7 +93,7 @@ class Past:
         except UnknownProto as error:
             raise IntegrityError(
                 f"version {version.generation} of {version.name} is gone from the image",
-                next_step="run: a4ps image verify --deep, then restore a backup",
+                next_step="run: a4ps image verify --deep, then: a4ps image restore FILE",
             ) from error
 
 

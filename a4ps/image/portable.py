@@ -28,7 +28,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from a4ps.errors import DiskFull, ImageTooNew, IntegrityError, StorageFailed, Unstorable, WorldError
+from a4ps.errors import DiskFull, ImageTooNew, IntegrityError, KeyLost, StorageFailed, Unstorable, WorldError
 from a4ps.image import plain
 from a4ps.image.keys import KeyFolder, fsync_folder
 from a4ps.image.seal import MAC_BYTES, same
@@ -73,7 +73,14 @@ def read_portable(path: Path, keys: KeyFolder) -> PortableImage:
     body = memoryview(data)[start:]
     if length != len(body):
         raise IntegrityError(f"{path} has {len(body)} bytes of content where {length} were written", next_step=_ANOTHER)
-    if not same(data[_HEAD.size : start], _mac(keys.load(image_id), head, body)):
+    try:
+        key = keys.load(image_id)
+    except KeyLost as error:
+        raise KeyLost(
+            f"{path} was signed with the key {image_id.hex()}, which is not in {keys.path}",
+            next_step="where it was made: a4ps image export FOLDER; and here: a4ps image import FOLDER",
+        ) from error
+    if not same(data[_HEAD.size : start], _mac(key, head, body)):
         raise IntegrityError(f"{path} is not what was written: its signature is wrong", next_step=_ANOTHER)
     if version > FORMAT:
         raise ImageTooNew(f"{path} has format {version}; this A4PS knows up to {FORMAT}", next_step="update A4PS")

@@ -11,14 +11,14 @@ from a4ps.image.changes import Change, merge, part_name
 from a4ps.image.content import Content, Record, pack_record
 from a4ps.image.delegation import linearise
 from a4ps.image.heads import Heads
-from a4ps.image.rows import PackedRow, Row, pack
+from a4ps.image.rows import GONE_SUFFIX, PackedRow, Row, pack
 from a4ps.image.versions import ProtoVersion
 from a4ps.image.writer import Judged
 
 KIND = "proto"
 """The kind of the store's rows that hold Protos; the key is the name."""
 
-GONE = "proto-gone"
+GONE = KIND + GONE_SUFFIX
 """Rows of this kind mark a removal, so that opening knows the names without reading a Proto."""
 
 

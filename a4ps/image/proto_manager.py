@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, cast
 
+from a4ps import ports
 from a4ps.clock import Clock, SystemClock
-from a4ps.errors import CallerError, NotBound, UnknownProto
+from a4ps.errors import A4PSError, CallerError, NotBound, StorageFailed, UnknownProto
 from a4ps.image import calls, transaction
+from a4ps.image.backup import dated
 from a4ps.image.changes import Change, Diff
 from a4ps.image.codex import Codex
 from a4ps.image.content import Content
@@ -28,12 +30,17 @@ from a4ps.image.heads import Root, Versions
 from a4ps.image.keys import KeyFolder
 from a4ps.image.methods import CodeRunner
 from a4ps.image.past import Past
+from a4ps.image.portable import read_portable, write_portable
 from a4ps.image.proposal import Delta, Judging, delta_of
 from a4ps.image.proto import Proto
+from a4ps.image.snapshot import PortableImage
 from a4ps.image.store import Store
+from a4ps.image.text_export import export_text, import_text
 from a4ps.image.transaction import Transaction
+from a4ps.image.transfer import Takeover, contents_of, rows_towards, whole_of
 from a4ps.image.verify import VerifyReport
 from a4ps.image.versions import ProtoVersion
+from a4ps.image.writer import Judge
 
 ARCHITECT = "architect"
 
@@ -67,7 +74,6 @@ class ProtoManager:
 
     _own: ClassVar[ProtoManager | None] = None
     _own_gate: ClassVar[threading.RLock] = threading.RLock()
-    _home: ClassVar[Home | None] = None
 
     # Set by `over`: `__init__` would run again at each `ProtoManager()`.
     _store: Store
@@ -91,8 +97,7 @@ class ProtoManager:
     @classmethod
     def bind_default(cls, home: Home | None) -> None:
         """Say where the process's own manager and the keys come from; a manager that is open already stays."""
-        with cls._own_gate:
-            cls._home = home
+        ports.current().home = home
 
     @classmethod
     def open(
@@ -194,12 +199,12 @@ class ProtoManager:
         """All Protos as they are now, unchanged by whatever is committed later."""
         return Pin(self._root.versions, self)
 
-    def history(self, name: str) -> list[Change]:
+    def history(self, name: str | None = None) -> list[Change]:
         """The changes of `name`, oldest first, and among them those of its ancestors, marked as inherited.
 
-        Raises UnknownProto for a name that never was.
+        Without a name, those of all Protos that ever were. Raises UnknownProto for a name that never was.
         """
-        return self._past.history(name, self._root.versions)
+        return self._past.all_changes() if name is None else self._past.history(name, self._root.versions)
 
     def changes(self, generation: int) -> list[Change]:
         """The changes of one commit, one a Proto. Raises UnknownProto where it is no commit of Protos."""
@@ -283,10 +288,16 @@ class ProtoManager:
 
         Raises Conflict where something was committed meanwhile, UnknownProto, CycleRefused.
         """
+        deltas = self._install(contents, author, reason, evidence)
+        return list(self.commit(deltas, author, reason)[0]) if deltas else []
+
+    def _install(
+        self, contents: Mapping[str, Content], author: str, reason: str, evidence: object = None
+    ) -> list[Delta]:
         _check_author(author)
         versions = self._root.versions
         wanted: dict[str, Content | None] = {**dict.fromkeys(versions), **contents}
-        deltas = [
+        return [
             delta_of(
                 check_name("Proto", name),
                 versions.get(name),
@@ -300,7 +311,6 @@ class ProtoManager:
             for name, content in wanted.items()
             if name not in versions or versions[name].content != content
         ]
-        return list(self.commit(deltas, author, reason)[0]) if deltas else []
 
     def subscribe(self, observer: Observer) -> Callable[[], None]:
         """Have `observer` called with each change, in order, by a thread of its own; call the result to end that.
@@ -310,6 +320,71 @@ class ProtoManager:
         return self._events.subscribe(observer)
 
     # The image
+
+    def content(self) -> PortableImage:
+        """All that the image holds, as a value: Protos, their history, the turns and whatever else there is.
+
+        Reads the whole image. Raises IntegrityError where a row is not what was stored.
+        """
+        return whole_of(self._store).image
+
+    def save_image(self, path: str | Path) -> None:
+        """Put the whole content into one file that is signed with the image's key, in place of what was at `path`.
+
+        Raises CallerError where `path` is the image's own; else what `content` and `write_portable` raise.
+        """
+        target, own = Path(path).resolve(), self._store.path
+        if target in {own.with_name(own.name + suffix) for suffix in ("", "-wal", "-shm", ".lock")}:
+            raise CallerError(f"{target} belongs to the image itself", next_step="name another file")
+        write_portable(Path(path), self.content(), self._store.keys, self._store.image_id)
+
+    @staticmethod
+    def load_image(path: str | Path, *, author: str = ARCHITECT, reason: str = "") -> ProtoManager:
+        """`load` a file into the process's own image, and return its manager."""
+        manager = ProtoManager()
+        manager.load(path, author=author, reason=reason)
+        return manager
+
+    def load(self, path: str | Path, *, author: str = ARCHITECT, reason: str = "") -> Path | None:
+        """Make what `save_image` wrote the image's content, in one commit; returns where the image was kept before.
+
+        All of the file is verified first. Protos, turns and other rows that are not in it are there no longer, but their
+        history is, and `revert` brings a Proto back. Raises KeyLost where the file was signed by a key that is not here,
+        what `read_portable` and `become` raise, and then has changed nothing.
+        """
+        return self.become(read_portable(Path(path), self._store.keys), author=author, reason=reason or f"load {path}")
+
+    def export_text(self, folder: str | Path) -> None:
+        """Write the whole content as texts that people and git can read; see text_export.py."""
+        export_text(Path(folder), self.content())
+
+    def import_text(self, folder: str | Path, *, author: str = ARCHITECT, reason: str = "") -> Path | None:
+        """`load` for a text export, which is a stranger's: its methods are not trusted, nothing opaque is loaded."""
+        return self.become(import_text(Path(folder)), author=author, reason=reason or f"import {folder}")
+
+    def become(self, image: PortableImage, *, author: str = ARCHITECT, reason: str = "") -> Path | None:
+        """Make `image` the content of this one, in one commit, after keeping a verified backup beside it.
+
+        Returns where that is, None where the image was empty. Raises CallerError where something in `image` cannot be
+        held, Conflict where something was committed meanwhile, and what `backup` and `Store.commit` raise; nothing has
+        changed then, except that after StorageFailed the backup stays.
+        """
+        contents = contents_of(image)
+        before = whole_of(self._store)
+        rows = rows_towards(before.image, image)
+        deltas = self._install(contents, author, reason)
+        kept = dated(self._store.path, self._store.clock.now()) if before.generation else None
+        if kept is not None:
+            self.backup(kept)
+        judging = self._judging(deltas)
+        try:
+            self._commit(judging, Takeover(judging, rows, before.generation), author, reason)
+        except A4PSError as error:
+            # Where the outcome is not known, the backup may be the only way back.
+            if kept is not None and not isinstance(error, StorageFailed):
+                kept.unlink(missing_ok=True)
+            raise
+        return kept
 
     def backup(self, path: str | Path) -> VerifyReport:
         """A verified copy of the image at `path`; see `Store.backup`."""
@@ -344,7 +419,7 @@ class ProtoManager:
     ) -> tuple[tuple[Change, ...], Mapping[str, ProtoVersion | None]]:
         """Have `deltas` judged and made durable as one commit. Blocks; raises as the judgement and the store do."""
         judging = self._judging(deltas)
-        self._store.commit(judging, author=author, reason=reason, then=lambda _: self._events.announce(judging.changes))
+        self._commit(judging, judging, author, reason)
         return judging.changes, judging.versions
 
     async def commit_async(self, deltas: Sequence[Delta], author: str, reason: str) -> tuple[Change, ...]:
@@ -379,6 +454,9 @@ class ProtoManager:
             raise CallerError(f"the image {self._store.path} is closed", next_step="open it again")
         return Judging(tuple(deltas))
 
+    def _commit(self, judging: Judging, judge: Judge, author: str, reason: str) -> None:
+        self._store.commit(judge, author=author, reason=reason, then=lambda _: self._events.announce(judging.changes))
+
     def _put(
         self, proto: Proto, base: ProtoVersion | None, act: str, author: str, reason: str, evidence: object
     ) -> Change:
@@ -402,11 +480,12 @@ class ProtoManager:
 
     @classmethod
     def _wired(cls) -> Home:
-        if cls._home is None:
+        home = ports.current().home
+        if home is None:
             raise NotBound(
                 "this process has no home yet", next_step="ProtoManager.bind_default(...), or open(path, keys=...)"
             )
-        return cls._home
+        return cast(Home, home)
 
 
 def _need_draft(proto: object) -> None:

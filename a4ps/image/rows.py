@@ -14,6 +14,9 @@ from datetime import UTC, datetime, timedelta
 
 from a4ps.errors import CallerError
 
+GONE_SUFFIX = "-gone"
+"""A row of a kind with this behind it says that what its key named is there no longer."""
+
 MAX_BODY_BYTES = 256 * 1024 * 1024
 """Far under SQLite's limit for a blob (1e9), and about what one commit may cost in memory."""
 
@@ -40,13 +43,19 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class StoredRow:
-    """A row that was read and whose MAC was right."""
+    """A row that was read and whose MAC was right. `ordinal` is its place within its commit."""
 
     kind: str
     key: str
     payload: bytes
     generation: int
     at: datetime
+    ordinal: int = 0
+
+    @property
+    def place(self) -> int:
+        """Orders all rows of an image."""
+        return place_of(self.generation, self.ordinal)
 
 
 @dataclass(frozen=True, slots=True)

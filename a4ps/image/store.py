@@ -7,6 +7,8 @@ there; a row is verified each time before its payload is returned; an image that
 open. Not covered: an image file that was deleted (a new, empty one is made); a head whose newest row was taken out of
 SQLite by hand behind the last commits (`verify(deep=True)` finds it; reading finds the row before it).
 
+Nothing is ever deleted: a later row of the kind `<kind>-gone` under the same key takes what is there out of sight.
+
 One process owns an image at a time. A process that has it open must not fork without exec: the child would share the
 lock and SQLite's files.
 """
@@ -18,7 +20,7 @@ import concurrent.futures
 import copy
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
@@ -53,9 +55,17 @@ from a4ps.image.writer import CommitJob, Judge, RebuildJob, Writer
 __all__ = ["Commit", "Row", "Store", "StoredRow", "VerifyReport"]
 
 _ROW = "SELECT place, kind, key, salt, r.mac, body, at FROM rows AS r JOIN commits ON generation = place >> 20 "
+
+# What stands for the row in question is ROW; `-gone` is GONE_SUFFIX.
+_NOT_GONE = "NOT EXISTS (SELECT 1 FROM rows AS g WHERE g.kind = ROW.kind || '-gone' AND g.key = ROW.key "
+_NOT_GONE += "AND g.place > ROW.place) "
+_STAYS = _NOT_GONE.replace("ROW", "r")
 _IS_HEAD = "NOT EXISTS (SELECT 1 FROM rows AS n WHERE n.kind = r.kind AND n.key = r.key AND n.place > r.place) "
-_IS_FIRST = "NOT EXISTS (SELECT 1 FROM rows AS e WHERE e.kind = r.kind AND e.key = r.key AND e.place < r.place) "
-_IS_OPEN = "NOT EXISTS (SELECT 1 FROM rows AS c WHERE c.kind = ? AND c.key = r.key) "
+_IS_HEAD += "AND " + _STAYS
+_IS_FIRST = "NOT EXISTS (SELECT 1 FROM rows AS e WHERE e.kind = r.kind AND e.key = r.key AND e.place < r.place AND "
+_IS_FIRST += _NOT_GONE.replace("ROW", "e") + ") AND " + _STAYS
+_IS_OPEN = "NOT EXISTS (SELECT 1 FROM rows AS c WHERE c.kind = ? AND c.key = r.key AND "
+_IS_OPEN += _NOT_GONE.replace("ROW", "c") + ") "
 _RANKED = "SELECT rowid, -rank FROM search WHERE search MATCH ? ORDER BY rank LIMIT ? OFFSET ?"
 
 
@@ -77,9 +87,14 @@ class Store:
     CallerError after `close`. The store stays usable after any of them.
     """
 
-    def __init__(self, path: Path, writer: Writer, readers: Readers, lock: OwnerLock) -> None:
+    def __init__(
+        self, path: Path, writer: Writer, readers: Readers, lock: OwnerLock, keys: KeyFolder, clock: Clock
+    ) -> None:
         """Use `open`."""
         self._path = path
+        self.keys = keys
+        self.clock = clock
+        self.image_id = writer.attached.image_id
         self._writer = writer
         self._readers = readers
         self._lock = lock
@@ -110,7 +125,7 @@ class Store:
                 raise translate(error, path, "opening the image for reading") from error
             writer.start(readers)
             undo.pop_all()
-        return cls(path, writer, readers, lock)
+        return cls(path, writer, readers, lock, keys, clock)
 
     @property
     def path(self) -> Path:
@@ -183,15 +198,15 @@ class Store:
         return _raise_or_return(outcome.result())
 
     def head(self, kind: str, key: str) -> StoredRow | None:
-        """The newest row of (`kind`, `key`), or None."""
+        """The newest row of (`kind`, `key`), or None where there is none or it is gone."""
         with self._readers.lend("reading a row") as connection:
             found = connection.execute(
-                _ROW + "WHERE kind = ? AND key = ? ORDER BY place DESC LIMIT 1", (kind, key)
+                _ROW + f"WHERE kind = ? AND key = ? AND {_STAYS}ORDER BY place DESC LIMIT 1", (kind, key)
             ).fetchone()
             return None if found is None else verify.verified_row(self._seal, found)[0]
 
     def heads(self, kind: str) -> dict[str, int]:
-        """Each key of `kind` and the generation of its newest row, in the order of the keys; one look at the index.
+        """Each key of `kind` and the generation of its newest row, gone or not, in the order of the keys.
 
         No row is read, so none is verified: reading one of them is what proves it.
         """
@@ -202,7 +217,7 @@ class Store:
             return {str(key): generation_of(place) for key, place in found}
 
     def past(self, kind: str, key: str, *, upto: int | None = None, limit: int = -1) -> list[StoredRow]:
-        """The rows of (`kind`, `key`), newest first: those of generation `upto` or before, at most `limit`."""
+        """The rows of (`kind`, `key`), gone or not, newest first: of generation `upto` or before, at most `limit`."""
         beyond = MAX_GENERATION if upto is None else min(max(upto, 0) + 1, MAX_GENERATION)
         query = _ROW + "WHERE kind = ? AND key = ? AND place < ? ORDER BY place DESC LIMIT ?"
         with self._readers.lend("reading rows") as connection:
@@ -216,6 +231,20 @@ class Store:
                 return []
             rows = [verify.verified_row(self._seal, row)[0] for row in verify.rows_of(connection, generation)]
             return [row for row in rows if row.kind == kind]
+
+    def walk(self) -> Iterator[tuple[StoredRow, str]]:
+        """Every row, gone or not, with its text, in the order of the log, on one snapshot; commits go on meanwhile.
+
+        A reader is lent until the end: `close` waits for it.
+        """
+        with self._readers.lend("reading the image") as connection:
+            connection.execute("BEGIN")
+            try:
+                for found in connection.execute(_ROW + "ORDER BY place"):
+                    yield verify.verified_row(self._seal, found)
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
 
     def newest(
         self, kind: str, *, limit: int, before: datetime | None = None, after: datetime | None = None
@@ -234,7 +263,10 @@ class Store:
             return [verify.verified_row(self._seal, row)[0] for row in found]
 
     def keys_without(self, kind: str, closing: str) -> list[str]:
-        """Keys of `kind` that have no row of kind `closing`, in the order of their first rows: what is still open."""
+        """Keys of `kind` that have no row of kind `closing`, in the order of their first rows: what is still open.
+
+        Rows that are gone do not count.
+        """
         query = _ROW + "WHERE kind = ? AND " + _IS_OPEN + "AND " + _IS_FIRST + "ORDER BY place"
         with self._readers.lend("reading rows") as connection:
             found = connection.execute(query, (kind, closing)).fetchall()

@@ -9,7 +9,8 @@
     removed.jsonl                   changes of Protos that are gone
 
 What a file holds depends on the content only, never on when or where it is written, so `content_hash` is the hash of
-these files, and a round trip keeps it. NAME is escaped where it would not do as a file name; the true name is inside.
+these files but the first, and a round trip keeps it. NAME is escaped where it would not do as a file name; the true name
+is inside.
 
 The folder is not signed. Whoever imports one takes it for a stranger's: its methods get the author "import:…", which
 nobody trusts, and its opaque values are kept but never loaded. Nothing in it is unpickled.
@@ -116,9 +117,14 @@ def import_text(folder: Path) -> PortableImage:
 
 
 def content_hash(content: PortableImage) -> str:
-    """SHA-256, hex, over all that an export of `content` would say, but for who brought its methods here."""
+    """SHA-256, hex, over all that an export of `content` would say of it.
+
+    Not of when and by what it was exported, nor of who brought its methods here.
+    """
     digest = hashlib.sha256()
     for name, text in sorted(_files(content, as_first_written=True)):
+        if name == _MARKER:
+            continue
         for part in (name.encode(), text):
             digest.update(len(part).to_bytes(8, "big") + part)
     return digest.hexdigest()

@@ -18,6 +18,7 @@ from typing import Any
 from a4ps.errors import A4PSError, NoSuchTurn
 from a4ps.image.rows import Row, StoredRow
 from a4ps.image.store import Match, Store
+from a4ps.image.transfer import LOADED
 
 ARCHITECT = "architect"
 
@@ -118,21 +119,21 @@ class TurnLog:
         """The turn's one durable commit: everything said, searchable at once."""
         text = f"{turn.question}\n{reply.answer}"
         row = _row("reply", turn.id, _plain_reply(reply), text=text)
-        async with self._changing():
+        async with self._changing(turn):
             await self._store.commit_async([row], author="ALFRED", reason="answer")
             self._open.remove(turn.id)
             self._stopped.discard(turn.id)
 
     async def stop(self, turn: Turn, why: str) -> None:
         """Record that a turn ended without an answer. It stays open to `resume`."""
-        async with self._changing():
+        async with self._changing(turn):
             await self._store.commit_async([_row("stop", turn.id, {"why": why})], author=ARCHITECT, reason="stop")
             self._stopped.add(turn.id)
 
     async def resume(self, turn: Turn) -> None:
         """Record that a stopped turn runs again, so that a crash from here on is told from the stop before."""
         if turn.id in self._stopped:
-            async with self._changing():
+            async with self._changing(turn):
                 await self._store.commit_async([_row("resume", turn.id, {})], author=ARCHITECT, reason="resume")
                 self._stopped.discard(turn.id)
 
@@ -192,9 +193,16 @@ class TurnLog:
         return self._store.generation
 
     @asynccontextmanager
-    async def _changing(self) -> AsyncIterator[None]:
-        """One change at a time. A commit that was cancelled or failed may be there all the same, so it is looked up."""
+    async def _changing(self, turn: Turn | None = None) -> AsyncIterator[None]:
+        """One change at a time. A commit that was cancelled or failed may be there all the same, so it is looked up.
+
+        Raises `NoSuchTurn` where `turn` is no longer the open one of its number: another content was loaded meanwhile.
+        """
         async with self._writing:
+            if self._store.heads(LOADED) != self._loaded:
+                self._read_back()
+            if turn is not None and self._loaded and (turn.id not in self._open or self.turn(turn.id) != turn):
+                raise NoSuchTurn(f"turn {turn.id} is not in the image that was loaded", next_step="ask again")
             try:
                 yield
             except BaseException:
@@ -203,6 +211,7 @@ class TurnLog:
                 raise
 
     def _read_back(self) -> None:
+        self._loaded = self._store.heads(LOADED)
         newest = self._store.newest("turn", limit=1)
         self._last = int(newest[0].key) if newest else 0
         self._open = self._store.keys_without("turn", "reply")
@@ -214,7 +223,7 @@ class TurnLog:
     def _was_stopped(self, key: str) -> bool:
         stopped = self._store.head("stop", key)
         resumed = self._store.head("resume", key)
-        return stopped is not None and (resumed is None or resumed.generation < stopped.generation)
+        return stopped is not None and (resumed is None or resumed.place < stopped.place)
 
 
 def _plain(turn: Turn) -> dict[str, Any]:

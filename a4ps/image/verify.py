@@ -63,11 +63,11 @@ def verified_row(seal: Seal, found: tuple[object, ...]) -> tuple[StoredRow, str]
         generation = generation_of(place)
         if same(mac, seal.row(generation, ordinal_of(place), at_us, kind, key, salt, body)):
             payload, text = unpack(body)
-            return StoredRow(kind, key, payload, generation, from_us(at_us)), text
+            return StoredRow(kind, key, payload, generation, from_us(at_us), ordinal_of(place)), text
     where = f"commit {generation_of(place)}" if isinstance(place, int) else "an unknown commit"
     raise IntegrityError(
         f"a row of {where} ({kind!s:.40} {key!s:.40}) is not what was stored",
-        next_step="run: a4ps image verify --deep, then restore a backup",
+        next_step="run: a4ps image verify --deep, then: a4ps image restore FILE",
     )
 
 
@@ -229,13 +229,13 @@ def check_witness(connection: sqlite3.Connection, tip: Mark, witness: Witness) -
         word = "commit is" if missing == 1 else "commits are"
         raise IntegrityError(
             f"{missing} {word} missing: the image ends at {tip.generation}, {mark.generation} had been acknowledged",
-            next_step="restore a backup of the image; to keep the older image knowingly, move the witness "
+            next_step="restore a backup: a4ps image restore FILE; to keep the older image knowingly, move the witness "
             f"{witness.path} away",
         )
     at_mark = connection.execute("SELECT mac FROM commits WHERE generation = ?", (mark.generation,)).fetchone()
     if at_mark is None or not isinstance(at_mark[0], bytes) or not same(at_mark[0], mark.mac):
         raise IntegrityError(
             f"commit {mark.generation} of the image is not the one that was acknowledged",
-            next_step="restore a backup of the image",
+            next_step="restore a backup: a4ps image restore FILE",
         )
     return ""

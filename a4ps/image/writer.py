@@ -352,11 +352,13 @@ class Writer:
             check = verify.check_chain(attached.connection, attached.seal, attached.meta_mac, deep=False)
             if check.faults:
                 raise IntegrityError(
-                    f"the image {self._path} is damaged: {check.faults[0]}", next_step="restore a backup of the image"
+                    f"the image {self._path} is damaged: {check.faults[0]}",
+                    next_step="restore a backup: a4ps image restore FILE",
                 )
             if check.tip.generation < known.generation:
                 raise IntegrityError(
-                    f"the image {self._path} lost commits while it was open", next_step="restore a backup of the image"
+                    f"the image {self._path} lost commits while it was open",
+                    next_step="restore a backup: a4ps image restore FILE",
                 )
             self._witness = self._keys.witness(attached.image_id, attached.seal)
             warning = verify.check_witness(attached.connection, check.tip, self._witness)
@@ -395,7 +397,8 @@ class Writer:
                 faults = verify.check_pages(connection)
                 if faults:
                     raise IntegrityError(
-                        f"the image {self._path} is damaged: {faults[0]}", next_step="restore a backup"
+                        f"the image {self._path} is damaged: {faults[0]}",
+                        next_step="restore a backup: a4ps image restore FILE",
                     )
                 connection.execute("COMMIT")
             except sqlite3.Error as error:

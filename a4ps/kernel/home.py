@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from a4ps.image.keys import KeyFolder
 from a4ps.image.proto_manager import ProtoManager
+from a4ps.personas.roster import enrol
 from a4ps.places import Places
 
 
@@ -15,8 +16,17 @@ class DefaultHome:
     """`A4PS_HOME`, else the XDG data folder, looked up each time it is asked."""
 
     def open_manager(self) -> ProtoManager:
-        """Raises what `Store.open` raises: ImageHeld while a chat or another program has the image."""
-        return ProtoManager.open(Places.find(None, os.environ).image, keys=self.keys())
+        """The image with the four in it, as a chat would find it; no model is bound to it.
+
+        Raises what `Store.open` raises: ImageHeld while a chat or another program has the image.
+        """
+        manager = ProtoManager.open(Places.find(None, os.environ).image, keys=self.keys())
+        try:
+            enrol(manager)
+        except BaseException:
+            manager.close()
+            raise
+        return manager
 
     def keys(self) -> KeyFolder:
         return KeyFolder(Places.find(None, os.environ).keys)

@@ -31,7 +31,7 @@ CLOCK = ManualClock()
 
 
 def asked(question: str) -> Turn:
-    return Turn("", question, CLOCK.now(), "ollama", {"ALFRED": "m"}, {"ALFRED": "0123"}, everyone=True)
+    return Turn("", question, CLOCK.now(), "ollama", {"ALFRED": "m"}, {"ALFRED": 7}, everyone=True)
 
 
 def replied(answer: str) -> Reply:

@@ -1,0 +1,156 @@
+"""Putting a backup in the place of an image, which may be damaged, older than its witness, or gone.
+
+All is prepared beside the image first: a copy of the backup is opened, every row of it verified, and the act recorded in
+it as a commit. Then the old image gets a second, dated name, its log is taken out of the way, and the copy is renamed
+into its place, and last the witness, made by that commit, is put in the place of the old one. A kill between these steps
+leaves an image that does not open for being older than its witness, never one that opens with the wrong content; the
+same restore can then be done again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from a4ps.clock import Clock
+from a4ps.errors import CallerError, DiskFull, IntegrityError, StorageFailed
+from a4ps.image.backup import dated
+from a4ps.image.keys import KeyFolder, Witness, fsync_folder
+from a4ps.image.lock import OwnerLock
+from a4ps.image.rows import Row
+from a4ps.image.seal import Seal
+from a4ps.image.store import Store
+from a4ps.image.transfer import RESTORED
+from a4ps.image.verify import VerifyReport
+
+_LOGS = ("-wal", "-shm")
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was verified, and where the image that was there before is kept (None where there was none)."""
+
+    report: VerifyReport
+    aside: Path | None
+
+
+def restore(image: Path, backup: Path, keys: KeyFolder, clock: Clock, *, author: str, reason: str = "") -> Restored:
+    """Make a verified copy of `backup` the image, and its newest commit the one that the witness attests.
+
+    Raises ImageHeld while somebody has the image; CallerError where there is no such backup; IntegrityError where it is
+    damaged or no image, KeyLost, ImageTooNew, DiskFull, StorageFailed. Nothing has changed then, unless StorageFailed
+    names the step of the exchange that failed.
+    """
+    image, backup = image.resolve(), backup.resolve()
+    if not backup.is_file() or backup == image:
+        what = "is the image itself" if backup == image else "is not there"
+        raise CallerError(f"{backup} {what}", next_step="name a backup of the image")
+    draft = image.with_name(image.name + ".restoring")
+    with ExitStack() as undo:
+        try:
+            image.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            undo.callback(OwnerLock(image).release)
+            undo.callback(_remove, draft)
+            _remove(draft)
+            _copy(backup, draft)
+            fresh = _FreshWitness(keys.path)
+            undo.callback(fresh.discard)
+            report = _proved(draft, backup, fresh, clock, author, reason or f"restore {backup}")
+            aside = dated(image, clock.now()) if image.exists() else None
+            _exchange(image, draft, aside, fresh)
+        except OSError as error:
+            kind = DiskFull if not os.statvfs(image.parent).f_bavail else StorageFailed
+            raise kind(
+                f"{backup} cannot be restored: {error.strerror}: {error.filename}",
+                next_step="check the disk, try again",
+            ) from error
+    return Restored(report, aside)
+
+
+class _FreshWitness(KeyFolder):
+    """The same keys, with a witness that knows nothing yet."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._made: Path | None = None
+
+    def witness(self, image_id: bytes, seal: Seal) -> Witness:
+        self._made = self.path / f"{image_id.hex()}.witness-new"
+        self._made.unlink(missing_ok=True)
+        return Witness(self._made, seal)
+
+    def put_in_place(self) -> None:
+        """Raises OSError."""
+        assert self._made is not None
+        self._made.rename(self._made.with_suffix(".witness"))
+        fsync_folder(self.path)
+
+    def discard(self) -> None:
+        if self._made is not None:
+            with suppress(OSError):
+                self._made.unlink(missing_ok=True)
+
+
+def _copy(backup: Path, draft: Path) -> None:
+    """With its log, where it has one: an image that was kept aside after a crash."""
+    os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    shutil.copyfile(backup, draft)
+    log = _beside(backup, "-wal")
+    if log.exists():
+        shutil.copyfile(log, _beside(draft, "-wal"))
+
+
+def _proved(draft: Path, backup: Path, keys: KeyFolder, clock: Clock, author: str, reason: str) -> VerifyReport:
+    """Verify every row of the draft, record the act in it, and make it durable as one file."""
+    try:
+        with Store.open(draft, keys, clock) as store:
+            report = store.verify(deep=True)
+            _need_whole(report)
+            note = json.dumps({"from": str(backup), "generation": report.generation}).encode()
+            store.commit([Row(RESTORED, str(report.generation), note)], author=author, reason=reason)
+    except IntegrityError as error:
+        message = error.message.replace(str(draft), str(backup))
+        raise type(error)(
+            f"{backup} cannot be restored: {message}", next_step="restore another backup; nothing was changed"
+        ) from error
+    if _beside(draft, "-wal").exists():
+        raise StorageFailed(f"the copy {draft} could not be finished", next_step="free some space, try again")
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+    return report
+
+
+def _need_whole(report: VerifyReport) -> None:
+    if report.faults:
+        raise IntegrityError(f"it is damaged: {report.faults[0]}", next_step="take another backup")
+
+
+def _exchange(image: Path, draft: Path, aside: Path | None, fresh: _FreshWitness) -> None:
+    """Raises OSError; up to the last two renames, the old image is where it was or under its dated name as well."""
+    if aside is not None:
+        log = _beside(image, "-wal")
+        if log.exists():
+            os.link(log, _beside(aside, "-wal"))
+        os.link(image, aside)
+        fsync_folder(image.parent)
+    # SQLite would replay the old image's log into the new one.
+    for suffix in _LOGS:
+        _beside(image, suffix).unlink(missing_ok=True)
+    fsync_folder(image.parent)
+    draft.rename(image)
+    fsync_folder(image.parent)
+    fresh.put_in_place()
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _remove(draft: Path) -> None:
+    for ending in ("", *_LOGS, ".lock"):
+        with suppress(OSError):
+            _beside(draft, ending).unlink(missing_ok=True)
