@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import sqlite3
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -44,7 +45,8 @@ def copy_image(source: sqlite3.Connection, path: Path, seal: Seal, meta_mac: byt
         raise StorageFailed(f"the backup {path} failed: {error.strerror}", next_step="check the disk") from error
     finally:
         for suffix in ("", "-wal", "-shm", "-journal"):
-            draft.with_name(draft.name + suffix).unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.with_name(draft.name + suffix).unlink(missing_ok=True)
     return report
 
 

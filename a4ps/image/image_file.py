@@ -6,6 +6,7 @@ import functools
 import os
 import secrets
 import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -45,11 +46,11 @@ def create(path: Path, keys: KeyFolder, clock: Clock) -> None:
     if _beside(path, "-wal").exists():
         raise IntegrityError(f"the image {path} is gone, but its write-ahead log is still there", next_step=_RESTORE)
     draft = _beside(path, ".new")
-    _remove_draft(draft)
     image_id = secrets.token_bytes(16)
     created_us = to_us(clock.now())
     seal = Seal(keys.create(image_id), image_id)
     try:
+        _remove_draft(draft)
         os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         connection = connect_writer(draft)
         try:
@@ -70,10 +71,12 @@ def create(path: Path, keys: KeyFolder, clock: Clock) -> None:
         draft.rename(path)
         fsync_folder(path.parent)
     except sqlite3.Error as error:
-        _remove_draft(draft)
+        with suppress(OSError):
+            _remove_draft(draft)
         raise translate(error, path, "creating the image") from error
     except OSError as error:
-        _remove_draft(draft)
+        with suppress(OSError):
+            _remove_draft(draft)
         kind = DiskFull if not os.statvfs(path.parent).f_bavail else StorageFailed
         raise kind(f"the image {path} cannot be created: {error.strerror}", next_step="check the folder") from error
 

@@ -94,7 +94,7 @@ class KeyFolder:
         return self.path / f"{image_id.hex()}.key"
 
     def _secure_folder(self) -> None:
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self.path)
         tighten(self.path, 0o700)
 
 
@@ -147,6 +147,13 @@ def fsync_folder(path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents (0700), durably, where they are not there. Raises OSError."""
+    for folder in reversed([folder for folder in (path, *path.parents) if not folder.exists()]):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        fsync_folder(folder.parent)
 
 
 def tighten(path: Path, mode: int) -> None:

@@ -34,7 +34,7 @@ from a4ps.image.backup import copy_image
 from a4ps.image.connections import Readers, is_worlds, translate
 from a4ps.image.heads import Heads, Versions
 from a4ps.image.image_file import create
-from a4ps.image.keys import KeyFolder
+from a4ps.image.keys import KeyFolder, make_folder
 from a4ps.image.lock import OwnerLock
 from a4ps.image.rows import (
     MAX_GENERATION,
@@ -446,10 +446,8 @@ def _raise_or_return(outcome: Commit | A4PSError) -> Commit:
 
 
 def _make_parents(path: Path) -> None:
-    missing = [folder for folder in path.parents if not folder.exists()]
     try:
-        for folder in reversed(missing):
-            folder.mkdir(mode=0o700, exist_ok=True)
+        make_folder(path.parent)
     except OSError as error:
         raise StorageFailed(
             f"the folder {path.parent} cannot be made: {error.strerror}", next_step="name another folder"

@@ -30,7 +30,7 @@ from a4ps.image import search_index, verify
 from a4ps.image.connections import Readers, closed_error, concerns_one_statement, is_worlds, translate
 from a4ps.image.heads import Heads, Versions
 from a4ps.image.image_file import Attached, attach
-from a4ps.image.keys import KeyFolder, Mark, Witness
+from a4ps.image.keys import KeyFolder, Mark, Witness, fsync_folder
 from a4ps.image.rows import Commit, PackedRow, from_us, place_of, to_us
 
 MAX_GROUP = 256
@@ -105,6 +105,7 @@ class Writer:
         except BaseException:
             self._close_files()
             raise
+        self._shown = self.tip
 
     @property
     def attached(self) -> Attached:
@@ -188,11 +189,9 @@ class Writer:
 
     def _commit(self, jobs: list[CommitJob]) -> list[Commit | A4PSError]:
         if self.read_only:
-            known = self.tip
             self._reopen(everything=False)
-            if self.tip != known and self.reload is not None:
-                # A group whose outcome could not be learnt is durable after all: judge upon it, not past it.
-                self._show(self.reload())
+        if self.tip != self._shown:
+            self._take_up()
         connection = self.attached.connection
         try:
             outcomes, tip, heads = self._insert(connection, jobs)
@@ -210,12 +209,28 @@ class Writer:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._settle_unknown(translate(error, self._path, "committing"), outcomes)
-        self.tip = tip
+        self.tip = self._shown = tip
         if self._witness is not None:
             self._witness.write(tip)
         if heads is not self.heads:
             self._show(heads.merged())
         return outcomes
+
+    def _take_up(self) -> None:
+        """A group whose outcome could not be learnt is there after all: make it durable, judge upon it, not past it.
+
+        Raises StorageFailed, DiskFull, IntegrityError; the next group tries again.
+        """
+        try:
+            # Its fsync has failed, and another one of the log would prove nothing: copying it into the image does.
+            self.attached.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except sqlite3.Error as error:
+            refusal = translate(error, self._path, "writing the log back")
+            self._refuse(refusal)
+            raise refusal from error
+        if self.reload is not None:
+            self._show(self.reload())
+        self._shown = self.tip
 
     def _show(self, versions: Versions) -> None:
         self.heads = Heads(versions)
@@ -368,10 +383,24 @@ class Writer:
             _log.warning("%s", warning)
             self.warnings = (*self.warnings, warning)
         if check.tip.generation > 0:
+            self._sync_log()
             self._witness.write(check.tip)
         self.tip = check.tip
         self.index_stale = check.texts_missing
         self.read_only = ""
+
+    def _sync_log(self) -> None:
+        """What a killed process has left may be in the page cache only, and no witness may outlive it."""
+        log = self._path.with_name(self._path.name + "-wal")
+        try:
+            if log.exists():
+                with log.open("rb") as file:
+                    os.fsync(file.fileno())
+                fsync_folder(log.parent)
+        except OSError as error:
+            raise StorageFailed(
+                f"the log of the image {self._path} cannot be synced: {error.strerror}", next_step="check the disk"
+            ) from error
 
     def _close_files(self) -> None:
         if self._attached is not None:

@@ -17,6 +17,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +56,13 @@ def commit_for_ever(request: dict[str, Any], acks: int) -> None:
     work(0)
 
 
-def run(request: dict[str, Any]) -> dict[str, Any]:
+def run(request: dict[str, Any], work: Callable[[dict[str, Any], int], None]) -> dict[str, Any]:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
         try:
-            commit_for_ever(request, writing)
+            work(request, writing)
         finally:
             traceback.print_exc()
             os._exit(1)
@@ -88,6 +89,11 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-if __name__ == "__main__":
+def serve(work: Callable[[dict[str, Any], int], None]) -> None:
+    """Let children do `work`, which gets the request and where to write acknowledgements, until stdin ends."""
     for line in sys.stdin:
-        print(json.dumps(run(json.loads(line))), flush=True)
+        print(json.dumps(run(json.loads(line), work)), flush=True)
+
+
+if __name__ == "__main__":
+    serve(commit_for_ever)

@@ -1,4 +1,4 @@
-"""The tests' side of dying.py: start it, ask it for a child that dies."""
+"""The tests' side of dying.py and dying_protos.py: start one, ask it for a child that dies."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Killer:
 
 
 @contextmanager
-def killer() -> Iterator[Killer]:
+def killer(program: str = "dying") -> Iterator[Killer]:
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.dying"],
+        [sys.executable, "-m", f"tests.faults.{program}"],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
