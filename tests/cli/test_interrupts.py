@@ -19,6 +19,8 @@ from a4ps.image.turns import Turn, TurnLog
 from a4ps.kernel.kernel import Kernel
 from tests.doubles.household import Household, at_terminal, ollama_server, read_until
 
+pytestmark = pytest.mark.slow
+
 QUESTION = "Should the greenhouse face south or west?"
 
 

@@ -14,6 +14,8 @@ import pytest
 
 from tests.doubles.household import ROOT
 
+pytestmark = pytest.mark.slow
+
 #: Answers what `start` asks of a Python. Beside it, a file `old` or `no-venv` says what it lacks.
 STAND_IN = """#!/bin/bash
 here=$(dirname "$0")

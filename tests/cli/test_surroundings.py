@@ -17,6 +17,8 @@ from a4ps.kernel import wiring
 from a4ps.settings import Settings
 from tests.doubles.household import Household, ollama_server
 
+pytestmark = pytest.mark.slow
+
 QUESTION = "I have two free weekends: should I learn Rust or Go to write a command-line tool?"
 
 

@@ -10,6 +10,7 @@ A child is killed when it has acknowledged `acks` commits, or `wait_s` seconds a
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import select
@@ -96,4 +97,5 @@ def serve(work: Callable[[dict[str, Any], int], None]) -> None:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)  # what this process meets is what its parent counts
     serve(commit_for_ever)

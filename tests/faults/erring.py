@@ -8,6 +8,7 @@ every n. It reads one request a line from stdin and answers each with one line; 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import sys
@@ -337,5 +338,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)  # what this process meets is what its parent counts
     NOWHERE = os.open("/dev/null", os.O_WRONLY)
     main()

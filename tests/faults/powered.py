@@ -6,6 +6,7 @@ Each says on its standard output, in one write a line, what it is about to do ("
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -110,6 +111,7 @@ def portable(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)  # what this process meets is what its parent counts
     # So that the log is written back and begun anew again and again, and not once in a thousand pages.
     connections.WAL_CHECKPOINT_PAGES = 30
     programs: dict[str, Callable[[Path], None]] = {

@@ -128,6 +128,7 @@ def test_a_change_needs_an_author(manager: ProtoManager, brick: Handle) -> None:
             change()
 
 
+@pytest.mark.slow
 def test_readers_never_see_half_of_a_swap(manager: ProtoManager) -> None:
     """Model: two Protos whose slots are always equal. Step: swap both at once. Invariant: every pin has them equal."""
     for name in ("A", "B"):

@@ -240,6 +240,7 @@ def test_an_export_is_imported_with_the_same_content_hash(
     assert other.get_proto("BRICK").methods["greet"].author == "import:architect"
 
 
+@pytest.mark.slow
 def test_large_content_is_saved_and_loaded(manager: ProtoManager, other: ProtoManager, tmp_path: Path) -> None:
     manager.register_proto(Proto("BIG", CODEX, state={"all": list(range(100_000)), "raw": bytes(8 << 20)}))
     manager.store.commit([Row("note", str(n), b"x" * 10) for n in range(20_000)], author="t", reason="t")
