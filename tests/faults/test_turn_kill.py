@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.doubles.household import Household, ollama_server
+from tests.doubles.household import Household, ollama_server, read_until
 
 #: ./check runs this many kills; ./check --long ten times as many.
 KILLS = 100 if os.environ.get("A4PS_LONG") else 10
@@ -27,14 +28,16 @@ def test_a_turn_killed_at_any_instant_loses_nothing_committed(tmp_path: Path) ->
         person.json("ask", "Which came first, the plan or the garden?")
         committed = {"1"}
         for attempt in range(KILLS):
-            asking = person.start("ask", f"Is plan number {attempt} better than the one before it?", "--json")
+            asking = person.start("ask", f"Is plan number {attempt} better than the one before it?")
+            if attempt % 2:  # half of them at an instant of the turn itself, half at one of the whole process
+                read_until(asking, "ALFRED")
             try:
-                out, _ = asking.communicate(timeout=chance.uniform(0.2, 5.0))
+                out, _ = asking.communicate(timeout=chance.uniform(0.0, 1.0 if attempt % 2 else 5.0))
             except subprocess.TimeoutExpired:
                 asking.send_signal(signal.SIGKILL)
                 out, _ = asking.communicate(timeout=30)
-            if out.strip():
-                committed.add(json.loads(out)["turn_id"])
+            if told := re.search(r"^turn (\d+) · ", out.decode(), re.MULTILINE):
+                committed.add(told[1])
                 finished += 1
             after = person.run("ask", "hello", "--json")
             assert after.returncode == 0, after.stderr
