@@ -280,15 +280,16 @@ class Writer:
         rows = []
         for ordinal, row in enumerate(packed):
             salt = salts[ordinal * _SALT_BYTES : (ordinal + 1) * _SALT_BYTES]
-            mac = seal.row(generation, ordinal, at_us, row.kind, row.key, salt, row.body)
-            rows.append((place_of(generation, ordinal), row.kind, row.key, salt, mac, row.body))
-        row_macs = [row[4] for row in rows]
+            row_us = at_us if row.at_us is None else row.at_us
+            mac = seal.row(generation, ordinal, row_us, row.kind, row.key, salt, row.body)
+            rows.append((place_of(generation, ordinal), row.kind, row.key, row_us, salt, mac, row.body))
+        row_macs = [row[5] for row in rows]
         mac = seal.commit(tip.mac, generation, commit_id, at_us, job.author, job.reason, row_macs)
         connection.execute(
             "INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?, ?)",
             (generation, commit_id, at_us, job.author, job.reason, tip.mac, mac),
         )
-        connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?)", rows)
+        connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         return Commit(generation, commit_id, from_us(at_us), job.author, job.reason), Mark(generation, mac)
 
     def _index(self, connection: sqlite3.Connection, texts: list[tuple[int, str]]) -> None:
