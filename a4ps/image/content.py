@@ -22,6 +22,7 @@ A record is a MessagePack map:
 from __future__ import annotations
 
 import copy
+import functools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -90,6 +91,7 @@ class Slot:
         return hash(self.data)
 
 
+@functools.lru_cache(maxsize=4096)
 def slot_path(proto: str, slot: str) -> str:
     """How errors name a slot: BRICK.state["mood"]."""
     return f"{proto}.state[{json.dumps(slot, ensure_ascii=False)}]"

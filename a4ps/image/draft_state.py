@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from a4ps.errors import CallerError, NotInTransaction
 from a4ps.image.content import Slot, slot_path
+from a4ps.image.plain import ATOMS
 from a4ps.image.readonly import Path, readonly
 
 if TYPE_CHECKING:
@@ -147,10 +148,11 @@ class DraftState(MutableMapping[str, Any]):
         slot = Slot.of(value, path)
         if before is None:
             return slot
-        # Equal values may have different bytes (a set's order); what was read and put back is the same.
-        if slot == before or slot == Slot.of(before.fresh(path), path):
+        if slot == before:
             return before
-        return slot
+        # Equal values may have different bytes (a set's order); what was read and put back is the same.
+        same = type(value) not in ATOMS and slot == Slot.of(before.fresh(path), path)
+        return before if same else slot
 
     def _need_open(self, slot: object) -> None:
         if self._sealed:

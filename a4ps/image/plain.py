@@ -53,7 +53,7 @@ class Lacking(Exception):
 
 def dumps(value: object) -> bytes:
     """The bytes of plain data. Raises Refused."""
-    if type(value) in _ATOMS:
+    if type(value) in ATOMS:
         return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
     buffer = io.BytesIO()
     pickler = _Pickler(buffer, pickle.HIGHEST_PROTOCOL, buffer_callback=_refuse)
@@ -276,7 +276,7 @@ _MAKERS: Final[dict[str, Callable[..., object]]] = {
     "Make.fill": fill_record,
 }
 
-_ATOMS: Final = frozenset((type(None), bool, int, float, str, bytes))
+ATOMS: Final = frozenset((type(None), bool, int, float, str, bytes))
 
 
 def _by_constructor(maker: _Maker) -> Callable[[Any], tuple[Any, ...]]:
@@ -319,7 +319,7 @@ def _reduce(value: object) -> str | tuple[Any, ...]:
             values = schema.values(value)
         except AttributeError:
             raise Refused(value) from None
-        if _ATOMS.issuperset(map(type, values)):
+        if ATOMS.issuperset(map(type, values)):
             return (schema, values)
         return (Make.blank, (schema,), (schema, values), None, None, Make.fill)
     reduction = _REDUCTIONS.get(kind)
