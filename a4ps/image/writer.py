@@ -1,7 +1,8 @@
 """The writer: one thread that owns the one connection which writes, and makes what waits for it durable in groups.
 
 All commits that wait go into one SQLite transaction and share one fsync; only then are they acknowledged. One that
-SQLite refuses is taken back by its savepoint and harms no other. What is in memory (the tip of the chain, the heads) changes only when the outcome on the disk is known.
+SQLite refuses is taken back by its savepoint and harms no other. What is in memory (the tip of the chain, the heads)
+changes only when the outcome on the disk is known.
 
 A commit may be a judgement instead of rows: it is asked for its rows when its turn has come, is shown the heads as the
 commits before it will leave them, and may refuse. So conflicts are judged in the order of the queue without a lock, and
