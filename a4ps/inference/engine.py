@@ -16,8 +16,8 @@ The contract of a stream, for every engine:
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
 JsonSchema: TypeAlias = Mapping[str, Any]
@@ -107,6 +107,34 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Resident:
+    """A model that is in memory now. `vram_bytes` is the part of `size_bytes` on the card: less means that it spilled."""
+
+    name: str
+    size_bytes: int
+    vram_bytes: int
+    num_ctx: int = 0
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What is known of a model without loading it.
+
+    `metadata` has the keys of a GGUF header ("qwen3.block_count"), which is what a footprint is computed from; arrays may
+    be left out. `capabilities` are "completion", "thinking", "tools", "embedding", "vision".
+    """
+
+    name: str
+    architecture: str
+    weights_bytes: int
+    context_length: int = 0
+    digest: str = ""
+    capabilities: frozenset[str] = frozenset()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class PullProgress:
     """One report of a download; `total_bytes` is 0 while unknown."""
 
@@ -130,6 +158,22 @@ class Engine(Protocol):
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """See the contract above. Raises `ModelMissing` before any chunk where the model is absent."""
+        ...
+
+    async def inspect(self, model: str) -> ModelCard:
+        """Asked once a model and process, before its first call. Raises `ModelMissing`."""
+        ...
+
+    async def loaded(self) -> tuple[Resident, ...]:
+        """What is in memory now, by the peer's own word; one that is still loading may be absent."""
+        ...
+
+    async def unload(self, model: str) -> None:
+        """Return when the model is out of memory, or was not in it. Raises `EngineTimeout` where it stays."""
+        ...
+
+    async def embed(self, model: str, texts: Sequence[str]) -> tuple[tuple[float, ...], ...]:
+        """One vector a text, all of one length. Raises `EngineRefused` where the model cannot embed."""
         ...
 
     def pull(self, model: str) -> AsyncGenerator[PullProgress, None]:
