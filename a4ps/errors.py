@@ -244,6 +244,10 @@ class ModelFileBad(WorldError):
     """A file is not the model that it should be: no GGUF, cut, inconsistent, or of another hash. It was not used."""
 
 
+class ModelUnexamined(ModelFileBad):
+    """The process that was to examine a file did not finish: a crafted file, or a machine that is far too busy."""
+
+
 class DownloadHeld(WorldError):
     """Another download writes the same file at this moment; nothing was touched."""
 

@@ -33,6 +33,7 @@ KINDS = {
     "not_bound": 1,
     "model_too_large": 1,
     "model_file_bad": 1,
+    "model_unexamined": 1,
     "download_failed": 1,
     "download_held": 1,
     "disk_full": 1,

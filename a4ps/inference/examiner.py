@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from a4ps.errors import ModelFileBad, WorldError
+from a4ps.errors import ModelFileBad, ModelUnexamined, WorldError
 from a4ps.inference.examined import Examined, shown
 
 DEADLINE_S = 1.9
@@ -32,8 +32,8 @@ _MESSAGE_CHARS = 400
 async def examine(path: Path, *, deadline_s: float = DEADLINE_S) -> Examined:
     """What the file at `path` holds, looked at once.
 
-    Raises `ModelFileBad` for what is no well-formed GGUF file, and for one that its child could not finish; `WorldError`
-    where it cannot be opened. Cancelled, the child is killed. The file is only read.
+    Raises `ModelFileBad` for what is no well-formed GGUF file, its child `ModelUnexamined` for one with which the examiner
+    did not finish, `WorldError` where it cannot be opened. Cancelled, the child is killed. The file is only read.
     """
     try:
         # Without O_NONBLOCK, opening a named pipe would wait for somebody to write to it.
@@ -89,5 +89,7 @@ def _judge(path: Path, answer: bytes) -> Examined:
         raise _unexamined(path, "its examiner gave no answer that can be read") from error
 
 
-def _unexamined(path: Path, why: str) -> ModelFileBad:
-    return ModelFileBad(f"{path} could not be examined: {why}", next_step="do not use this file; fetch it again")
+def _unexamined(path: Path, why: str) -> ModelUnexamined:
+    return ModelUnexamined(
+        f"{path} could not be examined: {why}", next_step="try again when the machine is less busy; else do not use it"
+    )

@@ -72,7 +72,7 @@ def budget_bytes(free_bytes: int, set_bytes: int = 0) -> int:
 
 
 def largest_ctx(layout: Layout, budget: int, wanted: int) -> int:
-    """The largest context of at most `wanted` tokens that fits `budget` bytes, in steps of 1,024; 0 if 2,048 do not."""
+    """The largest context up to `wanted` tokens that fits `budget` bytes: a multiple of 1,024, at least 2,048, else 0."""
     low, high = LEAST_CTX // CTX_STEP, max(wanted, LEAST_CTX) // CTX_STEP
     if footprint(layout, LEAST_CTX).total_bytes > budget:
         return 0

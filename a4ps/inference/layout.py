@@ -65,8 +65,8 @@ def layout_of(metadata: Mapping[str, Any], tensors: Iterable[Tensor]) -> Layout:
 def layout_of_show(payload: Mapping[str, Any], size_bytes: int) -> Layout:
     """The layout that an answer of `/api/show` means; `size_bytes` is the model's size as `/api/tags` gives it.
 
-    Without `verbose`, arrays are null there; what they would have said is taken from the tensors' shapes, or noted.
-    Servers before 0.6 list no tensors: then the weights are `size_bytes`. Raises `ModelFileBad`.
+    Without `verbose`, arrays are null there; what they would have said is taken from the tensors' shapes, or noted. Older
+    servers list no tensors. The weights are `size_bytes` at least. Raises `ModelFileBad`.
     """
     info = payload.get("model_info")
     if not isinstance(info, Mapping):
@@ -104,7 +104,7 @@ class _Reader:
         heads = self._per_layer("attention.head_count", count) or (0,) * count
         most = max(heads)
         key = self._number("attention.key_length", 1, 2**16, embedding // most if most else 1)
-        weights = sum(tensor.size_bytes for tensor in self._tensors.values()) or self._size_bytes
+        weights = max(sum(tensor.size_bytes for tensor in self._tensors.values()), self._size_bytes)
         tied = "output.weight" not in self._tensors
         tables = [name for name in INPUT_TABLES if name in self._tensors and not (tied and name == INPUT_TABLES[0])]
         layers = self._layers(count, embedding, heads, key)
@@ -138,7 +138,8 @@ class _Reader:
         layers = []
         for at in range(count):
             recurrent = any(part.startswith(("ssm_", "shortconv.", "time_mix_")) for part in parts[at])
-            attends = not self._tensors or any(_is_attention(part, recurrent) for part in parts[at])
+            # A layer of which no tensor is listed is counted, not taken for an empty one.
+            attends = not parts[at] or any(_is_attention(part, recurrent) for part in parts[at])
             width = self._width(at, heads_kv[at] * (key + value)) if attends and at < count - shared else 0
             layers.append(Layer(width, windows[at], state if recurrent else 0))
         if shared:

@@ -17,7 +17,7 @@ def text(value: str | bytes) -> bytes:
 
 
 def value(given: Any) -> bytes:
-    """A metadata value with its type: ints are u32, lists arrays of what their first item is, bytes are taken as they are."""
+    """A metadata value with its type: ints are u32, lists arrays of what their first item is, bytes are kept as given."""
     match given:
         case bytes():
             return given

@@ -85,7 +85,9 @@ def grown(chance: random.Random) -> bytes:
             _some(chance) + chance.randbytes(chance.randint(1, 5000)),
             model(**{"k" * chance.randint(1, 600): "v" * chance.randint(0, 50_000)}),
             model(extra=[chance.randint(0, 9)] * chance.randint(1, 20_000)),
-            gguf({"general.architecture": "x"}, [Tensor(f"t{number}", (8,)) for number in range(chance.randint(1, 300))]),
+            gguf(
+                {"general.architecture": "x"}, [Tensor(f"t{number}", (8,)) for number in range(chance.randint(1, 300))]
+            ),
         )
     )
 
