@@ -218,10 +218,6 @@ class _Download:
         url = self._source.url
         linked: dict[str, str] = {}
         for _ in range(MAX_REDIRECTS + 1):
-            try:
-                check_address(url, local=self._source.is_local)
-            except UsageError as error:
-                raise self._misled(error.message) from error
             async with AsyncExitStack() as stack:
                 try:
                     response = await stack.enter_async_context(client.stream("GET", url, headers=headers))
@@ -231,7 +227,7 @@ class _Download:
                     if name in response.headers:
                         linked.setdefault(name, response.headers[name])
                 if response.has_redirect_location:
-                    url = urljoin(url, response.headers["location"])
+                    url = self._next_address(url, response.headers["location"])
                     continue
                 yield self._judge(response, headers, linked)
                 return
@@ -244,6 +240,15 @@ class _Download:
         if not self.part.size_bytes or whole is None or whole.url != self._source.url or not whole.validator:
             return {}
         return {"Range": f"bytes={self.part.size_bytes}-", "If-Range": whole.validator}
+
+    def _next_address(self, url: str, location: str) -> str:
+        """Where a redirect leads, if it may be asked."""
+        try:
+            following = urljoin(url, location)
+            check_address(following, local=self._source.is_local)
+        except (ValueError, UsageError) as error:
+            raise self._misled(str(error)) from error
+        return following
 
     def _misled(self, why: str) -> DownloadFailed:
         return DownloadFailed(
