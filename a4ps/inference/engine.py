@@ -17,8 +17,10 @@ The contract of a stream, for every engine:
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
+
+from a4ps.inference.layout import Layout
 
 JsonSchema: TypeAlias = Mapping[str, Any]
 
@@ -121,17 +123,20 @@ class Resident:
 class ModelCard:
     """What is known of a model without loading it.
 
-    `metadata` has the keys of a GGUF header ("qwen3.block_count"), which is what a footprint is computed from; arrays may
-    be left out. `capabilities` are "completion", "thinking", "tools", "embedding", "vision".
+    `base` names the weights: models of one base take one place in memory; `lora` is the adapter that is laid over them, ""
+    for none. `layout` is what its memory is reckoned from, None where it cannot be told. `capabilities` are "completion",
+    "thinking", "tools", "embedding", "vision".
     """
 
     name: str
     architecture: str
     weights_bytes: int
+    base: str
+    lora: str = ""
     context_length: int = 0
     digest: str = ""
     capabilities: frozenset[str] = frozenset()
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    layout: Layout | None = None
 
 
 @dataclass(frozen=True, slots=True)
