@@ -13,7 +13,7 @@ Not covered: U+0085 in a reply ends a line for the HTTP library though not for J
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
@@ -35,11 +35,14 @@ from a4ps.inference.engine import (
     EngineStatus,
     Finished,
     Loading,
+    ModelCard,
     ModelInfo,
     PullProgress,
+    Resident,
     Text,
     Thinking,
 )
+from a4ps.inference.loop_guard import LoopGuard
 from a4ps.inference.tokens import estimate_prompt
 
 if TYPE_CHECKING:
@@ -50,6 +53,8 @@ _Lines = AsyncGenerator[_Line, None]
 _Refuse = Callable[[object, int], PeerError]
 
 _TAIL_S = 1.0
+#: Between two looks at what is loaded.
+_LOOK_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +63,9 @@ class Deadlines:
 
     `connect_s`: a TCP connection ("connect"). `probe_s`: status and the list of loaded models, whose silence is no
     error. `answer_s`: a short question about models ("load"). `first_byte_s`: the load of a model and the reading of a
-    prompt; also between two reports of a download ("load"). `between_tokens_s` ("token"). `total_s`: one reply with its
-    retry, the caller's own pauses between chunks included ("total").
+    prompt; also between two reports of a download ("load"). `between_tokens_s` ("token"). `unload_s`: until a model is
+    out of memory, the end of a reply that it still gives included ("total"). `total_s`: one reply with its retry, the
+    caller's own pauses between chunks included ("total").
     """
 
     connect_s: float = 2.0
@@ -67,6 +73,7 @@ class Deadlines:
     answer_s: float = 30.0
     first_byte_s: float = 180.0
     between_tokens_s: float = 60.0
+    unload_s: float = 60.0
     total_s: float = 600.0
 
 
@@ -148,6 +155,7 @@ class OllamaEngine:
     async def _attempt(self, request: ChatRequest, plan: _Plan, least: int, ends: float) -> AsyncGenerator[Chunk, None]:
         """One POST /api/chat. Raises `_AskAgainError` before any text went out, or a `PeerError`."""
         pieces: list[str] = []
+        guard = LoopGuard()
         thoughts = 0
         most = max(1, request.max_tokens)
         room = most + request.think_tokens if plan.roomy else most
@@ -175,12 +183,15 @@ class OllamaEngine:
                     yield Thinking(delta.thinking)
                 if delta.text:
                     # A roomy budget is one for thoughts and reply together; the reply's own part of it is kept here.
-                    if len(pieces) >= most:
-                        spent = estimate_prompt(request.messages)
-                        yield Finished("length", spent, len(pieces), notes=self._notes(plan, thoughts))
+                    full = len(pieces) >= most
+                    if not full:
+                        pieces.append(delta.text)
+                        yield Text(delta.text)
+                    looped = guard.feed(delta.text)
+                    if full or (looped and delta.done is None):
+                        notes = (*self._notes(plan, thoughts), *((looped,) if looped and not full else ()))
+                        yield Finished("length", estimate_prompt(request.messages), len(pieces), notes=notes)
                         return
-                    pieces.append(delta.text)
-                    yield Text(delta.text)
                 if delta.done is not None:
                     wire.check_uncut(delta.done.prompt_tokens, least, request.num_ctx)
                     self._check_reply(request, plan, "".join(pieces), delta.done, thoughts)
@@ -230,6 +241,48 @@ class OllamaEngine:
         unbidden = bool(thoughts) and plan.think is not True
         return (*plan.notes, "the model thinks although it was told not to") if unbidden else plan.notes
 
+    async def inspect(self, model: str) -> ModelCard:
+        """Raises `ModelMissing`, `EngineUnreachable`, `EngineTimeout` ("load") or `EngineGarbled`."""
+        told = await self._ask("POST", "/api/show", self._deadlines.answer_s, {"model": model})
+        known = {canonical(info.name): info for info in await self.models()}
+        return wire.parse_card(told, replace(known.get(canonical(model), ModelInfo(model)), name=model))
+
+    async def loaded(self) -> tuple[Resident, ...]:
+        """Raises `EngineUnreachable`, `EngineTimeout` ("load") or `EngineGarbled`."""
+        return wire.parse_residents(await self._ask("GET", "/api/ps", self._deadlines.answer_s))
+
+    async def unload(self, model: str) -> None:
+        """Asks for it, then looks until the server no longer lists the model: a reply that it still gives comes first.
+
+        Raises `EngineTimeout` ("total") where it stays, and as `loaded` does. A model of the same weights and options
+        shares its process, and is listed by the name that loaded it.
+        """
+        asked = {"model": model, "prompt": "", "keep_alive": 0, "stream": False}
+        try:
+            async with asyncio.timeout(self._deadlines.unload_s):
+                # A model that was deleted while loaded can no longer be asked for; its time runs out, or it is let be.
+                with suppress(ModelMissing):
+                    await self._ask("POST", "/api/generate", self._deadlines.answer_s, asked)
+                while canonical(model) in {canonical(entry.name) for entry in await self.loaded()}:
+                    await asyncio.sleep(_LOOK_S)
+        except TimeoutError as exc:
+            raise EngineTimeout(
+                f"{model} is still in memory after {self._deadlines.unload_s:g} s",
+                stage="total",
+                next_step="see `ollama ps`: a call of somebody else may be using it",
+            ) from exc
+
+    async def embed(self, model: str, texts: Sequence[str]) -> tuple[tuple[float, ...], ...]:
+        """A text that is too long is refused, not cut; an empty one counts as a full stop.
+
+        Raises `EngineRefused` for a model that cannot embed, `PromptTooLong`, `ModelMissing`, and as `models` does.
+        The model is loaded for it, which may put another one out of memory.
+        """
+        if not texts:
+            return ()
+        body = wire.embed_body(model, texts)
+        return wire.parse_vectors(await self._ask("POST", "/api/embed", self._deadlines.first_byte_s, body), len(texts))
+
     async def pull(self, model: str) -> AsyncGenerator[PullProgress, None]:
         """Ollama resumes a broken download by itself. Raises `EngineRefused` for a version with a known hole."""
         version = wire.parse_version(await self._ask("GET", "/api/version", self._deadlines.answer_s))
@@ -259,7 +312,7 @@ class OllamaEngine:
     async def _is_loaded(self, model: str) -> bool | None:
         """None where the server does not say: the chat call then tells what is wrong."""
         try:
-            listed = wire.parse_models(await self._ask("GET", "/api/ps", self._deadlines.probe_s))
+            listed = wire.parse_residents(await self._ask("GET", "/api/ps", self._deadlines.probe_s))
         except PeerError:
             return None
         return canonical(model) in {canonical(entry.name) for entry in listed}

@@ -12,7 +12,7 @@ import ipaddress
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -28,7 +28,7 @@ from a4ps.errors import (
     PromptTooLong,
     SettingsError,
 )
-from a4ps.inference.engine import ChatRequest, Message, ModelInfo, PullProgress
+from a4ps.inference.engine import ChatRequest, Message, ModelCard, ModelInfo, PullProgress, Resident
 
 DEFAULT_PORT = 11434
 _TOO_LONG = re.compile(
@@ -47,6 +47,7 @@ _NO_NETWORK = re.compile(
 # An absolute path, but neither the tail of a URL nor a fraction such as "and/or".
 _PATH = re.compile(r"(?<![\w:/.>])(?:/[^\s/:\"'<>]+){2,}/?|(?<![\w])[A-Za-z]:\\[^\s:\"']+")
 _SHOWN_CHARS = 300
+_MOST_SECONDS = 2**63 / 1e9
 
 
 def base_url(host: str) -> str:
@@ -124,15 +125,22 @@ def chat_body(request: ChatRequest, *, think: bool | None, num_predict: int) -> 
         "truncate": False,
         "shift": False,
         "options": options,
-        # A number is seconds; strings without a unit are refused. Below zero means for ever, which JSON's lack of an
-        # infinity needs as well.
-        "keep_alive": request.keep_alive_s if math.isfinite(request.keep_alive_s) else -1,
+        "keep_alive": keep_alive(request.keep_alive_s),
     }
     if request.schema is not None:
         body["format"] = dict(request.schema)
     if think is not None:
         body["think"] = think
     return body
+
+
+def keep_alive(seconds: float) -> float:
+    """How long a model stays loaded, as Ollama reads it: a number is seconds, 0 unloads after the reply.
+
+    Below zero means for ever. So does what is too large for its clock, and for JSON: sent as it is, a number of
+    seconds beyond 2^63 ns overflows there and unloads the model at once.
+    """
+    return seconds if math.isfinite(seconds) and seconds < _MOST_SECONDS else -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,11 +305,65 @@ def parse_version(payload: Mapping[str, Any]) -> str:
 
 
 def parse_models(payload: Mapping[str, Any]) -> tuple[ModelInfo, ...]:
-    """What /api/tags and /api/ps list. Raises `EngineGarbled`."""
+    """What /api/tags lists. Raises `EngineGarbled`."""
     return tuple(
         ModelInfo(name=_text(entry, "name"), size_bytes=_count(entry, "size"), digest=_text(entry, "digest"))
         for entry in _entries(payload)
     )
+
+
+def parse_residents(payload: Mapping[str, Any]) -> tuple[Resident, ...]:
+    """What /api/ps lists: models that are loaded; one that is loading is not among them. Raises `EngineGarbled`."""
+    return tuple(
+        Resident(
+            name=_text(entry, "name"),
+            size_bytes=_count(entry, "size"),
+            vram_bytes=_count(entry, "size_vram"),
+            num_ctx=_count(entry, "context_length"),
+            digest=_text(entry, "digest"),
+        )
+        for entry in _entries(payload)
+    )
+
+
+def parse_card(payload: Mapping[str, Any], info: ModelInfo) -> ModelCard:
+    """What /api/show tells of a model, with size and digest from the list. Raises `EngineGarbled`.
+
+    Ollama leaves the vocabulary out of `model_info`: its keys are there with null, which is no value of theirs.
+    """
+    told = payload.get("model_info") or {}
+    if not isinstance(told, Mapping):
+        raise _garbled(f"sent model_info as {type(told).__name__}, not as an object")
+    metadata = {key: value for key, value in told.items() if isinstance(key, str) and value is not None}
+    architecture = _text(metadata, "general.architecture")
+    return ModelCard(
+        name=info.name,
+        architecture=architecture,
+        weights_bytes=info.size_bytes,
+        context_length=_count(metadata, f"{architecture}.context_length"),
+        digest=info.digest,
+        capabilities=parse_capabilities(payload),
+        metadata=metadata,
+    )
+
+
+def embed_body(model: str, texts: Sequence[str]) -> dict[str, Any]:
+    """The JSON of POST /api/embed. A text without any character has no vector there, so a full stop stands for it."""
+    return {"model": model, "input": [_sound(text) if text.strip() else "." for text in texts], "truncate": False}
+
+
+def parse_vectors(payload: Mapping[str, Any], count: int) -> tuple[tuple[float, ...], ...]:
+    """What /api/embed answers to `count` texts. Raises `EngineGarbled` unless it is as many vectors of one length."""
+    listed = payload.get("embeddings")
+    if not isinstance(listed, list) or len(listed) != count:
+        raise _garbled(f"was asked for {count} vectors and sent {shown(listed)}")
+    vectors = []
+    for entry in listed:
+        numbers = isinstance(entry, list) and all(type(number) in (int, float) for number in entry)
+        if not numbers or not entry or len(entry) != len(listed[0]) or not all(map(math.isfinite, entry)):
+            raise _garbled(f"sent a vector that is none: {shown(entry)}")
+        vectors.append(tuple(map(float, entry)))
+    return tuple(vectors)
 
 
 def parse_capabilities(payload: Mapping[str, Any]) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 It lets a newcomer see the society at work before a model is installed, and says that it is a rehearsal. It proves
 nothing about inference: its turns are marked, are never golden, and are not recalled once a real engine speaks. Its
-lines are data (`rehearsal.toml`), filled with words of the question.
+lines are data (`rehearsal.toml`), filled with words of the question. What embeds is the lexical embedding, by its name.
 """
 
 from __future__ import annotations
@@ -18,20 +18,24 @@ from importlib import resources
 from string import Template
 from typing import Any
 
-from a4ps.errors import ModelMissing, PromptTooLong, Unsupported
+from a4ps.errors import EngineRefused, ModelMissing, PromptTooLong, Unsupported
+from a4ps.inference import lexical
 from a4ps.inference.engine import (
     ChatRequest,
     Chunk,
     EngineStatus,
     Finished,
     JsonSchema,
+    ModelCard,
     ModelInfo,
     PullProgress,
+    Resident,
     Text,
 )
 from a4ps.inference.tokens import estimate_prompt
 
 MODEL = "rehearsal"
+_ABILITIES = {MODEL: frozenset({"completion"}), lexical.NAME: frozenset({"embedding"})}
 
 _OPTIONS = re.compile(
     r"(?:\b(?:learn|use|choose|take|pick|buy|try|be|in|to|between|with|do|a|an|the)\s+)?"
@@ -56,9 +60,31 @@ class RehearsalEngine:
         return EngineStatus(True, detail="no model: rehearses with prepared lines")
 
     async def models(self) -> tuple[ModelInfo, ...]:
-        return (ModelInfo(MODEL),)
+        return tuple(ModelInfo(name) for name in _ABILITIES)
+
+    async def inspect(self, model: str) -> ModelCard:
+        if model not in _ABILITIES:
+            raise ModelMissing(model)
+        return ModelCard(model, architecture=MODEL, weights_bytes=0, capabilities=_ABILITIES[model])
+
+    async def loaded(self) -> tuple[Resident, ...]:
+        """Nothing: there is nothing to load."""
+        return ()
+
+    async def unload(self, model: str) -> None:
+        """Nothing is in memory, so nothing is done."""
+
+    async def embed(self, model: str, texts: Sequence[str]) -> tuple[tuple[float, ...], ...]:
+        """Only as the model "lexical"; see `lexical.py`."""
+        if model not in _ABILITIES:
+            raise ModelMissing(model)
+        if model != lexical.NAME:
+            raise EngineRefused(f"{model} cannot embed", next_step=f"name the embedder {lexical.NAME}")
+        return lexical.embed_all(texts)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        if request.model == lexical.NAME:
+            raise EngineRefused(f"{lexical.NAME} only embeds", next_step=f"name the model {MODEL}")
         if request.model != MODEL:
             raise ModelMissing(request.model)
         prompt_tokens = estimate_prompt(request.messages)

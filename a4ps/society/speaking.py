@@ -19,6 +19,7 @@ from a4ps.clock import Clock
 from a4ps.errors import EngineGarbled
 from a4ps.image.turns import Contribution
 from a4ps.inference.engine import ChatRequest, Engine, Finished, JsonSchema, Loading, Message, Text, Thinking
+from a4ps.inference.loop_guard import ENDED
 from a4ps.inference.tokens import estimate_prompt
 from a4ps.society.progress import Began, Listener, LoadingModel, Noted, Restarted, Spoke, Thought, Token
 
@@ -163,7 +164,7 @@ class Speaker:
         notes = [note for call in calls for note in call.finished.notes]
         if calls and calls[-1].cut:
             notes.append(f"{request.persona} was cut short to keep the turn's time.")
-        elif calls and calls[-1].finished.reason == "length":
+        elif calls and calls[-1].finished.reason == "length" and not any(note.startswith(ENDED) for note in notes):
             notes.append(f"{request.persona} was cut off at {request.max_tokens} tokens (setting reply_tokens).")
         for note in notes:
             self.listener(Noted(note))

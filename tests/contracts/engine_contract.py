@@ -1,13 +1,14 @@
-"""What every engine must do: the six clauses of `a4ps.inference.engine`, as tests an adapter inherits.
+"""What every engine must do: the clauses and methods of `a4ps.inference.engine`, as tests an adapter inherits.
 
 Subclass `EngineContract` as `Test…` and give two fixtures: `engine`, an open engine, and `model`, the name of a model it
-has. Where an engine needs another request to meet a clause, override a method below the fixtures; do not skip the test.
+has that talks and does not embed. One that can embed gives `embedder` too. Where an engine needs another request to meet a clause, override a method below the fixtures; do not skip the test.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import replace
@@ -16,7 +17,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from a4ps.errors import ModelMissing, PromptTooLong
+from a4ps.errors import EngineRefused, ModelMissing, PromptTooLong
 from a4ps.inference.engine import ChatRequest, Chunk, Engine, Finished, Loading, Message, Text, Thinking
 
 SCHEMA: Mapping[str, Any] = {
@@ -54,6 +55,11 @@ class EngineContract:
     @pytest.fixture
     def model(self) -> str:
         raise NotImplementedError
+
+    @pytest.fixture
+    def embedder(self) -> str | None:
+        """The name of a model that embeds, None where the engine has none."""
+        return None
 
     @pytest.fixture
     async def engine(self) -> Any:
@@ -165,6 +171,60 @@ class EngineContract:
     async def test_the_engine_says_that_it_is_there(self, engine: Engine, model: str) -> None:
         assert (await engine.status()).reachable
         assert model in {known.name for known in await engine.models()}
+
+    async def test_a_card_tells_what_a_model_is(self, engine: Engine, model: str) -> None:
+        """What the list says of it and what its card says agree."""
+        card = await engine.inspect(model)
+        (info,) = [known for known in await engine.models() if known.name == model]
+        assert (card.name, card.weights_bytes or info.size_bytes) == (model, info.size_bytes or card.weights_bytes)
+        assert card.digest == info.digest
+        assert card.architecture
+        assert "completion" in card.capabilities
+
+    async def test_a_missing_model_has_no_card(self, engine: Engine, model: str) -> None:
+        with pytest.raises(ModelMissing) as caught:
+            await engine.inspect(self.missing_model())
+        assert caught.value.model == self.missing_model()
+
+    async def test_what_is_unloaded_is_out_of_memory(self, engine: Engine, model: str) -> None:
+        """Where anything is loaded at all; and the next call loads it again by itself."""
+        await gather(engine, self.request(model))
+        for resident in await engine.loaded():
+            assert resident.name
+            assert 0 <= resident.vram_bytes <= resident.size_bytes
+        await engine.unload(model)
+        assert model not in {resident.name for resident in await engine.loaded()}
+        assert reply(await gather(engine, self.request(model)))
+
+    async def test_unloading_what_is_not_loaded_is_no_error(self, engine: Engine, model: str) -> None:
+        await engine.unload(model)
+        await engine.unload(model)
+        await engine.unload(self.missing_model())
+
+    async def test_a_model_that_only_talks_does_not_embed(self, engine: Engine, model: str) -> None:
+        with pytest.raises(EngineRefused) as caught:
+            await engine.embed(model, ["a bridge"])
+        assert caught.value.next_step
+        assert reply(await gather(engine, self.request(model)))
+
+    async def test_a_missing_model_embeds_nothing(self, engine: Engine, model: str) -> None:
+        with pytest.raises((ModelMissing, EngineRefused)):
+            await engine.embed(self.missing_model(), ["a bridge"])
+
+    async def test_each_text_has_one_vector(self, engine: Engine, embedder: str | None) -> None:
+        """All of one length, the same for the same text, whatever the text is and whatever stands beside it."""
+        if embedder is None:
+            return
+        texts = ["a bridge over the river", "", "a bridge over the river", "Straße, 你好", "\x00 \ud800", "word " * 50]
+        vectors = await engine.embed(embedder, texts)
+        assert len(vectors) == len(texts)
+        assert len({len(vector) for vector in vectors}) == 1
+        assert all(math.isfinite(number) for vector in vectors for number in vector)
+        assert vectors[0] == pytest.approx(vectors[2], abs=1e-3)
+        assert vectors[0] != pytest.approx(vectors[3], abs=1e-3)
+        (alone,) = await engine.embed(embedder, texts[:1])
+        assert alone == pytest.approx(vectors[0], abs=1e-3)
+        assert await engine.embed(embedder, []) == ()
 
     async def test_closing_twice_is_closing_once(self, engine: Engine, model: str) -> None:
         await gather(engine, self.request(model))

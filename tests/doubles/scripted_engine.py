@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from a4ps.errors import ModelMissing, PromptTooLong
+from a4ps.errors import EngineRefused, ModelMissing, PromptTooLong
+from a4ps.inference import lexical
 from a4ps.inference.engine import (
     ChatRequest,
     Chunk,
     EngineStatus,
     Finished,
     JsonSchema,
+    ModelCard,
     ModelInfo,
     PullProgress,
+    Resident,
     Text,
 )
 from a4ps.inference.tokens import estimate_prompt
@@ -51,19 +54,43 @@ async def _default(request: ChatRequest) -> None:
 
 @dataclass
 class ScriptedEngine:
-    """`script` may answer a request with text or an object, return None for the step's line, or raise."""
+    """`script` may answer a request with text or an object, return None for the step's line, or raise.
+
+    It embeds as `lexical`, and holds the model "in memory" from its first stream until it is unloaded.
+    """
 
     script: Script = _default
     name: str = "scripted"
     model: str = MODEL
     requests: list[ChatRequest] = field(default_factory=list)
     closed: int = 0
+    resident: bool = False
 
     async def status(self) -> EngineStatus:
         return EngineStatus(True, "1", "scripted")
 
     async def models(self) -> tuple[ModelInfo, ...]:
-        return (ModelInfo(self.model),)
+        return (ModelInfo(self.model), ModelInfo(lexical.NAME))
+
+    async def inspect(self, model: str) -> ModelCard:
+        if model not in (self.model, lexical.NAME):
+            raise ModelMissing(model)
+        ability = "completion" if model == self.model else "embedding"
+        return ModelCard(model, "scripted", weights_bytes=1, capabilities=frozenset({ability}))
+
+    async def loaded(self) -> tuple[Resident, ...]:
+        return (Resident(self.model, 1, 1),) if self.resident else ()
+
+    async def unload(self, model: str) -> None:
+        if model == self.model:
+            self.resident = False
+
+    async def embed(self, model: str, texts: Sequence[str]) -> tuple[tuple[float, ...], ...]:
+        if model == self.model:
+            raise EngineRefused(f"{model} cannot embed", next_step=f"name the embedder {lexical.NAME}")
+        if model != lexical.NAME:
+            raise ModelMissing(model)
+        return lexical.embed_all(texts)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         if request.model != self.model:
@@ -72,6 +99,7 @@ class ScriptedEngine:
         if prompt_tokens > request.num_ctx:
             raise PromptTooLong(f"{prompt_tokens} tokens do not fit {request.num_ctx}", next_step="ask for less")
         self.requests.append(request)
+        self.resident = True
         said = await self.script(request)
         if said is None:
             said = LINES.get(request.step, "Well.")

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from a4ps.errors import Unsupported
+from a4ps.inference import lexical
 from a4ps.inference.engine import ChatRequest, Finished, Message
 from a4ps.inference.rehearsal import MODEL, RehearsalEngine
 from a4ps.personas.prompting import quote, speak_as
@@ -38,6 +39,10 @@ class TestContract(EngineContract):
     @pytest.fixture
     def model(self) -> str:
         return MODEL
+
+    @pytest.fixture
+    def embedder(self) -> str:
+        return lexical.NAME
 
     @pytest.fixture
     async def engine(self) -> RehearsalEngine:

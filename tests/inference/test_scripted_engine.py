@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from a4ps.inference import lexical
 from tests.contracts.engine_contract import EngineContract
 from tests.doubles.scripted_engine import MODEL, ScriptedEngine
 
@@ -12,6 +13,10 @@ class TestScriptedEngine(EngineContract):
     @pytest.fixture
     def model(self) -> str:
         return MODEL
+
+    @pytest.fixture
+    def embedder(self) -> str:
+        return lexical.NAME
 
     @pytest.fixture
     async def engine(self) -> ScriptedEngine:

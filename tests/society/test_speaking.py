@@ -18,12 +18,9 @@ from a4ps.errors import EngineBroke, EngineGarbled, ModelMissing
 from a4ps.inference.engine import (
     ChatRequest,
     Chunk,
-    EngineStatus,
     Finished,
     Loading,
     Message,
-    ModelInfo,
-    PullProgress,
     Text,
     Thinking,
 )
@@ -52,20 +49,13 @@ def text(whole: str, *, reason: Literal["stop", "length"] = "stop", notes: tuple
 
 
 @dataclass
-class Playback:
+class Playback(ScriptedEngine):
     """An engine that plays prepared replies chunk by chunk; an exception among them is raised where it stands."""
 
-    replies: Iterator[Reply]
+    replies: Iterator[Reply] = field(default_factory=lambda: iter(()))
     between: Callable[[], None] = lambda: None
     name: str = "playback"
-    requests: list[ChatRequest] = field(default_factory=list)
     closed_streams: int = 0
-
-    async def status(self) -> EngineStatus:
-        return EngineStatus(True)
-
-    async def models(self) -> tuple[ModelInfo, ...]:
-        return (ModelInfo(MODEL),)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         self.requests.append(request)
@@ -78,19 +68,13 @@ class Playback:
         finally:
             self.closed_streams += 1
 
-    async def pull(self, model: str) -> AsyncGenerator[PullProgress, None]:
-        yield PullProgress(model)
-
-    async def aclose(self) -> None:
-        pass
-
 
 class Stage:
     """A speaker over prepared replies, and what its listener heard."""
 
     def __init__(self, *replies: Reply, seconds_a_chunk: float = 0.0) -> None:
         self.clock = ManualClock()
-        self.engine = Playback(iter(replies), lambda: self.clock.advance(seconds_a_chunk))
+        self.engine = Playback(replies=iter(replies), between=lambda: self.clock.advance(seconds_a_chunk))
         self.heard: list[Progress] = []
         self.speaker = Speaker(self.engine, self.clock, self.heard.append)
 
@@ -190,7 +174,7 @@ class TestSilence:
                 yield chunk
             await asyncio.Event().wait()
 
-        engine = Playback(iter(()))
+        engine = Playback()
         engine.stream = hangs  # type: ignore[method-assign]
         heard: list[Progress] = []
         return Speaker(engine, SystemClock(), heard.append), heard
