@@ -34,7 +34,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from a4ps.inference.calls import Key, Model
+from a4ps.inference.calls import Key
 from a4ps.inference.lookahead import Chain, Weight, loading_ahead_s, make_room, next_use
 from a4ps.inference.moves import Load, Move, Refuse, Start, Unload
 from a4ps.inference.residency import Resident, State, Waiting
@@ -138,15 +138,10 @@ class _Outlook:
         }
         return cls(state, bounds, line, pressed, yielding, coming)
 
-    def free_to_go(self, resident: Resident) -> bool:
-        """Whether nobody who waits keeps this resident in memory. It may still be in use."""
-        kept = (each for each in self.state.waiting_on(resident) if each.call.id not in self.yielding)
-        return self.state.cost.key(resident.model) not in self.coming and not any(kept)
-
 
 @dataclass(frozen=True, slots=True)
 class _Switch:
-    """The load that comes next. Its victims are not kept in memory by anybody, but may still be in use.
+    """The load that comes next. Its victims may still be in use, and first serve what waits for them and does not yield.
 
     `called` is whether its call is there: a turn between two calls may be worth waiting a moment for.
     """
@@ -218,7 +213,7 @@ def _next_switch(outlook: _Outlook) -> _Switch | None:
         return None
     chains, weights = _chains(state), _weights(state)
     held = _by_last_use(state.residents)
-    free = [resident for resident in held if outlook.free_to_go(resident)]
+    free = [resident for resident in held if state.cost.key(resident.model) not in outlook.coming]
     idle = [resident for resident in free if not state.in_use(resident.base)]
     for evictable in (idle, free):
         found = []
