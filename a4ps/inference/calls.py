@@ -54,6 +54,8 @@ class SwitchCost:
 OLLAMA = SwitchCost("Ollama", lora_reloads=True)
 #: Embedded llama.cpp loads all LoRAs with their base and chooses per call.
 EMBEDDED = SwitchCost("llama.cpp", lora_reloads=False)
+#: Engines that load nothing.
+WEIGHTLESS = SwitchCost("no engine", lora_reloads=False, load_s=0.0, calls_at_once=1_000_000)
 
 
 @dataclass(frozen=True, slots=True)

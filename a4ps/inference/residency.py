@@ -195,6 +195,14 @@ class State:
             waiting=tuple(replace(each, call=self._reckoned(each.call, model)) for each in self.waiting),
         )
 
+    def found(self, model: Model) -> State:
+        """A model is in memory that nobody here has loaded, taking `need_bytes`; what is known of its base stays."""
+        places = [each.base for each in (*self.residents, *self.leaving)]
+        if model.base in places or (self.loading and self.loading.model.base == model.base):
+            return self
+        resident = Resident(model, model.need_bytes, self.now_s, boarded=self.arrivals)
+        return replace(self, residents=(*self.residents, resident))
+
     def died(self, base: str) -> State:
         """A resident or a load is gone, with all that ran on it. What waited for it waits for a new load."""
         loading = self.loading
