@@ -17,6 +17,7 @@ since. A text export has none and cannot bring any (text_export.py); importing o
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -50,7 +51,7 @@ class Promotions:
         # Read and put in place under one lock, so that no earlier reading comes after a later one.
         with self._reading:
             try:
-                rows = self._store.newest(TRUST, limit=len(self._store.heads(TRUST)))
+                rows = self._store.newest(TRUST, limit=sys.maxsize)
                 self.in_force = {row.key: unpack_trust(row.key, row.payload) for row in rows}
             except BaseException:
                 self.in_force = _NONE
