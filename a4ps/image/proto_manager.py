@@ -399,7 +399,8 @@ class ProtoManager:
         """Make what `save_image` wrote the image's content, in one commit; returns where the image was kept before.
 
         All of the file is verified first. Protos, turns and other rows that are not in it are there no longer, but their
-        history is, and `revert` brings a Proto back. Raises KeyLost where the file was signed by a key that is not here,
+        history is, and `revert` brings a Proto back. The promotions are those of the file, also such as were withdrawn
+        since, and only the Architect may load it if it has any. Raises KeyLost where the file was signed by a key that is not here,
         what `read_portable` and `become` raise, and then has changed nothing.
         """
         return self.become(read_portable(Path(path), self._store.keys), author=author, reason=reason or f"load {path}")
@@ -409,14 +410,17 @@ class ProtoManager:
         export_text(Path(folder), self.content())
 
     def import_text(self, folder: str | Path, *, author: str = ARCHITECT, reason: str = "") -> Path | None:
-        """`load` for a text export, which is a stranger's: its methods are not trusted, nothing opaque is loaded."""
+        """`load` for a text export, which is a stranger's: its methods are not trusted, nothing opaque is loaded.
+
+        It brings no promotions, and those that there were end with the content that they were for.
+        """
         return self.become(import_text(Path(folder)), author=author, reason=reason or f"import {folder}")
 
     def become(self, image: PortableImage, *, author: str = ARCHITECT, reason: str = "") -> Path | None:
         """Make `image` the content of this one, in one commit, after keeping a verified backup beside it.
 
         Returns where that is, None where the image was empty. Raises CallerError where something in `image` cannot be
-        held, Conflict where something was committed meanwhile, and what `backup` and `Store.commit` raise; nothing has
+        held, PromotionRefused where it has promotions and `author` is not the Architect, Conflict where something was committed meanwhile, and what `backup` and `Store.commit` raise; nothing has
         changed then, except that after StorageFailed the backup stays.
         """
         check_records(image.records, author)

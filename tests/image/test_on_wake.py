@@ -7,6 +7,7 @@ import contextlib
 import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from a4ps.image.keys import KeyFolder
 from a4ps.image.methods import MethodCall, MethodResult
 from a4ps.image.proto import Proto
 from a4ps.image.proto_manager import ProtoManager
+from a4ps.image.waking import Lives
 
 CODEX = {"role": "logic", "model_name": "none", "system_prompt": "Think."}
 LOCK = "def on_wake(self):\n    import threading\n    self.live['lock'] = threading.Lock()\n"
@@ -252,6 +254,8 @@ def test_closing_drops_it(tmp_path: Path) -> None:
     with opened(tmp_path) as manager:
         brick = manager.register_proto(Proto("BRICK", CODEX))
         brick.live["held"] = Held()
+        held = weakref.ref(brick.live["held"])
+    assert held() is None
     with pytest.raises(CallerError, match="closed"):
         _ = brick.live
     with pytest.raises(CallerError, match="closed"):
@@ -505,6 +509,45 @@ def test_a_swap_while_it_runs_is_followed_by_the_new_text(manager: ProtoManager,
     together(lambda: brick.live, swap)
     assert brick.live == {"by": "new"}
     assert told[2:] == ["in", "new"]
+
+
+def test_a_text_that_was_read_before_a_newer_one_was_built_is_not_run() -> None:
+    lives = Lives()
+    ran: list[str] = []
+    overtaken = False
+
+    def in_force() -> tuple[str, Callable[[], object]]:
+        nonlocal overtaken
+        if overtaken:
+            return "new", lambda: ran.append("new")
+        overtaken = True
+        newest.append(lives.reach("A", in_force, 30))
+        return "old", lambda: ran.append("old")
+
+    newest: list[object] = []
+    assert lives.reach("A", in_force, 30) is newest[0]
+    assert ran == ["new"]
+
+
+def test_one_whose_thread_was_lost_is_begun_again_and_comes_too_late() -> None:
+    """Its deadline is over and it never said so; nobody waits for it, and nothing of it is kept."""
+    lives = Lives()
+    reached, go = threading.Event(), threading.Event()
+
+    def lost() -> None:
+        reached.set()
+        assert go.wait(30)
+
+    def second() -> object:
+        try:
+            assert reached.wait(30)
+            return lives.reach("A", lambda: ("text", None), 30)
+        finally:
+            go.set()
+
+    first, space = together(lambda: lives.reach("A", lambda: ("text", lost), -10), second)
+    assert isinstance(first, MethodOverran)
+    assert lives.reach("A", lambda: ("text", None), 30) is space
 
 
 async def test_it_can_be_reached_on_an_event_loop(manager: ProtoManager, brick: Handle) -> None:

@@ -34,6 +34,7 @@ from a4ps.image.proto import Proto
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.rows import Row
 from a4ps.image.store import Store
+from a4ps.image.text_export import content_hash
 
 CODEX = {"role": "logic", "model_name": "none", "system_prompt": "Think."}
 ONE = "def f(self):\n    'One.'\n    return 1\n"
@@ -397,10 +398,12 @@ def test_a_load_that_is_refused_leaves_trust_as_it_was(
 def test_a_text_export_neither_has_nor_brings_trust(manager: ProtoManager, brick: Handle, tmp_path: Path) -> None:
     """I5: not even into the image that it came from, where the text was promoted."""
     manager.promote(brick.f, "in-process")
+    told = content_hash(manager.content())
     manager.export_text(tmp_path / "export")
     assert not (tmp_path / "export" / "records.jsonl").exists()
     with opened(tmp_path, "other.a4ps") as other:
         other.import_text(tmp_path / "export")
+        assert content_hash(other.content()) == told
         refused(other.get_proto("BRICK").f)
     manager.import_text(tmp_path / "export")
     refused(brick.f)
