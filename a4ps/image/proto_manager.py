@@ -400,8 +400,8 @@ class ProtoManager:
 
         All of the file is verified first. Protos, turns and other rows that are not in it are there no longer, but their
         history is, and `revert` brings a Proto back. The promotions are those of the file, also such as were withdrawn
-        since, and only the Architect may load it if it has any. Raises KeyLost where the file was signed by a key that is not here,
-        what `read_portable` and `become` raise, and then has changed nothing.
+        since, and only the Architect may load it if it has any. Raises KeyLost where the file was signed by a key that
+        is not here, what `read_portable` and `become` raise, and then has changed nothing.
         """
         return self.become(read_portable(Path(path), self._store.keys), author=author, reason=reason or f"load {path}")
 
@@ -420,8 +420,9 @@ class ProtoManager:
         """Make `image` the content of this one, in one commit, after keeping a verified backup beside it.
 
         Returns where that is, None where the image was empty. Raises CallerError where something in `image` cannot be
-        held, PromotionRefused where it has promotions and `author` is not the Architect, Conflict where something was committed meanwhile, and what `backup` and `Store.commit` raise; nothing has
-        changed then, except that after StorageFailed the backup stays.
+        held, PromotionRefused where it has promotions and `author` is not the Architect, Conflict where something was
+        committed meanwhile, and what `backup` and `Store.commit` raise; nothing has changed then, except that after
+        StorageFailed the backup stays.
         """
         check_records(image.records, author)
         contents = contents_of(image)
