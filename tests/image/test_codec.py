@@ -338,12 +338,11 @@ class TestRecords:
     ) -> None:
         data = encode_slot([Point(1)], PATH)
         monkeypatch.setattr(plain, "_records", {})
-        for trusted in (True, False):
-            kept = decode_slot(data, PATH, trusted=trusted)
-            assert isinstance(kept, Placeholder)
-            assert kept.path == PATH
-            assert "Point" in kept.why
-            assert encode_slot(kept, PATH) == data
+        kept = decode_slot(data, PATH, trusted=True)
+        assert isinstance(kept, Placeholder)
+        assert kept.path == PATH
+        assert "Point" in kept.why
+        assert encode_slot(kept, PATH) == data
 
     def test_take_defaults_for_fields_they_gained(self) -> None:
         data = evolved({"x": object}, {"x": object, "tags": (list, field(default_factory=list)), "n": (int, 7)})
@@ -356,7 +355,7 @@ class TestRecords:
     def test_with_fields_they_lost_or_cannot_fill_are_placeholders(
         self, before: dict[str, Any], after: dict[str, Any]
     ) -> None:
-        assert isinstance(decode_slot(evolved(before, after), PATH), Placeholder)
+        assert isinstance(decode_slot(evolved(before, after), PATH, trusted=True), Placeholder)
 
     def test_half_made_are_refused(self) -> None:
         with pytest.raises(Unstorable):
