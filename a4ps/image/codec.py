@@ -24,12 +24,13 @@ from typing import Any, Final
 
 from a4ps.errors import IntegrityError, Unstorable
 from a4ps.image import plain, unpickled
-from a4ps.image.plain import register_record
+from a4ps.image.plain import RecordMigration, register_record
 
 __all__ = [
     "MAX_SLOT_BYTES",
     "Opaque",
     "Placeholder",
+    "RecordMigration",
     "as_foreign",
     "as_own",
     "decode_slot",

@@ -39,6 +39,10 @@ class Method:
     writes: tuple[str, ...] = ()
     reason: str = ""
 
+    def parts(self) -> tuple[object, ...]:
+        """What a record keeps of it under its name."""
+        return (self.source, self.author, self.reads, self.writes, self.reason)
+
     @property
     def digest(self) -> str:
         """SHA-256 of the text, hex."""

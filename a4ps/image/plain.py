@@ -21,7 +21,7 @@ import operator
 import pickle
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any, Final, NoReturn, TypeVar
@@ -53,7 +53,7 @@ class Lacking(Exception):
 
 def dumps(value: object) -> bytes:
     """The bytes of plain data. Raises Refused."""
-    if type(value) in _ATOMS:
+    if type(value) in ATOMS:
         return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
     buffer = io.BytesIO()
     pickler = _Pickler(buffer, pickle.HIGHEST_PROTOCOL, buffer_callback=_refuse)
@@ -80,12 +80,28 @@ def loads(data: bytes, start: int) -> object:
         raise IntegrityError(f"the stored value cannot be read: {error}") from error
 
 
-def register_record(cls: _Record) -> _Record:
+@dataclasses.dataclass(frozen=True, slots=True)
+class RecordMigration:
+    """How a record that was kept with other fields becomes one of today.
+
+    `upgrade` is given the old values by their names and returns those of all present fields; it is called each time that
+    such a record is read, and what is stored is written anew by the next change of its slot only. `dated` and
+    `description` are for people.
+    """
+
+    fields: tuple[str, ...]
+    dated: str
+    description: str
+    upgrade: Callable[[dict[str, object]], Mapping[str, object]]
+
+
+def register_record(cls: _Record, *, migrations: Sequence[RecordMigration] = ()) -> _Record:
     """Let instances of `cls`, a frozen dataclass, be part of plain data; usable as a decorator.
 
-    They are kept by qualified name and field names. A field that was added since takes its default, and one that was
-    dropped or has no default makes the slot a placeholder. `__post_init__` is not run on loading. Registering a name
-    again replaces its class, as a reloaded module does. Raises CallerError where `cls` is not a frozen dataclass.
+    They are kept by qualified name and field names. Where one was kept with other fields, the migration from just these
+    makes it one of today; without one, a field that was added since takes its default, and one that was dropped or has no
+    default makes the slot a placeholder. `__post_init__` is not run on loading. Registering a name again replaces its
+    class, as a reloaded module does. Raises CallerError where `cls` is not a frozen dataclass.
     """
     parameters = getattr(cls, "__dataclass_params__", None)
     if parameters is None or not parameters.frozen or "__dataclass_params__" not in vars(cls):
@@ -95,6 +111,7 @@ def register_record(cls: _Record) -> _Record:
     name = f"{cls.__module__}.{cls.__qualname__}"
     fields = tuple(field.name for field in dataclasses.fields(cls))
     _records[name] = _writers[cls] = Schema(cls, name, fields)
+    _migrations[name] = {step.fields: step for step in migrations}
     return cls
 
 
@@ -116,15 +133,23 @@ def schema_of(value: object) -> Schema | None:
 class Schema:
     """A record class and the fields that a stream gives for it, in that order; called with their values, a record."""
 
-    __slots__ = ("_get", "added", "cls", "direct", "fields", "name")
+    __slots__ = ("_get", "added", "cls", "direct", "fields", "migration", "name")
 
-    def __init__(self, cls: type, name: str, fields: tuple[str, ...], added: tuple[Added, ...] = ()) -> None:
+    def __init__(
+        self,
+        cls: type,
+        name: str,
+        fields: tuple[str, ...],
+        added: tuple[Added, ...] = (),
+        migration: RecordMigration | None = None,
+    ) -> None:
         self.cls = cls
         self.name = name
         self.fields = fields
         self.added = added
+        self.migration = migration
         slotted = any(isinstance(getattr(cls, field, None), types.MemberDescriptorType) for field in fields)
-        self.direct = not slotted and not added and cls is not Stranger
+        self.direct = not slotted and not added and migration is None and cls is not Stranger
         # With fewer than two names an attrgetter gives no tuple.
         self._get = operator.attrgetter(*fields) if len(fields) > 1 else None
 
@@ -154,10 +179,25 @@ class Schema:
         if isinstance(record, Stranger):
             record.schema, record.values = self, values
             return
-        for field, value in zip(self.fields, values, strict=True):
+        given: Mapping[str, object] = dict(zip(self.fields, values, strict=True))
+        if self.migration is not None:
+            given = self._migrated(self.migration, dict(given))
+        for field, value in given.items():
             object.__setattr__(record, field, value)
         for field, make in self.added:
             object.__setattr__(record, field, make())
+
+    def _migrated(self, migration: RecordMigration, old: dict[str, object]) -> Mapping[str, object]:
+        what = f"the migration of {self.name} dated {migration.dated}"
+        try:
+            new = dict(migration.upgrade(old))
+        except Exception as error:
+            # Somebody else's code; what it cannot read stays as it is stored.
+            raise Lacking(f"{what} failed: {type(error).__name__}: {error}") from error
+        wanted = _records[self.name].fields
+        if set(new) != set(wanted):
+            raise Lacking(f"{what} gave {', '.join(map(str, new))} where the fields are {', '.join(wanted)}")
+        return new
 
 
 class Stranger:
@@ -170,6 +210,7 @@ class Stranger:
 
 
 _records: dict[str, Schema] = {}
+_migrations: dict[str, dict[tuple[str, ...], RecordMigration]] = {}
 _writers: dict[type, Schema] = {}
 
 
@@ -231,6 +272,9 @@ def make_schema(name: str, fields: tuple[str, ...]) -> Schema:
         raise Lacking(f"the record {name} is not registered in this process")
     if current.fields == fields:
         return current
+    migration = _migrations[name].get(fields)
+    if migration is not None:
+        return Schema(current.cls, name, fields, migration=migration)
     dropped = set(fields) - set(current.fields)
     if dropped:
         raise Lacking(f"the record {name} has lost the field {min(dropped)!r}")
@@ -278,7 +322,7 @@ MAKERS: Final[dict[str, Callable[..., object]]] = {
     "Make.fill": fill_record,
 }
 
-_ATOMS: Final = frozenset((type(None), bool, int, float, str, bytes))
+ATOMS: Final = frozenset((type(None), bool, int, float, str, bytes))
 
 
 def _by_constructor(maker: _Maker) -> Callable[[Any], tuple[Any, ...]]:
@@ -321,7 +365,7 @@ def _reduce(value: object) -> str | tuple[Any, ...]:
             values = schema.values(value)
         except AttributeError:
             raise Refused(value) from None
-        if _ATOMS.issuperset(map(type, values)):
+        if ATOMS.issuperset(map(type, values)):
             return (schema, values)
         return (Make.blank, (schema,), (schema, values), None, None, Make.fill)
     reduction = _REDUCTIONS.get(kind)

@@ -60,8 +60,12 @@ class Proto:
         transaction: Transaction | None = None,
     ) -> Proto:
         """A draft that begins as `version` and inherits within the root map `versions`."""
+        # Not by way of `__init__`: nothing of a version has to be checked again, and each change begins here.
         content = version.content
-        draft = cls(version.name, content.codex, parents=content.parents)
+        draft = object.__new__(cls)
+        draft._name = version.name
+        draft._codex = content.codex
+        draft._parents = content.parents
         draft._methods = dict(content.methods)
         draft._base = version
         draft._home = home

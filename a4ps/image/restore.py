@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +20,16 @@ from pathlib import Path
 from a4ps.clock import Clock
 from a4ps.errors import CallerError, DiskFull, IntegrityError, StorageFailed
 from a4ps.image.backup import dated
+from a4ps.image.connections import translate
+from a4ps.image.exchange import beside, put_in_place, remove_draft
 from a4ps.image.keys import KeyFolder, Witness, fsync_folder
 from a4ps.image.lock import OwnerLock
+from a4ps.image.migrations import upgrade
 from a4ps.image.rows import Row
 from a4ps.image.seal import Seal
 from a4ps.image.store import Store
 from a4ps.image.transfer import RESTORED
 from a4ps.image.verify import VerifyReport
-
-_LOGS = ("-wal", "-shm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +56,15 @@ def restore(image: Path, backup: Path, keys: KeyFolder, clock: Clock, *, author:
         try:
             image.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             undo.callback(OwnerLock(image).release)
-            undo.callback(_remove, draft)
-            _remove(draft)
+            undo.callback(remove_draft, draft)
+            remove_draft(draft)
             _copy(backup, draft)
             fresh = _FreshWitness(keys.path)
             undo.callback(fresh.discard)
             report = _proved(draft, backup, fresh, clock, author, reason or f"restore {backup}")
             aside = dated(image, clock.now()) if image.exists() else None
-            _exchange(image, draft, aside, fresh)
+            put_in_place(image, draft, aside)
+            fresh.put_in_place()
         except OSError as error:
             kind = DiskFull if not os.statvfs(image.parent).f_bavail else StorageFailed
             raise kind(
@@ -99,25 +102,28 @@ def _copy(backup: Path, draft: Path) -> None:
     """With its log, where it has one: an image that was kept aside after a crash."""
     os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     shutil.copyfile(backup, draft)
-    log = _beside(backup, "-wal")
+    log = beside(backup, "-wal")
     if log.exists():
-        shutil.copyfile(log, _beside(draft, "-wal"))
+        shutil.copyfile(log, beside(draft, "-wal"))
 
 
 def _proved(draft: Path, backup: Path, keys: KeyFolder, clock: Clock, author: str, reason: str) -> VerifyReport:
     """Verify every row of the draft, record the act in it, and make it durable as one file."""
     try:
+        upgrade(draft)
         with Store.open(draft, keys, clock) as store:
             report = store.verify(deep=True)
             _need_whole(report)
             note = json.dumps({"from": str(backup), "generation": report.generation}).encode()
             store.commit([Row(RESTORED, str(report.generation), note)], author=author, reason=reason)
+    except sqlite3.Error as error:
+        raise translate(error, backup, "copying the backup") from error
     except IntegrityError as error:
         message = error.message.replace(str(draft), str(backup))
         raise type(error)(
             f"{backup} cannot be restored: {message}", next_step="restore another backup; nothing was changed"
         ) from error
-    if _beside(draft, "-wal").exists():
+    if beside(draft, "-wal").exists():
         raise StorageFailed(f"the copy {draft} could not be finished", next_step="free some space, try again")
     with draft.open("rb") as file:
         os.fsync(file.fileno())
@@ -127,30 +133,3 @@ def _proved(draft: Path, backup: Path, keys: KeyFolder, clock: Clock, author: st
 def _need_whole(report: VerifyReport) -> None:
     if report.faults:
         raise IntegrityError(f"it is damaged: {report.faults[0]}", next_step="take another backup")
-
-
-def _exchange(image: Path, draft: Path, aside: Path | None, fresh: _FreshWitness) -> None:
-    """Raises OSError; up to the last two renames, the old image is where it was or under its dated name as well."""
-    if aside is not None:
-        log = _beside(image, "-wal")
-        if log.exists():
-            os.link(log, _beside(aside, "-wal"))
-        os.link(image, aside)
-        fsync_folder(image.parent)
-    # SQLite would replay the old image's log into the new one.
-    for suffix in _LOGS:
-        _beside(image, suffix).unlink(missing_ok=True)
-    fsync_folder(image.parent)
-    draft.rename(image)
-    fsync_folder(image.parent)
-    fresh.put_in_place()
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
-
-
-def _remove(draft: Path) -> None:
-    for ending in ("", *_LOGS, ".lock"):
-        with suppress(OSError):
-            _beside(draft, ending).unlink(missing_ok=True)

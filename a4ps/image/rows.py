@@ -27,18 +27,24 @@ MAX_GENERATION = 1 << (62 - ORDINAL_BITS)
 
 _LENGTH = struct.Struct(">I")
 _PLAIN, _DEFLATED = b"\x00", b"\x01"
-_WORTH_DEFLATING_BYTES = 96
+_WORTH_DEFLATING_BYTES = 512
+"""A shorter content saves no page of the disk, and deflating it costs as much as signing it."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a caller writes. `text` is what full-text search shall find; "" means that the row is not indexed."""
+    """What a caller writes. `text` is what full-text search shall find; "" means that the row is not indexed.
+
+    `at` is given where the row is older than the commit that brings it, as one taken over from another image.
+    """
 
     kind: str
     key: str
     payload: bytes
     text: str = ""
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,7 @@ class PackedRow:
     key: str
     body: bytes
     text: str
+    at_us: int | None = None
 
 
 def pack(row: Row) -> PackedRow:
@@ -92,11 +99,12 @@ def pack(row: Row) -> PackedRow:
             f"the {row.kind} {row.key!r} has {len(content)} bytes, more than the {MAX_BODY_BYTES} that a row may have",
             next_step="store it in pieces, or as a file outside the image",
         )
+    body = _PLAIN + content
     if len(content) >= _WORTH_DEFLATING_BYTES:
         deflated = zlib.compress(content, 1)
         if len(deflated) < len(content):
-            return PackedRow(row.kind, row.key, _DEFLATED + deflated, row.text)
-    return PackedRow(row.kind, row.key, _PLAIN + content, row.text)
+            body = _DEFLATED + deflated
+    return PackedRow(row.kind, row.key, body, row.text, None if row.at is None else to_us(row.at))
 
 
 def unpack(body: bytes) -> tuple[bytes, str]:

@@ -24,7 +24,8 @@ import a4ps
 from a4ps.clock import Clock
 from a4ps.errors import A4PSError, CallerError, DiskFull, ImageTooNew, IntegrityError, StorageFailed
 from a4ps.image.backup import dated
-from a4ps.image.keys import KeyFolder, fsync_folder, make_folder
+from a4ps.image.exchange import beside, put_in_place
+from a4ps.image.keys import KeyFolder, make_folder
 from a4ps.image.lock import OwnerLock
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.snapshot import PortableImage
@@ -80,9 +81,9 @@ def salvage(
     """
     image, source = image.resolve(), source.resolve()
     _need_file(source)
+    reason = f"salvage {source}"
     try:
         make_folder(image.parent)
-        aside = None
         with ExitStack() as undo:
             undo.callback(OwnerLock(image).release)
             place = undo.enter_context(_workplace(image.parent))
@@ -91,12 +92,16 @@ def salvage(
             found = _read_apart(source, copy, place, limits or Limits.of(copy.stat().st_size))
             _need_lost(source, copy, place, found, keys, clock)
             content = _imported(source, place)
+            kept = None
             if source == image:
-                aside = dated(image, clock.now())
-                _set_aside(image, aside)
-        with ProtoManager.open(image, keys=keys, clock=clock) as manager:
-            kept = manager.become(content, author=author, reason=f"salvage {source}")
-            names = tuple(manager.names())
+                # It cannot be opened to become anything, so another one is made and put in its place.
+                draft = place / "new.a4ps"
+                _become(draft, content, keys, clock, author, reason)
+                _need_finished(draft)
+                kept = dated(image, clock.now())
+                put_in_place(image, draft, kept)
+        if source != image:
+            kept = _become(image, content, keys, clock, author, reason)
     except OSError as error:
         kind = DiskFull if not os.statvfs(image.parent).f_bavail else StorageFailed
         raise kind(
@@ -104,7 +109,22 @@ def salvage(
         ) from error
     asked = sum(record.kind == "turn" for record in content.records)
     others = sum(record.kind not in TURN_KINDS for record in content.records)
-    return Salvaged(found, names, asked, others, aside or kept)
+    return Salvaged(found, tuple(sorted(content.protos)), asked, others, kept)
+
+
+def _become(
+    image: Path, content: PortableImage, keys: KeyFolder, clock: Clock, author: str, reason: str
+) -> Path | None:
+    with ProtoManager.open(image, keys=keys, clock=clock) as manager:
+        return manager.become(content, author=author, reason=reason)
+
+
+def _need_finished(draft: Path) -> None:
+    """Make a closed image durable as one file. Raises StorageFailed, OSError."""
+    if beside(draft, "-wal").exists():
+        raise StorageFailed(f"the new image {draft} could not be finished", next_step="free some space, try again")
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _need_file(source: Path) -> None:
@@ -142,14 +162,14 @@ def _workplace(home: Path) -> Iterator[Path]:
 def _copy(source: Path, copy: Path, *, locked: bool) -> None:
     """With its log, where it has one. Raises ImageHeld where somebody has it open, OSError."""
     with ExitStack() as undo:
-        if not locked and _beside(source, ".lock").exists():
+        if not locked and beside(source, ".lock").exists():
             # On a disk that cannot be written, nobody has it open.
             with suppress(StorageFailed):
                 undo.callback(OwnerLock(source).release)
         for suffix in ("", "-wal"):
-            if _beside(source, suffix).exists():
-                shutil.copyfile(_beside(source, suffix), _beside(copy, suffix))
-                _beside(copy, suffix).chmod(0o600)
+            if beside(source, suffix).exists():
+                shutil.copyfile(beside(source, suffix), beside(copy, suffix))
+                beside(copy, suffix).chmod(0o600)
 
 
 def _read_apart(source: Path, copy: Path, place: Path, limits: Limits) -> Found:
@@ -219,18 +239,3 @@ def _imported(source: Path, place: Path) -> PortableImage:
     except CallerError as error:
         message = error.message.replace(str(place / EXPORT), str(source))
         raise IntegrityError(f"what {source} holds cannot be taken over: {message}", next_step=_ANOTHER) from error
-
-
-def _set_aside(image: Path, aside: Path) -> None:
-    """Give the image, whose lock is held, and its log another name. Raises OSError; one of the names is whole always."""
-    for suffix in ("-wal", ""):
-        if _beside(image, suffix).exists():
-            os.link(_beside(image, suffix), _beside(aside, suffix))
-    fsync_folder(image.parent)
-    for suffix in ("-wal", "-shm", ""):
-        _beside(image, suffix).unlink(missing_ok=True)
-    fsync_folder(image.parent)
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)

@@ -134,8 +134,14 @@ def exportable(content: PortableImage) -> tuple[PortableImage, tuple[str, ...]]:
     for name, proto in content.protos.items():
         if fits(name, _codex_text, proto):
             paths = {slot: _slot_path(name, slot) for slot in proto.slots}
-            slots = {slot: data for slot, data in proto.slots.items() if fits(paths[slot], _slot_node, data, paths[slot])}
-            methods = {key: method for key, method in proto.methods.items() if fits(f"{name}.{key}", _method_text, key, method)}
+            slots = {
+                slot: data for slot, data in proto.slots.items() if fits(paths[slot], _slot_node, data, paths[slot])
+            }
+            methods = {
+                key: method
+                for key, method in proto.methods.items()
+                if fits(f"the method {name}.{key}", _method_text, key, method)
+            }
             protos[name] = replace(proto, slots=slots, methods=methods)
     history = {
         name: tuple(line for line in lines if fits(f"a change of {name}", _jsonl, [line]))
@@ -261,9 +267,7 @@ def _from_table(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _state_text(proto: ProtoSnapshot) -> str:
-    slots = {
-        name: _slot_node(data, _slot_path(proto.name, name)) for name, data in sorted(proto.slots.items())
-    }
+    slots = {name: _slot_node(data, _slot_path(proto.name, name)) for name, data in sorted(proto.slots.items())}
     return json.dumps(slots, indent=1, ensure_ascii=False) + "\n"
 
 

@@ -119,7 +119,6 @@ class _Writer:
         descriptor, shape, order, content = plain.array_parts(value)
         return {"$array": _base64(content), "dtype": to_json(descriptor), "shape": list(shape), "order": order}
 
-
     def _text(self, member: object) -> str:
         text = self._texts.get(id(member))
         if text is None:

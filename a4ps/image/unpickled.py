@@ -26,8 +26,6 @@ MAX_KEY_DEPTH: Final = 500
 MAX_KEY_PARTS: Final = 1 << 24
 MAX_CONTAINERS: Final = 1 << 24
 
-_PLAIN_HASHED: Final = frozenset((str, int, bytes, float, bool, type(None)))
-
 
 def loads(data: bytes, start: int) -> object:
     """The value of `data[start:]`, the same that `plain.loads` gives of a trusted stream, but for records.
@@ -171,7 +169,7 @@ class _Machine:
     def need_hashable(self, keys: Iterable[object]) -> None:
         """Raises IntegrityError where hashing `keys` would descend too deep or take too long."""
         for key in keys:
-            if type(key) in _PLAIN_HASHED:
+            if type(key) in plain.ATOMS:
                 continue
             pending = [iter((key,))]
             while pending:

@@ -5,7 +5,8 @@ crash, a file made to eat memory, and waiting for ever. It is no sandbox. What i
 what comes back to the other process is a stranger's text.
 
 The rows are read one by one. One that SQLite cannot read, or that holds what nobody can have written, is counted and left
-out, so the row before it with the same name stays the newest. Nothing is unpickled, nothing opaque is loaded.
+out, so the row before it with the same name stays the newest; a version that rests on a lost one is left out with it.
+Nothing is unpickled, nothing opaque is loaded.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from a4ps.errors import A4PSError, CallerError, ImageTooNew, IntegrityError, StorageFailed
+from a4ps.errors import A4PSError, ImageTooNew, IntegrityError, StorageFailed
 from a4ps.image import turns
 from a4ps.image.changes import Change
 from a4ps.image.connections import connect_reader, is_worlds, translate
-from a4ps.image.content import Content
+from a4ps.image.content import Content, Record
 from a4ps.image.draft_state import check_name
 from a4ps.image.image_file import APPLICATION_ID, FORMAT
 from a4ps.image.rows import MAX_BODY_BYTES, StoredRow, from_us, generation_of, ordinal_of, unpack_unverified
@@ -49,6 +50,10 @@ _WALKS = (
     "SELECT place FROM rows INDEXED BY rows_by_kind ORDER BY kind",
     "SELECT place FROM rows INDEXED BY rows_by_kind ORDER BY kind DESC",
 )
+_COMMITS = (
+    "SELECT generation, at FROM commits ORDER BY generation",
+    "SELECT generation, at FROM commits ORDER BY generation DESC",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +73,18 @@ class _Layout(NamedTuple):
     row: str
 
 
+_TABLES: Final = {
+    "meta": frozenset(("image_id",)),
+    "commits": frozenset(("generation", "at")),
+    "rows": frozenset(("place", "kind", "key", "body")),
+}
 _LAYOUTS: Final = {
-    1: _Layout(
-        {
-            "meta": frozenset(("image_id",)),
-            "commits": frozenset(("generation", "at")),
-            "rows": frozenset(("place", "kind", "key", "body")),
-        },
-        "SELECT place, kind, key, body, NULL FROM rows WHERE place = ?",
+    1: _Layout(_TABLES, "SELECT place, kind, key, body, NULL FROM rows WHERE place = ?"),
+    2: _Layout(
+        {**_TABLES, "rows": _TABLES["rows"] | {"at"}}, "SELECT place, kind, key, body, at FROM rows WHERE place = ?"
     ),
 }
-assert max(_LAYOUTS) == FORMAT
+"""By format, all there ever were; the newest is image_file.FORMAT."""
 
 
 def read(path: Path) -> tuple[PortableImage, Found]:
@@ -117,8 +123,10 @@ def _is_table(connection: sqlite3.Connection, name: str, columns: frozenset[str]
 
 def _read(connection: sqlite3.Connection, layout: _Layout) -> tuple[PortableImage, Found]:
     gathering = _Gathering()
-    times = dict(_walk(connection, "SELECT generation, at FROM commits ORDER BY generation DESC"))
-    times.update(_walk(connection, "SELECT generation, at FROM commits ORDER BY generation"))
+    times: dict[int, int] = {}
+    for walk in _COMMITS:
+        for generation, at_us in _walk(connection, walk):
+            times[generation] = at_us
     rows, skipped, at_us = 0, 0, 0
     for place in sorted({place for walk in _WALKS for (place,) in _walk(connection, walk) if place >= 0}):
         try:
@@ -131,7 +139,7 @@ def _read(connection: sqlite3.Connection, layout: _Layout) -> tuple[PortableImag
             rows += 1
         except MemoryError:
             raise
-        except Exception as error:  # noqa: BLE001 - a row that nobody verified may hold anything
+        except Exception as error:
             if isinstance(error, sqlite3.Error) and is_worlds(error):
                 raise
             skipped += 1
@@ -165,11 +173,21 @@ def _image_id(connection: sqlite3.Connection) -> str:
 class _Gathering(Gathering):
     """Takes only what an image can hold; raises, and keeps what it had, for anything else."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._newest: dict[str, int] = {}
+
     def put(self, row: StoredRow, text: str) -> None:
         _need_texts(row.kind, row.key)
         if row.kind in turns.TURN_KINDS:
             turns.check_row(row)
         super().put(row, text)
+
+    def record_of(self, row: StoredRow) -> Record:
+        record = super().record_of(row)
+        if record.depth and record.base != self._newest.get(row.key):
+            raise IntegrityError(f"the version of {row.key} that this one rests on is lost")
+        return record
 
     def put_proto(self, name: str, content: Content | None, change: Change) -> None:
         check_name("Proto", name)
@@ -184,6 +202,7 @@ class _Gathering(Gathering):
                 if type(kept.data) is not bytes:
                     raise IntegrityError(f"the slot {slot} of {name} is no bytes")
         super().put_proto(name, content, change)
+        self._newest[name] = change.generation
 
     def put_history(self, name: str, lines: list[Mapping[str, object]]) -> None:
         if type(lines) is not list or not all(type(line) is dict for line in lines):

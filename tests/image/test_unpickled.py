@@ -158,7 +158,12 @@ ALLOWED = sorted(code for code in range(256) if bytes([code]) in opcodes._ALONE 
 @settings(max_examples=400)
 @given(st.lists(st.sampled_from(ALLOWED), max_size=40), st.binary(min_size=64, max_size=64))
 def test_any_row_of_allowed_instructions_is_refused_or_plain_data(codes: list[int], content: bytes) -> None:
-    widths = {**dict.fromkeys(b"KhC\x8c\x8a", 1), ord("M"): 2, **dict.fromkeys(b"JjXB\x8b", 4), **dict.fromkeys(b"G\x95", 8)}
+    widths = {
+        **dict.fromkeys(b"KhC\x8c\x8a", 1),
+        ord("M"): 2,
+        **dict.fromkeys(b"JjXB\x8b", 4),
+        **dict.fromkeys(b"G\x95", 8),
+    }
     body = b"".join(
         bytes([code]) + (bytes(8) if code in b"\x8d\x8e\x96" else content[: widths.get(code, 0)]) for code in codes
     )
