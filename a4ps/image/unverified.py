@@ -123,10 +123,7 @@ def _is_table(connection: sqlite3.Connection, name: str, columns: frozenset[str]
 
 def _read(connection: sqlite3.Connection, layout: _Layout) -> tuple[PortableImage, Found]:
     gathering = _Gathering()
-    times: dict[int, int] = {}
-    for walk in _COMMITS:
-        for generation, at_us in _walk(connection, walk):
-            times[generation] = at_us
+    times = {generation: at for walk in _COMMITS for generation, at in _walk(connection, walk)}
     rows, skipped, at_us = 0, 0, 0
     for place in sorted({place for walk in _WALKS for (place,) in _walk(connection, walk) if place >= 0}):
         try:
