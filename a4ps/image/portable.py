@@ -119,8 +119,8 @@ def _packed(content: PortableImage) -> bytes:
 
 def _unpacked(data: bytes, start: int, path: Path) -> PortableImage:
     try:
-        body: Any = plain.loads(data, start, trusted=True)
-        fields: Any = plain.loads(body["content"], 0, trusted=True)
+        body: Any = plain.loads(data, start)
+        fields: Any = plain.loads(body["content"], 0)
         protos = [ProtoSnapshot.from_payload(payload) for payload in fields["protos"]]
         return PortableImage(
             fields["created_at"],

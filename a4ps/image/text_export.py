@@ -28,9 +28,9 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -117,6 +117,41 @@ def import_text(folder: Path) -> PortableImage:
         with source.reading(name):
             records += [_record_of(line) for line in source.lines(name)]
     return PortableImage(created_at, protos, history, tuple(records), python)
+
+
+def exportable(content: PortableImage) -> tuple[PortableImage, tuple[str, ...]]:
+    """What of `content`, which nobody verified, an export can hold, and the name of each part that is left out."""
+    lost: list[str] = []
+
+    def fits(part: str, write: Callable[..., object], *arguments: object) -> bool:
+        try:
+            write(*arguments)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - anything at all may be wrong with it
+            lost.append(f"{part}: {error}")
+            return False
+        return True
+
+    protos = {}
+    for name, proto in content.protos.items():
+        if fits(name, _codex_text, proto):
+            paths = {slot: _slot_path(name, slot) for slot in proto.slots}
+            slots = {
+                slot: data for slot, data in proto.slots.items() if fits(paths[slot], _slot_node, data, paths[slot])
+            }
+            methods = {
+                key: method
+                for key, method in proto.methods.items()
+                if fits(f"the method {name}.{key}", _method_text, key, method)
+            }
+            protos[name] = replace(proto, slots=slots, methods=methods)
+    history = {
+        name: tuple(line for line in lines if fits(f"a change of {name}", _jsonl, [line]))
+        for name, lines in content.history.items()
+    }
+    records = tuple(each for each in content.records if fits(f"the {each.kind} {each.key}", _record_text, each))
+    return replace(content, protos=protos, history=history, records=records), tuple(lost)
 
 
 def content_hash(content: PortableImage) -> str:
@@ -235,10 +270,12 @@ def _from_table(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _state_text(proto: ProtoSnapshot) -> str:
-    slots = {
-        name: _slot_node(data, f"{proto.name}.state[{json.dumps(name)}]") for name, data in sorted(proto.slots.items())
-    }
+    slots = {name: _slot_node(data, _slot_path(proto.name, name)) for name, data in sorted(proto.slots.items())}
     return json.dumps(slots, indent=1, ensure_ascii=False) + "\n"
+
+
+def _slot_path(proto: str, slot: str) -> str:
+    return f"{proto}.state[{json.dumps(slot)}]"
 
 
 def _slot_node(data: bytes, path: str) -> object:
@@ -261,7 +298,7 @@ def _slot_of(node: object, path: str) -> bytes:
     return encode_slot(typed_json.from_json(node), path)
 
 
-def _method_text(name: str, method: MethodSnapshot, *, as_first_written: bool) -> str:
+def _method_text(name: str, method: MethodSnapshot, *, as_first_written: bool = False) -> str:
     author = method.author.removeprefix(IMPORTED) if as_first_written else method.author
     values = (author, list(method.reads), list(method.writes), method.reason, name)
     header = [
@@ -292,6 +329,10 @@ def _line_of(record: PortableRecord) -> dict[str, object]:
     if payload is None:
         return {**line, "base64": base64.b64encode(record.payload).decode()}
     return {**line, "payload": payload}
+
+
+def _record_text(record: PortableRecord) -> bytes:
+    return _jsonl([_line_of(record)])
 
 
 def _as_json(payload: bytes) -> object:
@@ -342,7 +383,7 @@ def _read_proto(source: _Source, place: str) -> ProtoSnapshot:
     file = f"{place}/state.json"
     with source.reading(file):
         nodes = json.loads(source.text(file))
-        slots = {slot: _slot_of(node, f"{name}.state[{json.dumps(slot)}]") for slot, node in nodes.items()}
+        slots = {slot: _slot_of(node, _slot_path(name, slot)) for slot, node in nodes.items()}
     methods = {}
     for file in source.sources(f"{place}/methods"):
         with source.reading(file):
