@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -21,7 +22,7 @@ from a4ps.errors import (
     ModelUnexamined,
     UsageError,
 )
-from a4ps.inference.download import RESERVE_BYTES, Surroundings, pull
+from a4ps.inference.download import RESERVE_BYTES, Surroundings, in_thread, pull
 from a4ps.inference.engine import PullProgress
 from a4ps.inference.examiner import examine
 from a4ps.inference.local_models import find_model, list_models, read_record, verify
@@ -149,6 +150,27 @@ async def test_a_cancelled_download_leaves_a_part_that_can_be_resumed(server: Fi
     await fetch(server, folder)
     assert server.asked[-1].headers["range"] == f"bytes={len(kept)}-"
     assert is_placed(folder)
+
+
+async def test_a_cancelled_write_has_ended_when_its_call_has() -> None:
+    """Else the part would be closed under the thread that still writes to it."""
+    begun, go_on, written = asyncio.Event(), threading.Event(), []
+    loop = asyncio.get_running_loop()
+
+    def write() -> None:
+        loop.call_soon_threadsafe(begun.set)
+        go_on.wait()
+        written.append(True)
+
+    task = asyncio.create_task(in_thread(write))
+    await begun.wait()
+    task.cancel()
+    await asyncio.wait([task], timeout=0)
+    assert not task.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert written
 
 
 async def test_a_caller_that_stops_listening_leaves_a_part_too(server: FileServer, folder: Path) -> None:
