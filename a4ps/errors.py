@@ -132,6 +132,21 @@ class MethodOverran(CallerError):
         self.stack = stack
 
 
+class ModelTooLarge(CallerError):
+    """A model that does not fit the memory there is. Nothing was loaded; `next_step` says what would fit.
+
+    `needed_bytes` and `budget_bytes` are the two sides; `num_ctx` is the largest context that would fit, 0 for none.
+    """
+
+    def __init__(
+        self, message: str, *, needed_bytes: int = 0, budget_bytes: int = 0, num_ctx: int = 0, next_step: str = ""
+    ) -> None:
+        super().__init__(message, next_step=next_step)
+        self.needed_bytes = needed_bytes
+        self.budget_bytes = budget_bytes
+        self.num_ctx = num_ctx
+
+
 class NotBound(CallerError):
     """A Proto asked for a service (a model, a default image) that nothing has been wired to."""
 
@@ -193,6 +208,14 @@ class ModelMissing(PeerError):
         self.models = (model, *others)
 
 
+class DownloadFailed(PeerError):
+    """A server did not give the file that was asked of it. `status` is its HTTP status, 0 where there was none."""
+
+    def __init__(self, message: str, *, status: int = 0, next_step: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.status = status
+
+
 class WorldError(A4PSError):
     """The machine stands in the way: disk, permissions, another process, a missing program."""
 
@@ -215,6 +238,18 @@ class ImageHeld(WorldError):
 
 class ImageTooNew(WorldError):
     """The image was written by a newer A4PS than this one."""
+
+
+class ModelFileBad(WorldError):
+    """A file is not the model that it should be: no GGUF, cut, inconsistent, or of another hash. It was not used."""
+
+
+class ModelUnexamined(ModelFileBad):
+    """The process that was to examine a file did not finish: a crafted file, or a machine that is far too busy."""
+
+
+class DownloadHeld(WorldError):
+    """Another download writes the same file at this moment; nothing was touched."""
 
 
 class Unsupported(WorldError):

@@ -395,7 +395,7 @@ class TestAHostileImage:
     def test_columns_that_compute_are_refused(self, world: World) -> None:
         world.harm(
             "DROP TABLE rows",
-            "CREATE TABLE rows (place INTEGER PRIMARY KEY, kind TEXT, key TEXT, salt BLOB, mac BLOB, "
+            "CREATE TABLE rows (place INTEGER PRIMARY KEY, kind TEXT, key TEXT, at INTEGER, salt BLOB, mac BLOB, "
             "body BLOB GENERATED ALWAYS AS (hex(key)) VIRTUAL)",
         )
         with pytest.raises(IntegrityError, match="tables"):
