@@ -17,12 +17,13 @@ from a4ps.cli.streams import somebody_is_there
 from a4ps.cli.waiting import waiting
 from a4ps.clock import SystemClock
 from a4ps.errors import CallerError, IntegrityError, Stopped
+from a4ps.governance.trust import ARCHITECT
 from a4ps.image import restore as restoring
 from a4ps.image.changes import Change, Difference
 from a4ps.image.codex import Codex
 from a4ps.image.keys import KeyFolder
 from a4ps.image.methods import Method
-from a4ps.image.proto_manager import ARCHITECT, ProtoManager
+from a4ps.image.proto_manager import ProtoManager
 from a4ps.places import Places
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])

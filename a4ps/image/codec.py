@@ -45,7 +45,7 @@ MAX_SLOT_BYTES: Final = 128 * 1024 * 1024
 _PLAIN, _OPAQUE, _FOREIGN = b"P", b"O", b"F"
 _VERSION = 1
 _PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
-_WAKE = "leave it out of the state and make it anew in on_wake"
+_WAKE = "leave it out of the state: on_wake makes it anew and keeps it in live"
 _SOURCE = "give the Proto a method with `define`, or store a name"
 
 _LIVE: Final = frozenset(

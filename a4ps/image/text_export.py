@@ -14,6 +14,8 @@ is inside.
 
 The folder is not signed. Whoever imports one takes it for a stranger's: its methods get the author "import:…", which
 nobody trusts, and its opaque values are kept but never loaded. Nothing in it is unpickled.
+Promotions (promotions.py) are not in an export, and one that has any all the same is refused: trust is given where
+somebody has read the text, never brought along.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ import tomlkit
 from a4ps.errors import A4PSError, CallerError, DiskFull, ImageTooNew, StorageFailed, Unsupported, WorldError
 from a4ps.image import plain, typed_json
 from a4ps.image.codec import Placeholder, as_foreign, as_own, decode_slot, encode_slot
-from a4ps.image.snapshot import MethodSnapshot, PortableImage, PortableRecord, ProtoSnapshot
+from a4ps.image.snapshot import TRUST, MethodSnapshot, PortableImage, PortableRecord, ProtoSnapshot
 
 FORMAT: Final = 1
 IMPORTED: Final = "import:"
@@ -49,6 +51,7 @@ MAX_FILE_BYTES: Final = 256 * 1024 * 1024
 _MARKER = "image.toml"
 _WRAPPED, _RAW = "$json", "$slot"
 _TURNS = frozenset(("turn", "reply", "stop", "resume"))
+_NOT_OTHERS = _TURNS | {TRUST}
 _HEADER = ("author", "reads", "writes", "reason", "method")
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]")
 _MAX_LABEL = 100
@@ -154,7 +157,7 @@ def exportable(content: PortableImage) -> tuple[PortableImage, tuple[str, ...]]:
 def content_hash(content: PortableImage) -> str:
     """SHA-256, hex, over all that an export of `content` would say of it.
 
-    Not of when and by what it was exported, nor of who brought its methods here.
+    Not of when and by what it was exported, nor of who brought its methods here and which of them are trusted.
     """
     digest = hashlib.sha256()
     for name, text in sorted(_files(content, as_first_written=True)):
@@ -192,7 +195,7 @@ def _files(content: PortableImage, *, as_first_written: bool = False) -> Iterato
         if name not in content.protos
     ]
     turns = [_line_of(record) for record in content.records if record.kind in _TURNS]
-    others = [_line_of(record) for record in content.records if record.kind not in _TURNS]
+    others = [_line_of(record) for record in content.records if record.kind not in _NOT_OTHERS]
     for file, lines in (("removed.jsonl", gone), ("turns.jsonl", turns), ("records.jsonl", others)):
         if lines:
             yield file, _jsonl(lines)
@@ -346,6 +349,11 @@ def _record_of(line: Mapping[str, Any]) -> PortableRecord:
     at = datetime.fromisoformat(line["at"])
     if at.tzinfo is None:
         raise ValueError("`at` has no time zone")
+    if line["kind"] == TRUST:
+        raise CallerError(
+            f"the export brings trust for the text {ascii(line['key'])[:70]}",
+            next_step="take it out; read, then promote",
+        )
     return PortableRecord(str(line["kind"]), str(line["key"]), payload, at, str(line.get("text", "")))
 
 
