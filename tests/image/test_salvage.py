@@ -159,6 +159,21 @@ class TestAnImageWithoutItsKey:
             brick.define("greet", brick.greet.source)
             assert brick.greet() == "cheerful"
 
+    def test_brings_no_promotion_along(self, world: World) -> None:
+        source = "def shout(self):\n    return 1\n"
+
+        def promoted(manager: ProtoManager) -> None:
+            brick = manager.register_proto(Proto("BRICK", CODEX))
+            brick.define("shout", source, author="model:m")
+            manager.promote(brick.shout.method, "in-process")
+            assert brick.shout() == 1
+
+        world.source = world.source.with_name("promoted.a4ps")
+        world.make(promoted)
+        assert world.salvage().others == 0
+        with world.home() as manager, pytest.raises(MethodRefused):
+            manager.get_proto("BRICK").shout()
+
     def test_loads_nothing_opaque_but_keeps_its_bytes(self, world: World) -> None:
         world.salvage()
         with world.home() as manager:
@@ -338,7 +353,7 @@ class TestAHostileImage:
             ask(manager, "and on it goes")
             assert TurnLog(manager.store).answered("3")
 
-    @pytest.mark.parametrize("kind", ["proto-gone", "restored", "turn-gone-gone"])
+    @pytest.mark.parametrize("kind", ["proto-gone", "restored", "migrated", "trust", "turn-gone-gone"])
     def test_kinds_that_a_stranger_may_not_bring_are_not_taken_over(self, world: World, kind: str) -> None:
         world.put(kind, "1", b"anything")
         done = world.salvage()
