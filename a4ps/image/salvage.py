@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import a4ps
 from a4ps.clock import Clock
 from a4ps.errors import A4PSError, CallerError, DiskFull, ImageTooNew, IntegrityError, StorageFailed
 from a4ps.image.backup import dated
@@ -174,7 +173,7 @@ def _copy(source: Path, copy: Path, *, locked: bool) -> None:
 
 def _read_apart(source: Path, copy: Path, place: Path, limits: Limits) -> Found:
     """Have the copy read by a process of its own. Raises what that reports, IntegrityError where it does not end well."""
-    root = str(Path(a4ps.__file__).parents[1])
+    root = str(Path(__file__).parents[2])
     start = "import sys; sys.path.append(sys.argv[1]); from a4ps.image.unverified import main; main(*sys.argv[2:])"
     figures = (str(limits.memory_bytes), str(max(1, int(limits.deadline_s))))
     with (place / "stderr").open("w+b") as told:

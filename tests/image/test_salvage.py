@@ -19,12 +19,13 @@ import pytest
 
 from a4ps.clock import ManualClock
 from a4ps.errors import CallerError, ImageHeld, ImageTooNew, IntegrityError, KeyLost, MethodRefused, StorageFailed
+from a4ps.image import rows
 from a4ps.image.codec import Placeholder, opaque
 from a4ps.image.image_file import FORMAT
 from a4ps.image.keys import KeyFolder
 from a4ps.image.proto import Proto
 from a4ps.image.proto_manager import ProtoManager
-from a4ps.image.rows import MAX_BODY_BYTES, Row, pack, place_of
+from a4ps.image.rows import Row, pack, place_of
 from a4ps.image.salvage import Limits, Salvaged, salvage
 from a4ps.image.turns import Contribution, Reply, Turn, TurnLog
 from tests.image.plain_values import Point
@@ -100,14 +101,14 @@ class World:
         connection.commit()
         connection.close()
 
-    def put(self, kind: str, key: str, payload: bytes, text: str = "", body: bytes | None = None) -> None:
+    def put(self, kind: str, key: str, payload: bytes, text: str = "") -> None:
         """A row of a new commit, as someone without the key would write it."""
         connection = sqlite3.connect(self.source)
         (newest,) = connection.execute("SELECT max(generation) FROM commits").fetchone()
         at_us = 1_700_000_000_000_000 + newest
         connection.execute("INSERT INTO commits VALUES (?, x'00', ?, 'a', '', x'00', x'00')", (newest + 1, at_us))
         values = {"place": place_of(newest + 1, 0), "kind": kind, "key": key, "at": at_us, "salt": b"", "mac": b""}
-        values["body"] = pack(Row(kind, key, payload, text)).body if body is None else body
+        values["body"] = pack(Row(kind, key, payload, text)).body
         columns = [found[1] for found in connection.execute("PRAGMA table_info(rows)")]
         marks = ", ".join("?" * len(columns))
         connection.execute(f"INSERT INTO rows VALUES ({marks})", tuple(values[column] for column in columns))
@@ -157,6 +158,21 @@ class TestAnImageWithoutItsKey:
                 brick.greet()
             brick.define("greet", brick.greet.source)
             assert brick.greet() == "cheerful"
+
+    def test_brings_no_promotion_along(self, world: World) -> None:
+        source = "def shout(self):\n    return 1\n"
+
+        def promoted(manager: ProtoManager) -> None:
+            brick = manager.register_proto(Proto("BRICK", CODEX))
+            brick.define("shout", source, author="model:m")
+            manager.promote(brick.shout.method, "in-process")
+            assert brick.shout() == 1
+
+        world.source = world.source.with_name("promoted.a4ps")
+        world.make(promoted)
+        assert world.salvage().others == 0
+        with world.home() as manager, pytest.raises(MethodRefused):
+            manager.get_proto("BRICK").shout()
 
     def test_loads_nothing_opaque_but_keeps_its_bytes(self, world: World) -> None:
         world.salvage()
@@ -337,7 +353,7 @@ class TestAHostileImage:
             ask(manager, "and on it goes")
             assert TurnLog(manager.store).answered("3")
 
-    @pytest.mark.parametrize("kind", ["proto-gone", "restored", "turn-gone-gone"])
+    @pytest.mark.parametrize("kind", ["proto-gone", "restored", "migrated", "trust", "turn-gone-gone"])
     def test_kinds_that_a_stranger_may_not_bring_are_not_taken_over(self, world: World, kind: str) -> None:
         world.put(kind, "1", b"anything")
         done = world.salvage()
@@ -370,11 +386,17 @@ class TestAHostileImage:
         assert "EVIL" in done.protos
         assert {note.partition(":")[0] for note in done.found.notes} >= {"a change of EVIL"}
 
-    def test_a_body_that_unpacks_to_more_than_a_row_may_have_is_skipped(self, world: World) -> None:
-        deflating = zlib.compressobj(9)
-        body = b"\x01" + b"".join(deflating.compress(bytes(1 << 20)) for _ in range((MAX_BODY_BYTES >> 20) + 2))
-        world.put("turn", "9", b"", body=body + deflating.flush())
-        assert world.salvage().found.skipped == 1
+    def test_a_body_is_not_unpacked_further_than_a_row_may_go(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(rows, "MAX_BODY_BYTES", 1000)
+        good, bomb = (b"\x01" + zlib.compress(bytes(4) + b"x" * length) for length in (900, 1000))
+        assert rows.unpack_unverified(good) == (b"", "x" * 900)
+        with pytest.raises(IntegrityError, match="end"):
+            rows.unpack_unverified(bomb)
+
+    @pytest.mark.parametrize("body", [b"", b"\x00", b"\x02\x00\x00\x00\x00", b"\x01junk", b"\x00\x00\x00\x00\x09a"])
+    def test_a_body_that_nobody_packed_is_refused(self, body: bytes) -> None:
+        with pytest.raises(IntegrityError):
+            rows.unpack_unverified(body)
 
     def test_a_file_that_takes_too_long_is_given_up(self, world: World) -> None:
         with pytest.raises(IntegrityError, match="took longer"):
@@ -395,7 +417,7 @@ class TestAHostileImage:
     def test_columns_that_compute_are_refused(self, world: World) -> None:
         world.harm(
             "DROP TABLE rows",
-            "CREATE TABLE rows (place INTEGER PRIMARY KEY, kind TEXT, key TEXT, salt BLOB, mac BLOB, "
+            "CREATE TABLE rows (place INTEGER PRIMARY KEY, kind TEXT, key TEXT, at INTEGER, salt BLOB, mac BLOB, "
             "body BLOB GENERATED ALWAYS AS (hex(key)) VIRTUAL)",
         )
         with pytest.raises(IntegrityError, match="tables"):
