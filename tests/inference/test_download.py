@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ from tests.doubles.gguf_file import Tensor, gguf, model
 #: Several blocks of a download, so that reports come in between.
 CONTENT = gguf({"general.architecture": "x"}, [Tensor("t", (1024, 1024))])
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-AROUND = Surroundings(free_bytes=lambda folder: 10**12, pauses_s=(0, 0, 0))
+PATIENT = partial(examine, deadline_s=60)  # the machine may be busy with other tests
+AROUND = Surroundings(free_bytes=lambda folder: 10**12, examine=PATIENT, pauses_s=(0, 0, 0))
 
 
 @pytest.fixture
@@ -449,7 +451,7 @@ async def test_the_placed_file_is_the_one_that_was_examined(server: FileServer, 
 
     async def watched(path: Path) -> Any:
         examined.append(path.read_bytes())  # noqa: ASYNC240
-        return await examine(path)
+        return await PATIENT(path)
 
     await fetch(server, folder, around=replace(AROUND, examine=watched))
     assert examined == [CONTENT]
