@@ -198,7 +198,12 @@ class PromptTooLong(EngineRefused):
 
 
 class ModelMissing(PeerError):
-    """The engine lacks `models`; `model` is the first. `models pull` by itself fetches all that the profile lacks."""
+    """The engine lacks `models`; `model` is the first. `models pull` by itself fetches all that the profile lacks.
+
+    `engine` is its name, "" where it cannot be told.
+    """
+
+    engine = ""
 
     def __init__(self, model: str, *others: str) -> None:
         named = f"{', '.join((model, *others[:-1]))} and {others[-1]}" if others else model

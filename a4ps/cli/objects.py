@@ -85,6 +85,7 @@ class ProfileObject(TypedDict):
 
 class ModelsObject(TypedDict):
     profile: str
+    engine: str
     engine_reachable: bool
     personas: dict[str, str]
     installed: list[InstalledObject]
@@ -93,6 +94,26 @@ class ModelsObject(TypedDict):
 
 class PulledObject(TypedDict):
     pulled: list[str]
+
+
+class UsedObject(TypedDict):
+    persona: str
+    model: str
+    before: str
+    change: int | None
+
+
+class ResidentObject(TypedDict):
+    name: str
+    size_bytes: int
+    vram_bytes: int
+    num_ctx: int
+
+
+class OccupancyObject(TypedDict):
+    engine: str
+    budget_bytes: int | None
+    residents: list[ResidentObject]
 
 
 class ChangeObject(TypedDict):
@@ -197,6 +218,8 @@ OBJECTS: Mapping[str, type] = {
     "config set": SetObject,
     "models list": ModelsObject,
     "models pull": PulledObject,
+    "models use": UsedObject,
+    "models ps": OccupancyObject,
     "image verify": VerifyObject,
     "image history": HistoryObject,
     "image diff": DiffObject,

@@ -42,7 +42,7 @@ from a4ps.inference.engine import (
 )
 from a4ps.inference.loop_guard import LoopGuard
 from a4ps.inference.loop_thread import LoopThread
-from a4ps.inference.memory_budget import MemoryBudget
+from a4ps.inference.memory_budget import UNBOUNDED, MemoryBudget
 from a4ps.inference.moves import Load, Move, Refuse, Start, Unload
 from a4ps.inference.read_ahead import read_ahead
 from a4ps.inference.residency import State
@@ -76,6 +76,11 @@ class Occupancy:
     budget_bytes: int
     residents: tuple[Resident, ...]
     waits: tuple[Wait, ...]
+
+    @property
+    def is_bounded(self) -> bool:
+        """False where the engine runs on another machine, whose memory is not known here."""
+        return self.budget_bytes < UNBOUNDED
 
 
 @dataclass(slots=True)

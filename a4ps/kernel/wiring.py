@@ -236,4 +236,6 @@ async def _need_models(engine: Engine, models: Mapping[str, str]) -> None:
     """Raises `ModelMissing` with all models that the engine lacks, before a turn is accepted for them."""
     missing = lacking(models.values(), (model.name for model in await engine.models()))
     if missing:
-        raise ModelMissing(*missing)
+        lacks = ModelMissing(*missing)
+        lacks.engine = engine.name
+        raise lacks
