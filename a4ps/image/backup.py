@@ -22,8 +22,9 @@ def copy_image(source: sqlite3.Connection, path: Path, seal: Seal, meta_mac: byt
     What a killed one left beside `path` is removed.
     """
     path = path.resolve()
+    taken = CallerError(f"{path} exists already", next_step="name a file that does not exist")
     if path.exists():
-        raise CallerError(f"{path} exists already", next_step="name a file that does not exist")
+        raise taken
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with draft_of(path) as draft:
@@ -36,7 +37,10 @@ def copy_image(source: sqlite3.Connection, path: Path, seal: Seal, meta_mac: byt
             with draft.open("rb") as file:
                 os.fsync(file.fileno())
             # A link, unlike a rename, never takes the place of a file that appeared meanwhile.
-            os.link(draft, path)
+            try:
+                os.link(draft, path)
+            except FileExistsError:
+                raise taken from None
             draft.unlink()
         fsync_folder(path.parent)
     except OSError as error:

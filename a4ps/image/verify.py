@@ -1,6 +1,7 @@
 """Checks of the commit chain: every row's MAC, every commit's MAC, and that none is missing, extra or out of place.
 
-Reading only, but for a witness that a restore left. Damage is reported as sentences, not raised, so that one pass names all that is wrong.
+Reading only, but for a witness that a restore left. Damage is reported as sentences, not raised, so that one pass names
+all that is wrong.
 """
 
 from __future__ import annotations
