@@ -20,6 +20,7 @@ from tests.faults.lives import Request
 KILLS_OF_AN_IMAGE = 20
 DEEP_EACH = 7
 AIMS = ("open", "close", "restore", *ACTS)
+RARE = ("restore", "load", "bring_in", "revert")
 
 
 class Campaign:
@@ -53,7 +54,7 @@ class Campaign:
     def live(self, ledger: Ledger, heard: Heard, *, first: bool) -> None:
         chance = self.chance
         self.seed += 1
-        aim = chance.choice(AIMS) if chance.random() < 0.6 else None
+        aim = self.aim(ledger) if chance.random() < 0.6 else None
         restoring = first and ledger.backups() and (aim == "restore" or chance.random() < 0.05)
         request = Request(
             folder=str(ledger.place.folder),
@@ -79,6 +80,15 @@ class Campaign:
             self.counts["kills with more than one act in flight"] += len(here.in_flight) > 1
         else:
             self.counts["lived to its end"] += 1
+
+    def aim(self, ledger: Ledger) -> str:
+        """What the kill is to meet: an act that can be done now, or the one that it needs first."""
+        aim = self.chance.choice((*AIMS, *RARE))
+        if aim == "load" and ledger.place.portable(0) not in ledger.held:
+            return "save"
+        if aim == "bring_in" and ledger.place.export(0) not in ledger.held:
+            return "export"
+        return aim
 
 
 def main(seed: int, kills: int, folder: Path) -> None:
