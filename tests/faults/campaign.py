@@ -20,7 +20,7 @@ from tests.faults.lives import Request
 KILLS_OF_AN_IMAGE = 20
 DEEP_EACH = 7
 AIMS = ("open", "close", "restore", *ACTS)
-RARE = ("restore", "load", "bring_in", "revert")
+RARE = ("restore", "restore", "load", "bring_in", "revert")
 
 
 class Campaign:

@@ -51,7 +51,7 @@ def test_flips_and_cuts_of_a_live_log(tmp_path: Path, capsys: pytest.CaptureFixt
     a damaged log for its end, and the witness tells that commits are missing."""
     live = tmp_path / "live"
     with killer() as deaths:
-        deaths.die(live / IMAGE, live / "keys", seed=5, acks=40)
+        deaths.die(live / IMAGE, live / "keys", seed=8, acks=30)
     (live / f"{IMAGE}-shm").unlink()
     intact = tmp_path / "intact"
     shutil.copytree(live, intact)

@@ -16,7 +16,8 @@ from tests.faults.campaign import AIMS
 from tests.faults.killing import LONG, ROOT
 
 KILLS = 10_000 if LONG else 1_000
-PROCESSES = 2
+#: More than there are cores: most of their time they wait for the disk.
+PROCESSES = 4
 
 
 @pytest.mark.timeout(5400)
