@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from a4ps.clock import SystemClock
 from a4ps.errors import CallerError, UnknownProto
@@ -251,7 +251,3 @@ def _time_of(manager: ProtoManager) -> datetime:
         for row in manager.store.rows_of(generation, kind):
             return row.at
     return manager.changes(generation)[0].at
-
-
-def figures(counts: Counter[str]) -> dict[str, Any]:
-    return dict(sorted(counts.items()))
