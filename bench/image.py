@@ -179,7 +179,7 @@ def report(found: Found) -> list[str]:
     commits, reads, clones, opening = found.commits, found.reads, found.clones, found.opening
     lines = [
         "",
-        f"one commit (a record of {commits.record_bytes} bytes, {commits.stored_bytes} stored)"
+        f"{f'one change of a Proto of {commits.record_bytes} bytes ({commits.stored_bytes} stored)':50}"
         "    CPU ms   wall ms  commits/s",
         _commits_line("A4PS, one thread", commits.ours),
         _commits_line("raw SQLite, WAL, FULL, the stored bytes", commits.raw),

@@ -94,15 +94,15 @@ def measure_commits(rounds: int, block: int, each: int, zodb_python: Path, zodb_
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="a4ps-bench-")))
         manager = stack.enter_context(open_image(folder))
         register(manager, THREADS)
-        version = manager.get_proto("P0").current
-        payload = pack_record(version.record)
-        body = pack(Row(KIND, "P0", payload)).body
-        found.record_bytes, found.stored_bytes = len(payload), len(body)
+        whole = len(pack_record(manager.get_proto("P0").current.record))
+        change(manager, 0, 1)
+        body = pack(Row(KIND, "P0", manager.store.past(KIND, "P0", limit=1)[0].payload)).body
+        found.record_bytes, found.stored_bytes = whole, len(body)
         raw = stack.enter_context(closing(_raw(folder / "raw.sqlite")))
         zodb = None
         if not zodb_failed:
             zodb = stack.enter_context(_zodb(zodb_python, folder / "zodb.fs", found))
-        counter = iter(range(1, 1 << 40))
+        counter = iter(range(2, 1 << 40))
 
         def ours() -> None:
             change(manager, 0, next(counter))

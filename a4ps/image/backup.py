@@ -50,8 +50,12 @@ def copy_image(source: sqlite3.Connection, path: Path, seal: Seal, meta_mac: byt
 
 def dated(path: Path, at: datetime) -> Path:
     """A name beside the image `path` that is free, for what it was at the time `at`."""
-    stem = f"{path.stem}-{at:%Y%m%d-%H%M%S}"
-    names = (path.with_name(f"{stem}{f'-{n}' if n else ''}{path.suffix}") for n in itertools.count())
+    return free_name(path.with_name(f"{path.stem}-{at:%Y%m%d-%H%M%S}{path.suffix}"))
+
+
+def free_name(path: Path) -> Path:
+    """`path`, or the first of its numbered names that is free."""
+    names = (path.with_name(f"{path.stem}{f'-{n}' if n else ''}{path.suffix}") for n in itertools.count())
     return next(name for name in names if not os.path.lexists(name))
 
 

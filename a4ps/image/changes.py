@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from a4ps.image.codex import Codex
-from a4ps.image.content import Content, Record, Slot, slot_path
+from a4ps.image.content import Content, Record, Slot, Written, slot_path
 from a4ps.image.methods import Method
 
 Part = tuple[str, str]
@@ -35,7 +35,9 @@ class Change:
     inherited: bool = False
 
     @classmethod
-    def of(cls, name: str, generation: int, record: Record, at: datetime, *, inherited: bool = False) -> Change:
+    def of(
+        cls, name: str, generation: int, record: Record | Written, at: datetime, *, inherited: bool = False
+    ) -> Change:
         return cls(
             generation, name, record.base, record.act, record.author, record.reason, at, record.evidence, inherited
         )

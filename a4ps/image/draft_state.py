@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from a4ps.errors import CallerError, NotInTransaction
 from a4ps.image.content import Slot, slot_path
+from a4ps.image.plain import ATOMS
 from a4ps.image.readonly import Path, readonly
 
 if TYPE_CHECKING:
@@ -101,14 +102,16 @@ class DraftState(MutableMapping[str, Any]):
 
     def copied(self, ancestors: Callable[[], tuple[ProtoVersion, ...]]) -> DraftState:
         """A deep copy that shares only what cannot change. Raises Unstorable."""
-        read = {name: value for name, value in self._own.items() if value is not _UNREAD}
-        if not read:
-            return DraftState(self._name, self._slots, ancestors)._with(dict(self._own))
-        try:
-            values = pickle.loads(pickle.dumps(read, 5))  # noqa: S301 - our own bytes of a moment ago
-        except Exception:  # noqa: BLE001 - what pickle does not copy, the codec may (opaque), or names in its error
-            return DraftState(self._name, self.encoded(), ancestors)
-        return DraftState(self._name, self._slots, ancestors)._with({**self._own, **values})
+        own = dict(self._own)
+        mutable = [name for name, value in own.items() if value is not _UNREAD and type(value) not in ATOMS]
+        if mutable:
+            try:
+                # All at once, so that what two slots share stays shared.
+                values = pickle.loads(pickle.dumps([own[name] for name in mutable], 5))  # noqa: S301 - our own bytes
+            except Exception:  # noqa: BLE001 - what pickle does not copy, the codec may (opaque), or names in its error
+                return DraftState(self._name, self.encoded(), ancestors)
+            own.update(zip(mutable, values, strict=True))
+        return DraftState(self._name, self._slots, ancestors)._with(own)
 
     def adopt(self, slots: Mapping[str, Slot], before: Mapping[str, Slot]) -> None:
         """Take over what a copy made of `before`: the slots that differ."""
@@ -147,10 +150,11 @@ class DraftState(MutableMapping[str, Any]):
         slot = Slot.of(value, path)
         if before is None:
             return slot
-        # Equal values may have different bytes (a set's order); what was read and put back is the same.
-        if slot == before or slot == Slot.of(before.fresh(path), path):
+        if slot == before:
             return before
-        return slot
+        # Equal values may have different bytes (a set's order); what was read and put back is the same.
+        same = type(value) not in ATOMS and slot == Slot.of(before.fresh(path), path)
+        return before if same else slot
 
     def _need_open(self, slot: object) -> None:
         if self._sealed:

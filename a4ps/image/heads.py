@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from a4ps.image.versions import ProtoVersion
 
 Versions = Mapping[str, "ProtoVersion"]
+
+
+_UNCHANGED: Any = object()
 
 
 class Root:
@@ -33,10 +36,8 @@ class Heads:
         self._changed = changed or {}
 
     def get(self, name: str) -> ProtoVersion | None:
-        try:
-            return self._changed[name]
-        except KeyError:
-            return self._versions.get(name)
+        changed = self._changed.get(name, _UNCHANGED)
+        return self._versions.get(name) if changed is _UNCHANGED else changed
 
     def names(self) -> list[str]:
         return [name for name in {**self._versions, **self._changed} if self.get(name) is not None]
@@ -47,5 +48,10 @@ class Heads:
 
     def merged(self) -> Versions:
         """The root map that readers are to see once all of it is durable."""
-        versions = {**self._versions, **self._changed}
-        return {name: version for name, version in versions.items() if version is not None}
+        versions = dict(self._versions)
+        for name, version in self._changed.items():
+            if version is None:
+                versions.pop(name, None)
+            else:
+                versions[name] = version
+        return versions

@@ -6,7 +6,6 @@ import functools
 import os
 import secrets
 import sqlite3
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,11 +14,12 @@ from a4ps.clock import Clock
 from a4ps.errors import DiskFull, ImageTooNew, IntegrityError, StorageFailed
 from a4ps.image import search_index
 from a4ps.image.connections import connect_writer, translate
+from a4ps.image.exchange import beside, remove_draft
 from a4ps.image.keys import KeyFolder, fsync_folder, tighten
 from a4ps.image.rows import to_us
 from a4ps.image.seal import Seal, same
 
-FORMAT = 1
+FORMAT = 2
 APPLICATION_ID = 0x41345053
 """ASCII "A4PS", in SQLite's header."""
 
@@ -36,6 +36,10 @@ class Attached:
     meta_mac: bytes
 
 
+class OlderFormat(IntegrityError):
+    """The image was written by an earlier A4PS; `migrations.py` makes it one of this."""
+
+
 def create(path: Path, keys: KeyFolder, clock: Clock) -> None:
     """Make an empty image at `path`, which does not exist; its lock is held.
 
@@ -43,21 +47,21 @@ def create(path: Path, keys: KeyFolder, clock: Clock) -> None:
     either no image or one that opens. Raises DiskFull, StorageFailed, or IntegrityError where a log without its image
     lies there, which SQLite would otherwise replay into the new one.
     """
-    if _beside(path, "-wal").exists():
+    if beside(path, "-wal").exists():
         raise IntegrityError(f"the image {path} is gone, but its write-ahead log is still there", next_step=_RESTORE)
-    draft = _beside(path, ".new")
+    draft = beside(path, ".new")
     image_id = secrets.token_bytes(16)
     created_us = to_us(clock.now())
     seal = Seal(keys.create(image_id), image_id)
     try:
-        _remove_draft(draft)
+        remove_draft(draft)
         os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         connection = connect_writer(draft)
         try:
             connection.execute("PRAGMA synchronous = OFF")  # the finished draft is synced as a whole
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {FORMAT}")
-            connection.executescript("BEGIN;" + _schema_sql())
+            connection.executescript("BEGIN;" + schema_sql())
             search_index.create(connection)
             connection.execute(
                 "INSERT INTO meta VALUES (1, ?, ?, ?, ?)", (FORMAT, image_id, created_us, seal.meta(FORMAT, created_us))
@@ -71,12 +75,10 @@ def create(path: Path, keys: KeyFolder, clock: Clock) -> None:
         draft.rename(path)
         fsync_folder(path.parent)
     except sqlite3.Error as error:
-        with suppress(OSError):
-            _remove_draft(draft)
+        remove_draft(draft)
         raise translate(error, path, "creating the image") from error
     except OSError as error:
-        with suppress(OSError):
-            _remove_draft(draft)
+        remove_draft(draft)
         kind = DiskFull if not os.statvfs(path.parent).f_bavail else StorageFailed
         raise kind(f"the image {path} cannot be created: {error.strerror}", next_step="check the folder") from error
 
@@ -84,8 +86,8 @@ def create(path: Path, keys: KeyFolder, clock: Clock) -> None:
 def attach(path: Path, keys: KeyFolder) -> Attached:
     """Open the image's connection for writing and make sure that it is one of ours, of a format that we know.
 
-    Raises IntegrityError (no image, or its frame was changed), KeyLost, ImageTooNew, DiskFull, StorageFailed. Nothing in
-    the file is written before it is recognised, apart from SQLite's own recovery.
+    Raises OlderFormat, IntegrityError (no image, or its frame was changed), KeyLost, ImageTooNew, DiskFull, StorageFailed.
+    Nothing in the file is written before it is recognised, apart from SQLite's own recovery.
     """
     connection = None
     try:
@@ -104,24 +106,42 @@ def attach(path: Path, keys: KeyFolder) -> Attached:
         raise
 
 
-def _recognised(connection: sqlite3.Connection, path: Path, keys: KeyFolder) -> Attached:
+def recognise_format(connection: sqlite3.Connection, path: Path) -> int:
+    """The format that the image says it is in. Raises IntegrityError where it is none, ImageTooNew."""
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise IntegrityError(f"{path} is not an A4PS image", next_step="name another file, or restore a backup")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if version > FORMAT:
         raise ImageTooNew(
             f"the image {path} has format {version}; this A4PS knows up to {FORMAT}", next_step="update A4PS"
         )
-    if _shape(connection) != _wanted_shape():
+    return version
+
+
+def recognise_tables(connection: sqlite3.Connection, path: Path, schema: str) -> None:
+    """Raises IntegrityError unless the tables are those of `schema`: a foreign trigger would run inside our statements."""
+    if _shape(connection) != _shape_of(schema):
         raise IntegrityError(f"the tables of the image {path} are not those of A4PS", next_step=_RESTORE)
+
+
+def _recognised(connection: sqlite3.Connection, path: Path, keys: KeyFolder) -> Attached:
+    version = recognise_format(connection, path)
+    if 0 < version < FORMAT:
+        raise OlderFormat(f"the image {path} has format {version}", next_step="open it by its own name")
+    recognise_tables(connection, path, schema_sql())
     found = connection.execute("SELECT format, image_id, created_at, mac FROM meta").fetchall()
     if len(found) != 1:
         raise IntegrityError(f"the image {path} does not say which one it is", next_step=_RESTORE)
-    meta_format, image_id, created_us, mac = found[0]
-    if not (isinstance(image_id, bytes) and isinstance(mac, bytes) and isinstance(created_us, int)):
+    made_in, image_id, created_us, mac = found[0]
+    if not (
+        isinstance(made_in, int)
+        and isinstance(image_id, bytes)
+        and isinstance(mac, bytes)
+        and isinstance(created_us, int)
+    ):
         raise IntegrityError(f"the image {path} does not say which one it is", next_step=_RESTORE)
     seal = Seal(keys.load(image_id), image_id)
-    if meta_format != FORMAT or version != FORMAT or not same(mac, seal.meta(FORMAT, created_us)):
+    if made_in > FORMAT or version != FORMAT or not same(mac, seal.meta(made_in, created_us)):
         raise IntegrityError(f"the head of the image {path} was changed", next_step=_RESTORE)
     if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
         raise StorageFailed(f"the disk of {path} cannot hold a write-ahead log", next_step="use a local disk")
@@ -129,7 +149,7 @@ def _recognised(connection: sqlite3.Connection, path: Path, keys: KeyFolder) -> 
 
 
 def _shape(connection: sqlite3.Connection) -> frozenset[tuple[str, str, str]]:
-    """All objects of the schema. A foreign trigger or view would run inside our own statements.
+    """All objects of the schema.
 
     The full-text index's own tables are compared by name only, since their SQL is SQLite's and changes with it.
     """
@@ -141,24 +161,16 @@ def _shape(connection: sqlite3.Connection) -> frozenset[tuple[str, str, str]]:
 
 
 @functools.cache
-def _wanted_shape() -> frozenset[tuple[str, str, str]]:
+def _shape_of(schema: str) -> frozenset[tuple[str, str, str]]:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     try:
-        connection.executescript(_schema_sql())
+        connection.executescript(schema)
         search_index.create(connection)
         return _shape(connection)
     finally:
         connection.close()
 
 
-def _schema_sql() -> str:
+@functools.cache
+def schema_sql() -> str:
     return resources.files("a4ps.image").joinpath("schema.sql").read_text("utf-8")
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
-
-
-def _remove_draft(draft: Path) -> None:
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        _beside(draft, suffix).unlink(missing_ok=True)

@@ -73,7 +73,7 @@ class KeyFolder:
         except FileNotFoundError:
             raise KeyLost(
                 f"the key of this image, {path.name}, is not in {self.path}",
-                next_step="restore the key folder from its backup",
+                next_step="restore the key folder from its backup, or, without one: a4ps image import --salvage FILE",
             ) from None
         except OSError as error:
             raise _world_error(error, f"the key {path} cannot be read") from error

@@ -85,7 +85,13 @@ class Past:
         rows = self._store.past(KIND, name, upto=generation, limit=1)
         if not rows or rows[0].generation != generation:
             raise UnknownProto(f"{name} has no change {generation}", next_step=f"look at the history of {name}")
-        return unpack_record(rows[0].payload), rows[0].at
+        newest = rows[0]
+        written = unpack_record(newest.payload)
+        content = None
+        if written.depth:
+            for row in reversed(self._store.past(KIND, name, upto=generation - 1, limit=written.depth)):
+                content = unpack_record(row.payload).record(content).content
+        return written.record(content), newest.at
 
     def _load(self, version: ProtoVersion) -> tuple[Record, datetime]:
         try:

@@ -4,7 +4,7 @@ Plain are None, bool, int, float, complex, str, bytes, bytearray, list, tuple, d
 `datetime`, ZoneInfo, Decimal, UUID, numpy arrays whose dtype holds no objects, and registered records. Types are meant
 exactly: a subclass is somebody else's. Aliases and cycles are kept, at any depth.
 
-What a stream may ask for is a name in `_MAKERS`; these names, and `a4ps.image.plain`, are part of the format and stay.
+What a stream may ask for is a name in `MAKERS`; these names, and `a4ps.image.plain`, are part of the format and stay.
 Even a stream forged with the right key can only make odd values of these types; it cannot run code.
 
 Not covered: a record that is reached through a set or a key inside itself and hashes by its fields, which cannot be
@@ -21,7 +21,7 @@ import operator
 import pickle
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any, Final, NoReturn, TypeVar
@@ -29,14 +29,14 @@ from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from a4ps.errors import CallerError, IntegrityError
-from a4ps.image import opcodes
 from a4ps.image.deep_pickler import DeepPickler
 
 _Record = TypeVar("_Record", bound=type)
 Added = tuple[str, Callable[[], object]]
 """A field that a record has gained since it was written, and what makes its value."""
 
-_MODULE: Final = "a4ps.image.plain"
+MODULE: Final = "a4ps.image.plain"
+"""Where a stream says that its names are."""
 
 
 class Refused(Exception):
@@ -53,24 +53,22 @@ class Lacking(Exception):
 
 def dumps(value: object) -> bytes:
     """The bytes of plain data. Raises Refused."""
-    if type(value) in _ATOMS:
+    if type(value) in ATOMS:
         return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
     buffer = io.BytesIO()
     pickler = _Pickler(buffer, pickle.HIGHEST_PROTOCOL, buffer_callback=_refuse)
     try:
         pickler.dump(value)
     except RecursionError:
-        return DeepPickler(_reduce, _MODULE).dumps(value)
+        return DeepPickler(_reduce, MODULE).dumps(value)
     return buffer.getvalue()
 
 
-def loads(data: bytes, start: int, *, trusted: bool) -> object:
-    """The value of `data[start:]`. Raises IntegrityError where `dumps` did not write these bytes, Lacking.
+def loads(data: bytes, start: int) -> object:
+    """The value of `data[start:]`, for which a MAC must vouch; any other bytes are for unpickled.py.
 
-    Names are held to `_MAKERS` always; the instructions are looked at one by one unless a MAC vouches for them.
+    Raises IntegrityError where `dumps` did not write these bytes, Lacking. Names are held to `MAKERS` even so.
     """
-    if not trusted:
-        opcodes.check(data, start)
     stream = io.BytesIO(data)
     stream.seek(start)
     try:
@@ -82,12 +80,28 @@ def loads(data: bytes, start: int, *, trusted: bool) -> object:
         raise IntegrityError(f"the stored value cannot be read: {error}") from error
 
 
-def register_record(cls: _Record) -> _Record:
+@dataclasses.dataclass(frozen=True, slots=True)
+class RecordMigration:
+    """How a record that was kept with other fields becomes one of today.
+
+    `upgrade` is given the old values by their names and returns those of all present fields; it is called each time that
+    such a record is read, and what is stored is written anew by the next change of its slot only. `dated` and
+    `description` are for people.
+    """
+
+    fields: tuple[str, ...]
+    dated: str
+    description: str
+    upgrade: Callable[[dict[str, object]], Mapping[str, object]]
+
+
+def register_record(cls: _Record, *, migrations: Sequence[RecordMigration] = ()) -> _Record:
     """Let instances of `cls`, a frozen dataclass, be part of plain data; usable as a decorator.
 
-    They are kept by qualified name and field names. A field that was added since takes its default, and one that was
-    dropped or has no default makes the slot a placeholder. `__post_init__` is not run on loading. Registering a name
-    again replaces its class, as a reloaded module does. Raises CallerError where `cls` is not a frozen dataclass.
+    They are kept by qualified name and field names. Where one was kept with other fields, the migration from just these
+    makes it one of today; without one, a field that was added since takes its default, and one that was dropped or has no
+    default makes the slot a placeholder. `__post_init__` is not run on loading. Registering a name again replaces its
+    class, as a reloaded module does. Raises CallerError where `cls` is not a frozen dataclass.
     """
     parameters = getattr(cls, "__dataclass_params__", None)
     if parameters is None or not parameters.frozen or "__dataclass_params__" not in vars(cls):
@@ -97,42 +111,52 @@ def register_record(cls: _Record) -> _Record:
     name = f"{cls.__module__}.{cls.__qualname__}"
     fields = tuple(field.name for field in dataclasses.fields(cls))
     _records[name] = _writers[cls] = Schema(cls, name, fields)
+    _migrations[name] = {step.fields: step for step in migrations}
     return cls
 
 
 def blank_record(name: str, fields: tuple[str, ...]) -> tuple[object, Callable[[tuple[object, ...]], None]]:
-    """A record without its values, and what gives them to it, once; a Stranger where its class is not known here."""
+    """A record without its values, and what gives them to it, once; a Stranger where it cannot be made here."""
     try:
         schema = make_schema(name, fields)
     except Lacking:
-        stranger = Stranger(name, fields)
-        return stranger, functools.partial(setattr, stranger, "values")
+        schema = strange_schema(name, fields)
     record = make_blank(schema)
     return record, lambda values: fill_record(record, (schema, values))
 
 
 def schema_of(value: object) -> Schema | None:
-    """The schema of a registered record, None for anything else."""
-    return _writers.get(type(value))
+    """The schema of a registered record or a Stranger, None for anything else."""
+    return value.schema if type(value) is Stranger else _writers.get(type(value))
 
 
 class Schema:
     """A record class and the fields that a stream gives for it, in that order; called with their values, a record."""
 
-    __slots__ = ("_get", "added", "cls", "direct", "fields", "name")
+    __slots__ = ("_get", "added", "cls", "direct", "fields", "migration", "name")
 
-    def __init__(self, cls: type, name: str, fields: tuple[str, ...], added: tuple[Added, ...] = ()) -> None:
+    def __init__(
+        self,
+        cls: type,
+        name: str,
+        fields: tuple[str, ...],
+        added: tuple[Added, ...] = (),
+        migration: RecordMigration | None = None,
+    ) -> None:
         self.cls = cls
         self.name = name
         self.fields = fields
         self.added = added
+        self.migration = migration
         slotted = any(isinstance(getattr(cls, field, None), types.MemberDescriptorType) for field in fields)
-        self.direct = not slotted and not added
+        self.direct = not slotted and not added and migration is None and cls is not Stranger
         # With fewer than two names an attrgetter gives no tuple.
         self._get = operator.attrgetter(*fields) if len(fields) > 1 else None
 
     def values(self, record: object) -> tuple[object, ...]:
         """Raises AttributeError where the record was not made whole."""
+        if type(record) is Stranger:
+            return record.values
         if self._get is not None:
             return self._get(record)
         return tuple([getattr(record, field) for field in self.fields])
@@ -152,28 +176,46 @@ class Schema:
         if self.direct:
             record.__dict__.update(zip(self.fields, values, strict=True))
             return
-        for field, value in zip(self.fields, values, strict=True):
+        if isinstance(record, Stranger):
+            record.schema, record.values = self, values
+            return
+        given: Mapping[str, object] = dict(zip(self.fields, values, strict=True))
+        if self.migration is not None:
+            given = self._migrated(self.migration, dict(given))
+        for field, value in given.items():
             object.__setattr__(record, field, value)
         for field, make in self.added:
             object.__setattr__(record, field, make())
 
+    def _migrated(self, migration: RecordMigration, old: dict[str, object]) -> Mapping[str, object]:
+        what = f"the migration of {self.name} dated {migration.dated}"
+        try:
+            new = dict(migration.upgrade(old))
+        except Exception as error:
+            # Somebody else's code; what it cannot read stays as it is stored.
+            raise Lacking(f"{what} failed: {type(error).__name__}: {error}") from error
+        wanted = _records[self.name].fields
+        if set(new) != set(wanted):
+            raise Lacking(f"{what} gave {', '.join(map(str, new))} where the fields are {', '.join(wanted)}")
+        return new
+
 
 class Stranger:
-    """A record that was read from text in a process that does not know its class; written as what it was."""
+    """A record that a process read which does not know its class; written as what it was. Equal to itself only."""
 
     __slots__ = ("schema", "values")
 
-    def __init__(self, name: str, fields: tuple[str, ...]) -> None:
-        self.schema = _strange_schema(name, fields)
-        self.values: tuple[object, ...] = ()
+    schema: Schema
+    values: tuple[object, ...]
 
 
 _records: dict[str, Schema] = {}
+_migrations: dict[str, dict[tuple[str, ...], RecordMigration]] = {}
 _writers: dict[type, Schema] = {}
 
 
 class _Maker:
-    """Stands in a stream for one entry of `_MAKERS`, so that no class or function of a user is ever written."""
+    """Stands in a stream for one entry of `MAKERS`, so that no class or function of a user is ever written."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -201,7 +243,8 @@ class Make:
 
 
 @functools.lru_cache(maxsize=1024)
-def _strange_schema(name: str, fields: tuple[str, ...]) -> Schema:
+def strange_schema(name: str, fields: tuple[str, ...]) -> Schema:
+    """The schema of a Stranger."""
     return Schema(Stranger, name, fields)
 
 
@@ -229,6 +272,9 @@ def make_schema(name: str, fields: tuple[str, ...]) -> Schema:
         raise Lacking(f"the record {name} is not registered in this process")
     if current.fields == fields:
         return current
+    migration = _migrations[name].get(fields)
+    if migration is not None:
+        return Schema(current.cls, name, fields, migration=migration)
     dropped = set(fields) - set(current.fields)
     if dropped:
         raise Lacking(f"the record {name} has lost the field {min(dropped)!r}")
@@ -260,7 +306,7 @@ def fill_record(record: object, state: tuple[Schema, tuple[object, ...]]) -> Non
     schema.fill(record, values)
 
 
-_MAKERS: Final[dict[str, Callable[..., object]]] = {
+MAKERS: Final[dict[str, Callable[..., object]]] = {
     "Make.datetime": datetime,
     "Make.date": date,
     "Make.time": time,
@@ -276,7 +322,7 @@ _MAKERS: Final[dict[str, Callable[..., object]]] = {
     "Make.fill": fill_record,
 }
 
-_ATOMS: Final = frozenset((type(None), bool, int, float, str, bytes))
+ATOMS: Final = frozenset((type(None), bool, int, float, str, bytes))
 
 
 def _by_constructor(maker: _Maker) -> Callable[[Any], tuple[Any, ...]]:
@@ -319,7 +365,7 @@ def _reduce(value: object) -> str | tuple[Any, ...]:
             values = schema.values(value)
         except AttributeError:
             raise Refused(value) from None
-        if _ATOMS.issuperset(map(type, values)):
+        if ATOMS.issuperset(map(type, values)):
             return (schema, values)
         return (Make.blank, (schema,), (schema, values), None, None, Make.fill)
     reduction = _REDUCTIONS.get(kind)
@@ -354,6 +400,6 @@ class _Pickler(pickle.Pickler):
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        if module == _MODULE and name in _MAKERS:
-            return _MAKERS[name]
+        if module == MODULE and name in MAKERS:
+            return MAKERS[name]
         raise IntegrityError(f"the stored value asks for {module}.{name}, which no stored value may have")

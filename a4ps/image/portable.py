@@ -11,6 +11,8 @@ All of it is verified before anything is unpickled, and what is unpickled then i
 so that any Python with dill can read it, but reading it here needs no dill. The MAC's message begins with the magic, and
 those of seal.py with a length whose first byte is 0, so neither can pass for the other.
 
+What it carries, it carries with its promotions (promotions.py): whoever holds the key is the Architect.
+
 A file is written as a draft (drafts.py), synced and renamed: a kill or a full disk leaves the old file or the new one.
 The whole file is held in memory, about three times.
 """
@@ -115,8 +117,8 @@ def _packed(content: PortableImage) -> bytes:
 
 def _unpacked(data: bytes, start: int, path: Path) -> PortableImage:
     try:
-        body: Any = plain.loads(data, start, trusted=True)
-        fields: Any = plain.loads(body["content"], 0, trusted=True)
+        body: Any = plain.loads(data, start)
+        fields: Any = plain.loads(body["content"], 0)
         protos = [ProtoSnapshot.from_payload(payload) for payload in fields["protos"]]
         return PortableImage(
             fields["created_at"],

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from a4ps.errors import Conflict, CycleRefused, UnknownProto
 from a4ps.image.changes import Change, merge, part_name
-from a4ps.image.content import Content, Record, pack_record
+from a4ps.image.content import Content, Record, depth_after, pack_record
 from a4ps.image.delegation import linearise
 from a4ps.image.heads import Heads
 from a4ps.image.rows import GONE_SUFFIX, PackedRow, Row, pack
@@ -79,12 +79,19 @@ def delta_of(
     strict: bool = False,
 ) -> Delta:
     """Raises CallerError where the row cannot be written."""
-    record = Record(content, 0 if base is None else base.generation, act, author, reason, evidence)
-    return Delta(name, base, content, strict, _row(name, record), record)
+    record = _record_upon(base, content, act, author, reason, evidence)
+    return Delta(name, base, content, strict, _row(name, record, base), record)
 
 
-def _row(name: str, record: Record) -> PackedRow:
-    return pack(Row(KIND, name, pack_record(record)))
+def _record_upon(
+    base: ProtoVersion | None, content: Content | None, act: str, author: str, reason: str, evidence: object
+) -> Record:
+    generation, before = (0, None) if base is None else (base.generation, base.record)
+    return Record(content, generation, act, author, reason, evidence, depth_after(before, content))
+
+
+def _row(name: str, record: Record, base: ProtoVersion | None) -> PackedRow:
+    return pack(Row(KIND, name, pack_record(record, base.content if base is not None and record.depth else None)))
 
 
 def _rebased(delta: Delta, head: ProtoVersion | None) -> tuple[Record, PackedRow]:
@@ -103,8 +110,8 @@ def _rebased(delta: Delta, head: ProtoVersion | None) -> tuple[Record, PackedRow
             parts=names,
             next_step="begin again from the current version",
         )
-    rebased = Record(merged.content, head.generation, record.act, record.author, record.reason, record.evidence)
-    return rebased, _row(delta.name, rebased)
+    rebased = _record_upon(head, merged.content, record.act, record.author, record.reason, record.evidence)
+    return rebased, _row(delta.name, rebased, head)
 
 
 def _story(delta: Delta, head: ProtoVersion | None) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,17 +21,18 @@ from pathlib import Path
 from a4ps.clock import Clock
 from a4ps.errors import A4PSError, CallerError, DiskFull, IntegrityError, StorageFailed
 from a4ps.image.backup import dated
+from a4ps.image.connections import translate
 from a4ps.image.drafts import draft_of
+from a4ps.image.exchange import beside, put_in_place
 from a4ps.image.keys import WAITING_SUFFIX, KeyFolder, Witness, fsync_folder
 from a4ps.image.lock import OwnerLock
+from a4ps.image.migrations import upgrade
 from a4ps.image.rows import Row
 from a4ps.image.seal import Seal
 from a4ps.image.store import Store
 from a4ps.image.transfer import RESTORED
 from a4ps.image.verify import VerifyReport
 from a4ps.image.writer import Writer
-
-_LOGS = ("-wal", "-shm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ def restore(image: Path, backup: Path, keys: KeyFolder, clock: Clock, *, author:
             fresh.make_durable()
             _settle(image, keys, clock)
             aside = _aside(image, clock) if image.exists() else None
-            _exchange(image, draft, aside, fresh)
+            put_in_place(image, draft, aside)
+            fresh.put_in_place()
         except OSError as error:
             kind = DiskFull if not os.statvfs(image.parent).f_bavail else StorageFailed
             raise kind(
@@ -112,25 +115,28 @@ def _copy(backup: Path, draft: Path) -> None:
     """With its log, where it has one: an image that was kept aside after a crash."""
     os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     shutil.copyfile(backup, draft)
-    log = _beside(backup, "-wal")
+    log = beside(backup, "-wal")
     if log.exists():
-        shutil.copyfile(log, _beside(draft, "-wal"))
+        shutil.copyfile(log, beside(draft, "-wal"))
 
 
 def _proved(draft: Path, backup: Path, keys: KeyFolder, clock: Clock, author: str, reason: str) -> VerifyReport:
     """Verify every row of the draft, record the act in it, and make it durable as one file."""
     try:
+        upgrade(draft)
         with Store.open(draft, keys, clock) as store:
             report = store.verify(deep=True)
             _need_whole(report)
             note = json.dumps({"from": str(backup), "generation": report.generation}).encode()
             store.commit([Row(RESTORED, str(report.generation), note)], author=author, reason=reason)
+    except sqlite3.Error as error:
+        raise translate(error, backup, "copying the backup") from error
     except IntegrityError as error:
         message = error.message.replace(str(draft), str(backup))
         raise type(error)(
             f"{backup} cannot be restored: {message}", next_step="restore another backup; nothing was changed"
         ) from error
-    if _beside(draft, "-wal").exists():
+    if beside(draft, "-wal").exists():
         raise StorageFailed(f"the copy {draft} could not be finished", next_step="free some space, try again")
     with draft.open("rb") as file:
         os.fsync(file.fileno())
@@ -144,7 +150,7 @@ def _need_whole(report: VerifyReport) -> None:
 
 def _settle(image: Path, keys: KeyFolder, clock: Clock) -> None:
     """Have an image that opens need no log; one that does not is left as it is."""
-    if _beside(image, "-wal").exists():
+    if beside(image, "-wal").exists():
         with suppress(A4PSError):
             Writer(image, keys, clock).checkpoint_and_close()
 
@@ -153,28 +159,6 @@ def _aside(image: Path, clock: Clock) -> Path:
     """A dated name for the image: the one that a restore which was cut off has given it already, or a new one."""
     for given in image.parent.glob(f"*{image.suffix}"):
         same_file = os.path.samestat(given.lstat(), image.stat())
-        if given != image and same_file and not _beside(given, "-wal").exists():
+        if given != image and same_file and not beside(given, "-wal").exists():
             return given
     return dated(image, clock.now())
-
-
-def _exchange(image: Path, draft: Path, aside: Path | None, fresh: _FreshWitness) -> None:
-    """Raises OSError; up to the last two renames, the old image is where it was or under its dated name as well."""
-    if aside is not None:
-        log = _beside(image, "-wal")
-        if log.exists():
-            os.link(log, _beside(aside, "-wal"))
-        if not aside.exists():
-            os.link(image, aside)
-        fsync_folder(image.parent)
-    # SQLite would replay the old image's log into the new one.
-    for suffix in _LOGS:
-        _beside(image, suffix).unlink(missing_ok=True)
-    fsync_folder(image.parent)
-    draft.rename(image)
-    fsync_folder(image.parent)
-    fresh.put_in_place()
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)

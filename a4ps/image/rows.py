@@ -12,7 +12,7 @@ import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from a4ps.errors import CallerError
+from a4ps.errors import CallerError, IntegrityError
 
 GONE_SUFFIX = "-gone"
 """A row of a kind with this behind it says that what its key named is there no longer."""
@@ -27,18 +27,24 @@ MAX_GENERATION = 1 << (62 - ORDINAL_BITS)
 
 _LENGTH = struct.Struct(">I")
 _PLAIN, _DEFLATED = b"\x00", b"\x01"
-_WORTH_DEFLATING_BYTES = 96
+_WORTH_DEFLATING_BYTES = 512
+"""A shorter content saves no page of the disk, and deflating it costs as much as signing it."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a caller writes. `text` is what full-text search shall find; "" means that the row is not indexed."""
+    """What a caller writes. `text` is what full-text search shall find; "" means that the row is not indexed.
+
+    `at` is given where the row is older than the commit that brings it, as one taken over from another image.
+    """
 
     kind: str
     key: str
     payload: bytes
     text: str = ""
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,7 @@ class PackedRow:
     key: str
     body: bytes
     text: str
+    at_us: int | None = None
 
 
 def pack(row: Row) -> PackedRow:
@@ -92,11 +99,12 @@ def pack(row: Row) -> PackedRow:
             f"the {row.kind} {row.key!r} has {len(content)} bytes, more than the {MAX_BODY_BYTES} that a row may have",
             next_step="store it in pieces, or as a file outside the image",
         )
+    body = _PLAIN + content
     if len(content) >= _WORTH_DEFLATING_BYTES:
         deflated = zlib.compress(content, 1)
         if len(deflated) < len(content):
-            return PackedRow(row.kind, row.key, _DEFLATED + deflated, row.text)
-    return PackedRow(row.kind, row.key, _PLAIN + content, row.text)
+            body = _DEFLATED + deflated
+    return PackedRow(row.kind, row.key, body, row.text, None if row.at is None else to_us(row.at))
 
 
 def unpack(body: bytes) -> tuple[bytes, str]:
@@ -104,6 +112,28 @@ def unpack(body: bytes) -> tuple[bytes, str]:
     content = zlib.decompress(body[1:]) if body[:1] == _DEFLATED else body[1:]
     end = _LENGTH.size + _LENGTH.unpack_from(content)[0]
     return content[_LENGTH.size : end], content[end:].decode()
+
+
+def unpack_unverified(body: bytes) -> tuple[bytes, str]:
+    """`unpack` for a body that nobody vouches for. Raises IntegrityError where `pack` cannot have made it."""
+    content = body[1:]
+    if body[:1] == _DEFLATED:
+        inflating = zlib.decompressobj()
+        try:
+            content = inflating.decompress(content, MAX_BODY_BYTES)
+        except zlib.error as error:
+            raise IntegrityError(f"a row's body is damaged: {error}") from error
+        if not inflating.eof or inflating.unused_data:
+            raise IntegrityError("a row's body does not end where it should")
+    elif body[:1] != _PLAIN:
+        raise IntegrityError("a row's body begins with no flag")
+    if len(content) < _LENGTH.size or _LENGTH.size + _LENGTH.unpack_from(content)[0] > len(content):
+        raise IntegrityError("a row's body is cut short")
+    end = _LENGTH.size + _LENGTH.unpack_from(content)[0]
+    try:
+        return content[_LENGTH.size : end], content[end:].decode()
+    except UnicodeDecodeError as error:
+        raise IntegrityError(f"a row's text is damaged: {error}") from error
 
 
 def check_text(name: str, value: str) -> None:

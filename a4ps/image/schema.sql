@@ -1,6 +1,8 @@
--- The tables of an image, format 1. What a column means is here; how a row is signed is in seal.py.
+-- The tables of an image, format 2. What a column means is here; how a row is signed is in seal.py; what earlier formats
+-- were is in migrations.py.
 
--- One row: which image this is. Its MAC is also the "previous MAC" of commit 1, so that the chain hangs on it.
+-- One row: which image this is, and in which format it was made; user_version has the one that it is in. Its MAC is also
+-- the "previous MAC" of commit 1, so that the chain hangs on it.
 CREATE TABLE meta (
   one INTEGER PRIMARY KEY CHECK (one = 1),
   format INTEGER NOT NULL,
@@ -24,6 +26,7 @@ CREATE TABLE rows (
   place INTEGER PRIMARY KEY,
   kind TEXT NOT NULL,
   key TEXT NOT NULL,
+  at INTEGER NOT NULL,  -- of its commit, or an earlier one where it was taken over from another image
   salt BLOB NOT NULL,
   mac BLOB NOT NULL,
   body BLOB NOT NULL  -- payload and text, packed by rows.py; last, so that reading the MACs skips long bodies

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import copy
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -33,9 +34,10 @@ from a4ps.image import search_index, verify
 from a4ps.image.backup import copy_image
 from a4ps.image.connections import Readers, is_worlds, translate
 from a4ps.image.heads import Heads, Versions
-from a4ps.image.image_file import create
+from a4ps.image.image_file import OlderFormat, create
 from a4ps.image.keys import KeyFolder, make_folder
 from a4ps.image.lock import OwnerLock
+from a4ps.image.migrations import Migrated, migrate
 from a4ps.image.rows import (
     MAX_GENERATION,
     MAX_ROWS,
@@ -54,7 +56,9 @@ from a4ps.image.writer import CommitJob, Judge, RebuildJob, Writer
 
 __all__ = ["Commit", "Row", "Store", "StoredRow", "VerifyReport"]
 
-_ROW = "SELECT place, kind, key, salt, r.mac, body, at FROM rows AS r JOIN commits ON generation = place >> 20 "
+_log = logging.getLogger(__name__)
+
+_ROW = "SELECT place, kind, key, salt, mac, body, at FROM rows AS r "
 
 # What stands for the row in question is ROW; `-gone` is GONE_SUFFIX.
 _NOT_GONE = "NOT EXISTS (SELECT 1 FROM rows AS g WHERE g.kind = ROW.kind || '-gone' AND g.key = ROW.key "
@@ -107,6 +111,8 @@ class Store:
     def open(cls, path: Path, keys: KeyFolder, clock: Clock) -> Store:
         """Open the image at `path`, or make an empty one (parents 0700, file 0600), and check its newest commits.
 
+        One of an earlier format is backed up beside itself, verified whole, and brought to this one first.
+
         Raises ImageHeld while somebody else has it; IntegrityError where it is damaged, foreign or older than what was
         acknowledged; KeyLost; ImageTooNew; DiskFull; StorageFailed. Nothing stays open or locked then.
         """
@@ -117,7 +123,12 @@ class Store:
             undo.callback(lock.release)
             if not path.exists():
                 create(path, keys, clock)
-            writer = Writer(path, keys, clock)
+            migrated = None
+            try:
+                writer = Writer(path, keys, clock)
+            except OlderFormat:
+                migrated = migrate(path, keys)
+                writer = Writer(path, keys, clock)
             undo.callback(writer.checkpoint_and_close)
             try:
                 readers = Readers(path)
@@ -125,7 +136,15 @@ class Store:
                 raise translate(error, path, "opening the image for reading") from error
             writer.start(readers)
             undo.pop_all()
-        return cls(path, writer, readers, lock, keys, clock)
+        store = cls(path, writer, readers, lock, keys, clock)
+        if migrated is not None:
+            store._tell(migrated)
+        return store
+
+    def _tell(self, migrated: Migrated) -> None:
+        described = "; ".join(step.description for step in migrated.steps)
+        self.commit([migrated.row()], author="package", reason=f"format {migrated.steps[-1].to}: {described}")
+        _log.warning("%s was of format %d, which is kept in %s", self._path, migrated.came_from, migrated.kept)
 
     @property
     def path(self) -> Path:
@@ -249,7 +268,7 @@ class Store:
     def newest(
         self, kind: str, *, limit: int, before: datetime | None = None, after: datetime | None = None
     ) -> list[StoredRow]:
-        """Up to `limit` heads of `kind`, last committed first, whose commit's time is in [`after`, `before`)."""
+        """Up to `limit` heads of `kind`, last committed first, whose time is in [`after`, `before`)."""
         query = _ROW + "WHERE kind = ? AND " + _IS_HEAD
         values: list[object] = [kind]
         if before is not None:

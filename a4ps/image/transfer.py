@@ -1,11 +1,12 @@
 """An image's whole content as one value, and what makes such a value the content of another image.
 
 What is taken over becomes one commit: the Protos that differ, the other rows from the first that differs on, so that
-their order is that of the value, and marks for what is gone. A commit of today cannot say when its rows were written
-and what was changed before, so its last rows keep that:
+their order is that of the value, and marks for what is gone. The rows keep their times. What was changed before cannot
+be changes of today, so the last rows keep that:
 
     loaded-history   key: a Proto's name; payload: its changes before, as JSON
-    loaded           payload: the times of the other rows in their order, MessagePack, microseconds since 1970
+    loaded           ends them. In an image of format 1 its payload has the times of the other rows in their order,
+                     MessagePack, microseconds since 1970, because rows had none of their own
 
 Both, and rows of kind `restored` (see restore.py), tell of an image's course; they are no part of its content.
 """
@@ -23,12 +24,13 @@ import msgpack  # type: ignore[import-untyped]
 from a4ps.errors import CallerError, Conflict
 from a4ps.image.changes import Change
 from a4ps.image.codex import Codex
-from a4ps.image.content import Content, Slot, unpack_record
+from a4ps.image.content import Content, Record, Slot, unpack_record
 from a4ps.image.draft_state import check_name
 from a4ps.image.heads import Heads
 from a4ps.image.methods import Method
+from a4ps.image.migrations import MIGRATED
 from a4ps.image.proposal import GONE, KIND, Judging
-from a4ps.image.rows import GONE_SUFFIX, MAX_ROWS, PackedRow, Row, from_us, pack, to_us
+from a4ps.image.rows import GONE_SUFFIX, MAX_ROWS, PackedRow, Row, StoredRow, from_us, pack
 from a4ps.image.snapshot import MethodSnapshot, PortableImage, PortableRecord, ProtoSnapshot
 from a4ps.image.store import Store
 from a4ps.image.writer import Judged
@@ -37,7 +39,7 @@ LOADED = "loaded"
 LOADED_HISTORY = "loaded-history"
 RESTORED = "restored"
 
-_NO_CONTENT = frozenset({KIND, GONE, LOADED, LOADED_HISTORY, RESTORED})
+_NO_CONTENT = frozenset({KIND, GONE, LOADED, LOADED_HISTORY, RESTORED, MIGRATED})
 """Kinds of rows that a value may not bring along as records: a stranger could write anything into them."""
 
 
@@ -75,30 +77,12 @@ def whole_of(store: Store) -> Whole:
 
     Raises IntegrityError where a row is not what was stored, StorageFailed.
     """
-    gathering = _Gathering()
+    gathering = Gathering()
     generation, at = 0, from_us(0)
     for row, text in store.walk():
         generation, at = row.generation, row.at
-        if row.kind == KIND:
-            record = unpack_record(row.payload)
-            gathering.put_proto(row.key, record.content, Change.of(row.key, row.generation, record, row.at))
-        elif row.kind == LOADED_HISTORY:
-            gathering.loaded[row.key] = json.loads(row.payload)
-        elif row.kind == LOADED:
-            gathering.put_loaded(msgpack.unpackb(row.payload))
-        elif row.kind.endswith(GONE_SUFFIX):
-            gathering.records.pop((row.kind.removesuffix(GONE_SUFFIX), row.key), None)
-        elif row.kind not in _NO_CONTENT:
-            # Taken out first: a record's place in the order is that of its newest row.
-            gathering.records.pop((row.kind, row.key), None)
-            gathering.records[row.kind, row.key] = PortableRecord(row.kind, row.key, row.payload, row.at, text)
-    image = PortableImage(
-        at,
-        {name: _snapshot(name, content) for name, content in sorted(gathering.protos.items())},
-        {name: tuple(lines) for name, lines in sorted(gathering.history.items())},
-        tuple(gathering.records.values()),
-    )
-    return Whole(image, generation)
+        gathering.put(row, text)
+    return Whole(gathering.image(at), generation)
 
 
 def contents_of(image: PortableImage) -> dict[str, Content]:
@@ -119,21 +103,21 @@ def rows_towards(now: PortableImage, wanted: PortableImage) -> tuple[PackedRow, 
     """
     _check_records(wanted)
     kept = 0
-    while kept < min(len(now.records), len(wanted.records)) and _same(now.records[kept], wanted.records[kept]):
+    while kept < min(len(now.records), len(wanted.records)) and now.records[kept] == wanted.records[kept]:
         kept += 1
     new = wanted.records[kept:]
     staying = {(record.kind, record.key) for record in new}
     rows = [
         Row(old.kind + GONE_SUFFIX, old.key, b"") for old in now.records[kept:] if (old.kind, old.key) not in staying
     ]
-    rows += [Row(record.kind, record.key, record.payload, record.text) for record in new]
+    rows += [Row(record.kind, record.key, record.payload, record.text, record.at) for record in new]
     rows += [Row(LOADED_HISTORY, name, _json(lines)) for name, lines in wanted.history.items()]
-    rows.append(Row(LOADED, "", msgpack.packb([to_us(record.at) for record in wanted.records])))
+    rows.append(Row(LOADED, "", b""))
     return tuple(pack(row) for row in rows)
 
 
-class _Gathering:
-    """What the rows so far come to."""
+class Gathering:
+    """What the rows so far, in the order of the log, come to."""
 
     def __init__(self) -> None:
         self.protos: dict[str, Content] = {}
@@ -141,15 +125,52 @@ class _Gathering:
         self.records: dict[tuple[str, str], PortableRecord] = {}
         self.loaded: dict[str, list[Mapping[str, object]]] = {}
 
+    def put(self, row: StoredRow, text: str) -> None:
+        """Raises, of a row that was not verified, whatever reading it may raise."""
+        if row.kind == KIND:
+            record = self.record_of(row)
+            self.put_proto(row.key, record.content, Change.of(row.key, row.generation, record, row.at))
+        elif row.kind == LOADED_HISTORY:
+            self.put_history(row.key, json.loads(row.payload))
+        elif row.kind == LOADED:
+            self.put_loaded(msgpack.unpackb(row.payload) if row.payload else None)
+        elif row.kind.endswith(GONE_SUFFIX):
+            self.records.pop((row.kind.removesuffix(GONE_SUFFIX), row.key), None)
+        elif row.kind not in _NO_CONTENT:
+            self.put_record(PortableRecord(row.kind, row.key, row.payload, row.at, text))
+
+    def image(self, at: datetime) -> PortableImage:
+        """All of it; `at` is the time of the newest commit."""
+        return PortableImage(
+            at,
+            {name: _snapshot(name, content) for name, content in sorted(self.protos.items())},
+            {name: tuple(lines) for name, lines in sorted(self.history.items())},
+            tuple(self.records.values()),
+        )
+
+    def record_of(self, row: StoredRow) -> Record:
+        """A Proto's row, upon those of it that came before. Raises IntegrityError where they come to nothing."""
+        return unpack_record(row.payload).record(self.protos.get(row.key))
+
     def put_proto(self, name: str, content: Content | None, change: Change) -> None:
         self.protos.pop(name, None)
         if content is not None:
             self.protos[name] = content
         self.history.setdefault(name, []).append(_line(change))
 
-    def put_loaded(self, times_us: list[int]) -> None:
+    def put_record(self, record: PortableRecord) -> None:
+        # Taken out first: a record's place in the order is that of its newest row.
+        self.records.pop((record.kind, record.key), None)
+        self.records[record.kind, record.key] = record
+
+    def put_history(self, name: str, lines: list[Mapping[str, object]]) -> None:
+        self.loaded[name] = lines
+
+    def put_loaded(self, times_us: list[int] | None) -> None:
         """The last row of a takeover: what came before it is now what the value said."""
         self.history, self.loaded = self.loaded, {}
+        if times_us is None:
+            return
         timed = zip(self.records.items(), times_us, strict=True)
         self.records = {key: replace(record, at=from_us(at_us)) for (key, record), at_us in timed}
 
@@ -193,10 +214,6 @@ def _check_records(image: PortableImage) -> None:
             why = "is there twice" if name in seen else "is none that can be taken over"
             raise CallerError(f"the record {record.kind} {record.key} {why}", next_step="take it out of the export")
         seen.add(name)
-
-
-def _same(one: PortableRecord, other: PortableRecord) -> bool:
-    return (one.kind, one.key, one.payload, one.text) == (other.kind, other.key, other.payload, other.text)
 
 
 def _json(value: Any) -> bytes:

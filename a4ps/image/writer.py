@@ -1,7 +1,8 @@
 """The writer: one thread that owns the one connection which writes, and makes what waits for it durable in groups.
 
-All commits that wait go into one SQLite transaction, each inside its own savepoint, and share one fsync; only then are
-they acknowledged. What is in memory (the tip of the chain, the heads) changes only when the outcome on the disk is known.
+All commits that wait go into one SQLite transaction and share one fsync; only then are they acknowledged. One that
+SQLite refuses is taken back by its savepoint and harms no other. What is in memory (the tip of the chain, the heads)
+changes only when the outcome on the disk is known.
 
 A commit may be a judgement instead of rows: it is asked for its rows when its turn has come, is shown the heads as the
 commits before it will leave them, and may refuse. So conflicts are judged in the order of the queue without a lock, and
@@ -20,9 +21,10 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from a4ps.clock import Clock
 from a4ps.errors import A4PSError, CallerError, DiskFull, IntegrityError, StorageFailed
@@ -36,7 +38,7 @@ from a4ps.image.rows import Commit, PackedRow, from_us, place_of, to_us
 MAX_GROUP = 256
 
 _log = logging.getLogger(__name__)
-_SALT_BYTES = 16
+_ID_BYTES = _SALT_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,19 @@ class RebuildJob:
 
 
 Job = CommitJob | RebuildJob
+
+
+@dataclass(slots=True)
+class _Group:
+    """What the jobs of a group have come to so far: nothing of it counts before the group's COMMIT."""
+
+    tip: Mark
+    heads: Heads
+    outcomes: list[Commit | A4PSError] = field(default_factory=list)
+    texts: list[tuple[int, str]] = field(default_factory=list)
+
+    def copied(self) -> _Group:
+        return _Group(self.tip, self.heads, list(self.outcomes), list(self.texts))
 
 
 class Writer:
@@ -241,55 +256,74 @@ class Writer:
         self, connection: sqlite3.Connection, jobs: list[CommitJob]
     ) -> tuple[list[Commit | A4PSError], Mark, Heads]:
         connection.execute("BEGIN IMMEDIATE")
-        outcomes: list[Commit | A4PSError] = []
-        texts: list[tuple[int, str]] = []
-        tip = self.tip
-        heads = self.heads
+        group = self._written(connection, jobs, _Group(self.tip, self.heads))
+        if group.texts:
+            self._index(connection, group.texts)
+        return group.outcomes, group.tip, group.heads
+
+    def _written(self, connection: sqlite3.Connection, jobs: list[CommitJob], group: _Group) -> _Group:
+        """Judge `jobs` and insert their rows after those of `group`; returns `group` with them.
+
+        All of them in one savepoint, which costs a tenth of one each. Only where SQLite does not take what one of them
+        brings, each is taken, or taken back, by itself.
+        """
+        after = group.copied()
+        commits: list[tuple[object, ...]] = []
+        rows: list[tuple[object, ...]] = []
         for job in jobs:
             at = self._clock.now()
             try:
-                judged = job.rows(heads, tip.generation + 1, at) if callable(job.rows) else Judged(job.rows, heads)
+                generation = after.tip.generation + 1
+                judged = job.rows(after.heads, generation, at) if callable(job.rows) else Judged(job.rows, after.heads)
             except A4PSError as refusal:
-                outcomes.append(refusal)
+                after.outcomes.append(refusal)
                 continue
-            connection.execute("SAVEPOINT one")
-            try:
-                commit, tip = self._insert_one(connection, tip, job, judged.rows, to_us(at))
-            except sqlite3.Error as error:
-                if not concerns_one_statement(error):
-                    raise
-                connection.execute("ROLLBACK TO one")
-                outcomes.append(CallerError(f"SQLite does not take these rows: {error}", next_step="make them smaller"))
+            commit, commit_row, its_rows = self._signed(after.tip, job, judged.rows, at)
+            commits.append(commit_row)
+            rows += its_rows
+            after.outcomes.append(commit)
+            after.tip = Mark(generation, commit_row[-1])
+            after.heads = judged.heads
+            place = place_of(generation, 0)
+            after.texts.extend((place + ordinal, row.text) for ordinal, row in enumerate(judged.rows) if row.text)
+        if not commits:
+            return after
+        connection.execute("SAVEPOINT some")
+        try:
+            connection.executemany("INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?, ?)", commits)
+            connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        except sqlite3.Error as error:
+            if not concerns_one_statement(error):
+                raise
+            connection.execute("ROLLBACK TO some")
+            after = group
+            if len(jobs) == 1:
+                why = CallerError(f"SQLite does not take these rows: {error}", next_step="make them smaller")
+                after.outcomes.append(why)
             else:
-                outcomes.append(commit)
-                heads = judged.heads
-                place = place_of(commit.generation, 0)
-                texts.extend((place + ordinal, row.text) for ordinal, row in enumerate(judged.rows) if row.text)
-            connection.execute("RELEASE one")
-        if texts:
-            self._index(connection, texts)
-        return outcomes, tip, heads
+                for job in jobs:
+                    after = self._written(connection, [job], after)
+        connection.execute("RELEASE some")
+        return after
 
-    def _insert_one(
-        self, connection: sqlite3.Connection, tip: Mark, job: CommitJob, packed: tuple[PackedRow, ...], at_us: int
-    ) -> tuple[Commit, Mark]:
+    def _signed(
+        self, tip: Mark, job: CommitJob, packed: tuple[PackedRow, ...], at: datetime
+    ) -> tuple[Commit, tuple[Any, ...], list[tuple[Any, ...]]]:
+        """A commit, its row in `commits`, and its rows in `rows`."""
         seal = self.attached.seal
         generation = tip.generation + 1
-        commit_id = os.urandom(16)
-        salts = os.urandom(_SALT_BYTES * len(packed))
+        at_us = to_us(at)
+        random = os.urandom(_ID_BYTES + _SALT_BYTES * len(packed))
+        commit_id = random[:_ID_BYTES]
         rows = []
         for ordinal, row in enumerate(packed):
-            salt = salts[ordinal * _SALT_BYTES : (ordinal + 1) * _SALT_BYTES]
-            mac = seal.row(generation, ordinal, at_us, row.kind, row.key, salt, row.body)
-            rows.append((place_of(generation, ordinal), row.kind, row.key, salt, mac, row.body))
-        row_macs = [row[4] for row in rows]
-        mac = seal.commit(tip.mac, generation, commit_id, at_us, job.author, job.reason, row_macs)
-        connection.execute(
-            "INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (generation, commit_id, at_us, job.author, job.reason, tip.mac, mac),
-        )
-        connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?)", rows)
-        return Commit(generation, commit_id, from_us(at_us), job.author, job.reason), Mark(generation, mac)
+            salt = random[_ID_BYTES + ordinal * _SALT_BYTES :][:_SALT_BYTES]
+            row_us = at_us if row.at_us is None else row.at_us
+            mac = seal.row(generation, ordinal, row_us, row.kind, row.key, salt, row.body)
+            rows.append((place_of(generation, ordinal), row.kind, row.key, row_us, salt, mac, row.body))
+        mac = seal.commit(tip.mac, generation, commit_id, at_us, job.author, job.reason, [row[5] for row in rows])
+        commit = Commit(generation, commit_id, from_us(at_us), job.author, job.reason)
+        return commit, (generation, commit_id, at_us, job.author, job.reason, tip.mac, mac), rows
 
     def _index(self, connection: sqlite3.Connection, texts: list[tuple[int, str]]) -> None:
         # A damaged index must not keep rows from being written: they go in without, and the index is made anew later.

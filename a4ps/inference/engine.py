@@ -16,9 +16,11 @@ The contract of a stream, for every engine:
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
+
+from a4ps.inference.layout import Layout
 
 JsonSchema: TypeAlias = Mapping[str, Any]
 
@@ -107,6 +109,37 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Resident:
+    """A model that is in memory now. `vram_bytes` is the part of `size_bytes` on the card: less means that it spilled."""
+
+    name: str
+    size_bytes: int
+    vram_bytes: int
+    num_ctx: int = 0
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What is known of a model without loading it.
+
+    `base` names the weights: models of one base take one place in memory; `lora` is the adapter that is laid over them, ""
+    for none. `layout` is what its memory is reckoned from, None where it cannot be told. `capabilities` are "completion",
+    "thinking", "tools", "embedding", "vision".
+    """
+
+    name: str
+    architecture: str
+    weights_bytes: int
+    base: str
+    lora: str = ""
+    context_length: int = 0
+    digest: str = ""
+    capabilities: frozenset[str] = frozenset()
+    layout: Layout | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PullProgress:
     """One report of a download; `total_bytes` is 0 while unknown."""
 
@@ -130,6 +163,22 @@ class Engine(Protocol):
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """See the contract above. Raises `ModelMissing` before any chunk where the model is absent."""
+        ...
+
+    async def inspect(self, model: str) -> ModelCard:
+        """Asked once a model and process, before its first call. Raises `ModelMissing`."""
+        ...
+
+    async def loaded(self) -> tuple[Resident, ...]:
+        """What is in memory now, by the peer's own word; one that is still loading may be absent."""
+        ...
+
+    async def unload(self, model: str) -> None:
+        """Return when the model is out of memory, or was not in it. Raises `EngineTimeout` where it stays."""
+        ...
+
+    async def embed(self, model: str, texts: Sequence[str]) -> tuple[tuple[float, ...], ...]:
+        """One vector a text, all of one length. Raises `EngineRefused` where the model cannot embed."""
         ...
 
     def pull(self, model: str) -> AsyncGenerator[PullProgress, None]:

@@ -103,8 +103,8 @@ OTHER_ROW = "place >> 20 = 21 AND kind = 'turn'"
         ("UPDATE commits SET id = zeroblob(16) WHERE generation = 20",),
         ("UPDATE commits SET previous_mac = zeroblob(32) WHERE generation = 20",),
         ("UPDATE commits SET generation = -20 WHERE generation = 20",),
-        (f"INSERT INTO rows SELECT -5, kind, key, salt, mac, body FROM rows WHERE {OLD_ROW}",),
-        (f"INSERT INTO rows SELECT place + 100, kind, key, salt, mac, body FROM rows WHERE {OLD_ROW}",),
+        (f"INSERT INTO rows SELECT -5, kind, key, at, salt, mac, body FROM rows WHERE {OLD_ROW}",),
+        (f"INSERT INTO rows SELECT place + 100, kind, key, at, salt, mac, body FROM rows WHERE {OLD_ROW}",),
     ],
     ids=str,
 )
@@ -135,8 +135,9 @@ def test_edits_far_behind_are_found_by_a_deep_check(tmp_path: Path, statements: 
         ("DELETE FROM commits", "DELETE FROM rows"),
         ("UPDATE commits SET generation = 1 << 45 WHERE generation = 150",),
         ("UPDATE commits SET generation = 9223372036854775807 WHERE generation = 150",),
-        ("INSERT INTO rows SELECT 9223372036854775807, kind, key, salt, mac, body FROM rows LIMIT 1",),
+        ("INSERT INTO rows SELECT 9223372036854775807, kind, key, at, salt, mac, body FROM rows LIMIT 1",),
         ("UPDATE rows SET body = zeroblob(5) WHERE place = (SELECT max(place) FROM rows)",),
+        ("UPDATE rows SET at = at - 1 WHERE place = (SELECT max(place) FROM rows)",),
     ],
     ids=str,
 )

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from a4ps.clock import ManualClock
-from a4ps.errors import CallerError, ImageTooNew
+from a4ps.errors import CallerError, ImageTooNew, IntegrityError
 from a4ps.image.changes import Change, diff, merge, part_name
 from a4ps.image.codex import Codex
-from a4ps.image.content import Content, Record, Slot, pack_record, unpack_record
+from a4ps.image.content import MAX_DEPTH, Content, Record, Slot, depth_after, pack_record, unpack_record
 from a4ps.image.methods import Method
 
 CODICES = [Codex("logic", "none", prompt) for prompt in ("Think.", "Feel.")]
@@ -56,12 +56,49 @@ def test_a_diff_inverted_is_the_diff_back(before: Content, after: Content) -> No
 @given(CONTENTS)
 def test_a_record_comes_back_as_it_was_written(content: Content) -> None:
     record = Record(content, 7, "swap", "architect", "because", {"turn": [1, "x"]})
-    assert unpack_record(pack_record(record)) == record
+    assert unpack_record(pack_record(record)).record(None) == record
+
+
+@given(st.lists(CONTENTS, min_size=2, max_size=6))
+def test_rows_that_hold_differences_fold_to_what_was_written(contents: list[Content]) -> None:
+    """Also the order of slots and methods, which people see."""
+    written: Record | None = None
+    read: Content | None = None
+    for content in contents:
+        before = None if written is None else written.content
+        written = Record(content, 7, "swap", "architect", "", None, depth_after(written, content))
+        read = unpack_record(pack_record(written, before)).record(read).content
+        assert read == content
+        assert (list(read.slots), list(read.methods)) == (list(content.slots), list(content.methods))
+
+
+def test_a_difference_is_all_that_a_row_holds() -> None:
+    before = Content(CODICES[0], (), {"f": METHODS[0]}, {"long": Slot.of("x" * 10_000, "s"), "n": Slot.of(1, "s")})
+    after = Content(CODICES[0], (), {"f": METHODS[0]}, {**before.slots, "n": Slot.of(2, "s")})
+    whole = Record(before, 0, "register", "architect", "")
+    assert len(pack_record(Record(after, 1, "swap", "architect", "", None, depth_after(whole, after)), before)) < 200
+
+
+def test_a_chain_of_differences_ends() -> None:
+    record = Record(Content(CODICES[0]), 0, "register", "architect", "")
+    depths = []
+    for _ in range(2 * MAX_DEPTH):
+        record = Record(record.content, 1, "swap", "architect", "", None, depth_after(record, record.content))
+        depths.append(record.depth)
+    assert max(depths) == MAX_DEPTH
+    assert depths.count(0) == 1
+
+
+def test_a_difference_without_what_it_rests_on_is_damage() -> None:
+    content = Content(CODICES[0])
+    payload = pack_record(Record(content, 1, "swap", "architect", "", None, depth=1), content)
+    with pytest.raises(IntegrityError):
+        unpack_record(payload).record(None)
 
 
 def test_a_removal_has_a_record_too() -> None:
     record = Record(None, 7, "remove", "architect", "", None)
-    assert unpack_record(pack_record(record)) == record
+    assert unpack_record(pack_record(record)).record(None) == record
 
 
 def test_evidence_that_is_no_plain_data_is_refused() -> None:
@@ -72,7 +109,7 @@ def test_evidence_that_is_no_plain_data_is_refused() -> None:
 def test_a_record_of_a_later_format_is_refused() -> None:
     payload = pack_record(Record(Content(CODICES[0]), 0, "swap", "architect", ""))
     with pytest.raises(ImageTooNew):
-        unpack_record(payload.replace(b"\xa6format\x01", b"\xa6format\x02"))
+        unpack_record(payload.replace(b"\xa6format\x02", b"\xa6format\x03"))
 
 
 def test_parts_are_named_as_they_are_written_in_code() -> None:

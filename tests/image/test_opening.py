@@ -12,6 +12,7 @@ import pytest
 
 from a4ps.clock import ManualClock
 from a4ps.errors import ImageTooNew, IntegrityError
+from a4ps.image.image_file import FORMAT
 from a4ps.image.keys import KeyFolder
 from a4ps.image.store import Commit, Row, Store
 
@@ -91,7 +92,7 @@ def test_another_programs_database_is_refused(image: Path, keys: KeyFolder, cloc
 def test_a_newer_format_is_refused(image: Path, keys: KeyFolder, clock: ManualClock) -> None:
     """A newer format is refused by its number, whatever else it may contain."""
     Store.open(image, keys, clock).close()
-    tamper(image, "PRAGMA user_version = 2", "CREATE TABLE news (x)")
+    tamper(image, f"PRAGMA user_version = {FORMAT + 1}", "CREATE TABLE news (x)")
     with pytest.raises(ImageTooNew) as refused:
         Store.open(image, keys, clock)
     assert refused.value.next_step

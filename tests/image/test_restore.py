@@ -15,6 +15,7 @@ import pytest
 from a4ps.clock import ManualClock
 from a4ps.errors import CallerError, ImageHeld, IntegrityError, KeyLost, StorageFailed
 from a4ps.image import restore as restoring
+from a4ps.image.exchange import put_in_place
 from a4ps.image.keys import KeyFolder
 from a4ps.image.proto import Proto
 from a4ps.image.proto_manager import ProtoManager
@@ -219,7 +220,6 @@ def test_a_restore_cut_off_anywhere_can_be_done_again(
     """I1: what is left opens, as it was or restored, with all that its log held; and a second restore works."""
     crash(image, keys)
     left = -1
-    real = restoring._exchange
 
     def dying(call: Callable[..., object]) -> Callable[..., object]:
         def counted(*arguments: object, **options: object) -> object:
@@ -234,9 +234,9 @@ def test_a_restore_cut_off_anywhere_can_be_done_again(
     def exchange(*arguments: Any) -> None:
         nonlocal left
         left = step + 1
-        real(*arguments)
+        put_in_place(*arguments)
 
-    monkeypatch.setattr(restoring, "_exchange", exchange)
+    monkeypatch.setattr(restoring, "put_in_place", exchange)
     monkeypatch.setattr(os, "link", dying(os.link))
     for name in ("rename", "unlink"):
         monkeypatch.setattr(Path, name, dying(getattr(Path, name)))

@@ -1,0 +1,210 @@
+"""What the formats of the image were before this one, and how an image of an earlier format becomes one of this.
+
+A migration of the file is dated and described, and changes its tables only: no row is signed anew, so every MAC of the
+old image still proves the new one. The old image is copied, the copy is migrated and verified whole, the old one keeps a
+name beside it (`image-format-1.a4ps`), and only then the copy takes its place; a kill at any instant leaves one of them
+there, and opening it again goes on. That it happened is a commit of its own (kind `migrated`).
+
+A row's payload has a format of its own, which is read as it is and written anew by the next change: see content.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from a4ps.errors import DiskFull, IntegrityError, StorageFailed
+from a4ps.image.backup import free_name
+from a4ps.image.connections import connect_writer, translate
+from a4ps.image.exchange import beside, put_in_place, remove_draft
+from a4ps.image.image_file import FORMAT, attach, recognise_format, recognise_tables
+from a4ps.image.keys import KeyFolder
+from a4ps.image.rows import Row
+from a4ps.image.verify import check_chain, check_pages, check_witness
+
+MIGRATED = "migrated"
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step: from format `to - 1`, whose tables `schema` made, to format `to`, in the caller's transaction."""
+
+    to: int
+    dated: str
+    description: str
+    schema: str
+    apply: Callable[[sqlite3.Connection], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What was done to an image that was opened: from which format, by which steps, and where the old one is kept."""
+
+    came_from: int
+    steps: tuple[Migration, ...]
+    kept: Path
+
+    def row(self) -> Row:
+        """What the image itself remembers of it."""
+        steps = [{"to": step.to, "dated": step.dated, "description": step.description} for step in self.steps]
+        told = {"from": self.came_from, "steps": steps, "kept": self.kept.name}
+        return Row(MIGRATED, str(self.steps[-1].to), json.dumps(told).encode())
+
+
+_FORMAT_1 = """
+CREATE TABLE meta (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  format INTEGER NOT NULL,
+  image_id BLOB NOT NULL,
+  created_at INTEGER NOT NULL,  -- microseconds since 1970, UTC, as every time here
+  mac BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE commits (
+  generation INTEGER PRIMARY KEY,  -- contiguous from 1
+  id BLOB NOT NULL,
+  at INTEGER NOT NULL,
+  author TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  previous_mac BLOB NOT NULL,
+  mac BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE rows (
+  place INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL,
+  key TEXT NOT NULL,
+  salt BLOB NOT NULL,
+  mac BLOB NOT NULL,
+  body BLOB NOT NULL  -- payload and text, packed by rows.py; last, so that reading the MACs skips long bodies
+) STRICT;
+
+CREATE INDEX rows_by_key ON rows (kind, key);
+CREATE INDEX rows_by_kind ON rows (kind);
+"""
+
+
+_FORMAT_2_ROWS = (
+    """CREATE TABLE rows (
+  place INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL,
+  key TEXT NOT NULL,
+  at INTEGER NOT NULL,  -- of its commit, or an earlier one where it was taken over from another image
+  salt BLOB NOT NULL,
+  mac BLOB NOT NULL,
+  body BLOB NOT NULL  -- payload and text, packed by rows.py; last, so that reading the MACs skips long bodies
+) STRICT""",
+    # A row's MAC has always covered the time of its commit, so that very time fills the new column.
+    "INSERT INTO rows SELECT place, kind, key, at, salt, r.mac, body "
+    "FROM rows_of_format_1 AS r JOIN commits ON generation = place >> 20 ORDER BY place",
+    "CREATE INDEX rows_by_key ON rows (kind, key)",
+    "CREATE INDEX rows_by_kind ON rows (kind)",
+)
+
+
+def _give_rows_a_time(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE rows RENAME TO rows_of_format_1")
+    connection.execute("DROP INDEX rows_by_key")
+    connection.execute("DROP INDEX rows_by_kind")
+    for statement in _FORMAT_2_ROWS:
+        connection.execute(statement)
+    connection.execute("DROP TABLE rows_of_format_1")
+
+
+MIGRATIONS = (
+    Migration(
+        2,
+        "2026-11-30",
+        "each row has a time of its own, so that what is taken over from another image keeps its time",
+        _FORMAT_1,
+        _give_rows_a_time,
+    ),
+)
+
+
+def migrate(path: Path, keys: KeyFolder) -> Migrated:
+    """Make the image at `path`, which is of an earlier format and whose lock is held, one of this format.
+
+    Raises IntegrityError where it is damaged or older than its witness, KeyLost, ImageTooNew, DiskFull, StorageFailed;
+    the image is as it was then.
+    """
+    draft = beside(path, ".migrating")
+    remove_draft(draft)
+    try:
+        came_from = _copied(path, draft)
+        steps = upgrade(draft)
+        _prove(draft, path, keys)
+        kept = _name_for(path, came_from)
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        put_in_place(path, draft, kept)
+    except sqlite3.Error as error:
+        raise translate(error, path, f"bringing the image to format {FORMAT}") from error
+    except OSError as error:
+        kind = DiskFull if not os.statvfs(path.parent).f_bavail else StorageFailed
+        raise kind(
+            f"the image {path} cannot be brought to format {FORMAT}: {error.strerror}",
+            next_step="free some space beside it, or check the folder's permissions; the image is as it was",
+        ) from error
+    finally:
+        remove_draft(draft)
+    return Migrated(came_from, steps, kept)
+
+
+def upgrade(draft: Path) -> tuple[Migration, ...]:
+    """Bring a copy that is nobody's yet to this format, and leave it without a log; returns the steps taken.
+
+    Raises sqlite3.Error, IntegrityError where it is no image, ImageTooNew.
+    """
+    with closing(connect_writer(draft)) as connection:
+        version = recognise_format(connection, draft)
+        steps = tuple(step for step in MIGRATIONS if step.to > version)
+        for step in steps:
+            recognise_tables(connection, draft, step.schema)
+            connection.execute("BEGIN IMMEDIATE")
+            step.apply(connection)
+            connection.execute(f"PRAGMA user_version = {step.to}")
+            connection.execute("COMMIT")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return steps
+
+
+def _copied(path: Path, draft: Path) -> int:
+    """Copy the image as SQLite sees it, with its log; returns its format."""
+    os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    # Not read-only: such a connection would leave its log behind.
+    with closing(connect_writer(path)) as source, closing(connect_writer(draft)) as copy:
+        source.backup(copy)
+        return recognise_format(copy, path)
+
+
+def _prove(draft: Path, path: Path, keys: KeyFolder) -> None:
+    """Verify every row and that nothing acknowledged is missing. Raises IntegrityError, in the words of `path`."""
+    attached = attach(draft, keys)
+    with closing(attached.connection) as connection:
+        witness = keys.witness(attached.image_id, attached.seal)
+        try:
+            check = check_chain(connection, attached.seal, attached.meta_mac, deep=True)
+            faults = (*check.faults, *check_pages(connection))
+            if faults:
+                raise IntegrityError(
+                    f"the image {path} is damaged and was not brought to format {FORMAT}: {faults[0]}",
+                    next_step="restore a backup: a4ps image restore FILE",
+                )
+            check_witness(connection, check.tip, witness)
+        finally:
+            witness.close()
+
+
+def _name_for(path: Path, came_from: int) -> Path:
+    """Where the old image is kept: the name of an earlier attempt that was killed, or a free one."""
+    wanted = path.with_name(f"{path.stem}-format-{came_from}{path.suffix}")
+    if wanted.exists() and wanted.samefile(path):
+        wanted.unlink()
+        beside(wanted, "-wal").unlink(missing_ok=True)
+    return free_name(wanted)
