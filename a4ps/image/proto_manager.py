@@ -88,6 +88,7 @@ class ProtoManager:
     _lives: Lives
     _root: Root
     _handles: dict[str, Handle]
+    _takeover: threading.Lock
     _invoker: Invoker | None
     _code_runner: CodeRunner | None
     method_deadline_s: float
@@ -142,6 +143,7 @@ class ProtoManager:
         self._promotions = Promotions(store)
         self._lives = Lives()
         self._handles = {}
+        self._takeover = threading.Lock()
         self._invoker = None
         self._code_runner = None
         self.method_deadline_s = method_deadline_s
@@ -426,22 +428,24 @@ class ProtoManager:
         """
         check_records(image.records, author)
         contents = contents_of(image)
-        before = whole_of(self._store)
-        rows = rows_towards(before.image, image)
-        deltas = self._install(contents, author, reason)
-        kept = dated(self._store.path, self._store.clock.now()) if before.generation else None
-        if kept is not None:
-            self.backup(kept)
-        judging = self._judging(deltas)
-        with self._promotions.replaced():
-            try:
-                self._commit(judging, Takeover(judging, rows, before.generation), author, reason)
-            except A4PSError as error:
-                # Where the outcome is not known, the backup may be the only way back.
-                if kept is not None and not isinstance(error, StorageFailed):
-                    kept.unlink(missing_ok=True)
-                raise
-        return kept
+        # One after the other: two at once would give one name to what they keep, and one of them be refused anyway.
+        with self._takeover:
+            before = whole_of(self._store)
+            rows = rows_towards(before.image, image)
+            deltas = self._install(contents, author, reason)
+            kept = dated(self._store.path, self._store.clock.now()) if before.generation else None
+            if kept is not None:
+                self.backup(kept)
+            judging = self._judging(deltas)
+            with self._promotions.replaced():
+                try:
+                    self._commit(judging, Takeover(judging, rows, before.generation), author, reason)
+                except A4PSError as error:
+                    # Where the outcome is not known, the backup may be the only way back.
+                    if kept is not None and not isinstance(error, StorageFailed):
+                        kept.unlink(missing_ok=True)
+                    raise
+            return kept
 
     def backup(self, path: str | Path) -> VerifyReport:
         """A verified copy of the image at `path`; see `Store.backup`."""
