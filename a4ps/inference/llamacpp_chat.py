@@ -55,16 +55,16 @@ def stepped(schema: Any) -> Any:
         return [stepped(item) for item in schema]
     if not isinstance(schema, Mapping):
         return schema
-    low, high = schema.get("minimum"), schema.get("maximum")
-    if schema.get("type") == "number" and _finite(low) and _finite(high) and low <= high:
+    low, high = _finite(schema.get("minimum")), _finite(schema.get("maximum"))
+    if schema.get("type") == "number" and low is not None and high is not None and low <= high:
         digits = max(0, 2 - math.floor(math.log10(high - low))) if high > low else 6
         steps = (round(low + (high - low) * step / STEPS, digits) for step in range(STEPS + 1))
         return {"enum": list(dict.fromkeys(min(max(step, low), high) for step in steps))}
     return {key: value if key in ("enum", "const") else stepped(value) for key, value in schema.items()}
 
 
-def _finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _finite(value: object) -> int | float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) else None
 
 
 @dataclass(slots=True)

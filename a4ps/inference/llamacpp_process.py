@@ -81,7 +81,13 @@ class WorkerProcess:
 
     @property
     def alive(self) -> bool:
-        return not self._killed and self._process.returncode is None and not self._from.at_eof()
+        """By the kernel's word, which comes before the event loop hears of a death."""
+        if self._killed or self._process.returncode is not None:
+            return False
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        except ChildProcessError:
+            return False
 
     def send(self, message: Message) -> None:
         """Queue a message; one to a child that died is lost, and `receive` will say so."""
@@ -107,10 +113,9 @@ class WorkerProcess:
     def kill(self) -> None:
         """End the child and all that it started. Returns at once."""
         if not self._killed and self._process.returncode is None:
+            # Not `self._process.kill()`: that would wait for a dead child behind the back of asyncio's own watcher.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            with suppress(ProcessLookupError):
-                self._process.kill()
         self._killed = True
 
     async def ended(self) -> None:

@@ -11,12 +11,10 @@ A worker's life: `Load` → `Ready`; then for each call `Speak` → `Began` → 
 from __future__ import annotations
 
 import struct
-import types
 from dataclasses import dataclass, fields
-from functools import cache
 from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]
 
 #: The longest frame that either side accepts. A prompt of a million tokens is about 5 MB.
 FRAME_BYTES = 64 * 2**20
@@ -127,15 +125,22 @@ class Failed:
 
 Message: TypeAlias = Load | Speak | Embed | Cancel | Ready | Began | Piece | Ended | Vectors | Failed
 
-_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
+
+def _shape_of(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
+    hints = get_type_hints(kind)
+    return tuple((field.name, hints[field.name]) for field in fields(kind))
+
+
+_KINDS: dict[str, tuple[type[Any], tuple[tuple[str, Any], ...]]] = {
+    kind.__name__: (kind, _shape_of(kind)) for kind in get_args(Message)
+}
 
 
 def encode(message: Message) -> bytes:
     """One frame. Text that is no Unicode (lone surrogates) is sent with "?" in its place."""
-    kind = type(message)
-    packed = msgpack.packb(
-        [kind.__name__, *(getattr(message, name) for name, _ in _shape(kind))], unicode_errors="replace"
-    )
+    name = type(message).__name__
+    values = (getattr(message, field) for field, _ in _KINDS[name][1])
+    packed: bytes = msgpack.packb([name, *values], unicode_errors="replace")
     if len(packed) > FRAME_BYTES:
         raise WireError(f"a message of {len(packed)} bytes is too long")
     return struct.pack(">I", len(packed)) + packed
@@ -153,8 +158,7 @@ def decode(body: bytes) -> Message:
     """The message of a frame's body. Raises `WireError`."""
     try:
         parts = msgpack.unpackb(body, use_list=False)
-        kind = _KINDS[parts[0]]
-        shape = _shape(kind)
+        kind, shape = _KINDS[parts[0]]
     except (ValueError, TypeError, LookupError, msgpack.UnpackException) as error:
         raise WireError(f"a frame of {len(body)} bytes is no message") from error
     values = parts[1:]
@@ -164,15 +168,9 @@ def decode(body: bytes) -> Message:
     return made
 
 
-@cache
-def _shape(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
-    hints = get_type_hints(kind)
-    return tuple((field.name, hints[field.name]) for field in fields(kind))
-
-
 def _fits(value: object, hint: Any) -> bool:
-    if isinstance(hint, type) and not isinstance(hint, types.GenericAlias):
-        return type(value) is hint
     if get_origin(hint) is Literal:
-        return value in get_args(hint)
-    return isinstance(value, tuple) and all(_fits(item, get_args(hint)[0]) for item in value)
+        return type(value) is str and value in get_args(hint)
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(_fits(item, get_args(hint)[0]) for item in value)
+    return type(value) is hint

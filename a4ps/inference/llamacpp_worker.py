@@ -26,6 +26,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from a4ps.inference.llamacpp_chat import Reply, chat_body
@@ -71,7 +72,7 @@ class Worker:
         self._loras = len(load.loras)
         self._cancelled = 0
         about = _about(key)
-        os.unlink(_SOCKET)
+        Path(_SOCKET).unlink()
         self._thinker = "think" in str(about.get("chat_template", ""))
         num_ctx = int(about["default_generation_settings"]["n_ctx"])
         self.send(Ready((time.monotonic() - began) * 1000, num_ctx, max(0, free - _free_vram(xllamacpp))))
@@ -95,7 +96,11 @@ class Worker:
         """One reply, piece by piece. What llama.cpp would swallow in its callback is raised here."""
         hearing = _Hearing(self, speak, self._thinker)
         body = chat_body(speak, loras=self._loras, thinker=self._thinker)
-        self._server.handle_chat_completions(body, hearing)
+        try:
+            self._server.handle_chat_completions(body, hearing)
+        except (ValueError, RuntimeError) as error:
+            # Most errors are chunks; a schema that is none and a template that objects are raised.
+            hearing.refuse(str(error))
         if hearing.fault is not None:
             raise hearing.fault
         hearing.close()
@@ -127,6 +132,9 @@ class _Hearing:
         except BaseException as fault:  # noqa: BLE001  # raised anew by `speak`, outside llama.cpp
             self.fault = fault
             return True
+
+    def refuse(self, text: str) -> None:
+        self._failed = Failed(self._call, "refused", text)
 
     def _hear(self, chunk: Mapping[str, Any]) -> bool:
         if self._worker.is_cancelled(self._call):
@@ -200,9 +208,7 @@ def main() -> None:
     os._exit(0)
 
 
-def _serve(
-    load: Load, out: BinaryIO, inbox: queue.SimpleQueue[Message], desk: queue.SimpleQueue[Worker]
-) -> None:
+def _serve(load: Load, out: BinaryIO, inbox: queue.SimpleQueue[Message], desk: queue.SimpleQueue[Worker]) -> None:
     try:
         try:
             worker = Worker(load, out)

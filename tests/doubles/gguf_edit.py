@@ -42,7 +42,7 @@ def _packed(text: str) -> bytes:
 
 
 def _text(model: bytes, at: int) -> tuple[str, int]:
-    (length,) = struct.unpack_from("<Q", model, at)
+    length = int.from_bytes(model[at : at + 8], "little")
     end = at + 8 + length
     return model[at + 8 : end].decode(), end
 
@@ -52,7 +52,8 @@ def _after_value(model: bytes, at: int, kind: int) -> int:
         return _text(model, at)[1]
     if kind != _ARRAY:
         return at + _SIZES[kind]
-    of, count = struct.unpack_from("<IQ", model, at)
+    of = int.from_bytes(model[at : at + 4], "little")
+    count = int.from_bytes(model[at + 4 : at + 12], "little")
     at += 12
     if of != _STRING:
         return at + count * _SIZES[of]
