@@ -162,11 +162,15 @@ class EngineUnreachable(PeerError):
 
 
 class EngineTimeout(PeerError):
-    """The engine was silent for longer than its deadline. `stage` is "connect", "load", "token" or "total"."""
+    """The engine was silent for longer than its deadline. `stage` is "connect", "load", "token" or "total".
 
-    def __init__(self, message: str, *, stage: str, next_step: str = "") -> None:
+    `partial` is what had arrived, where the engine says it.
+    """
+
+    def __init__(self, message: str, *, stage: str, partial: str = "", next_step: str = "") -> None:
         super().__init__(message, next_step=next_step)
         self.stage = stage
+        self.partial = partial
 
 
 class EngineBroke(PeerError):
