@@ -98,7 +98,9 @@ def pull(frame: Frame, model: str | None) -> None:
     here = asyncio.run(_look(frame))
     files = not here.ollama or (model is not None and is_address(model))
     if files and not here.ollama and not here.usable:
-        raise Unsupported(here.status.detail, next_step="reinstall A4PS, or install Ollama (https://ollama.com/download)")
+        raise Unsupported(
+            here.status.detail, next_step="reinstall A4PS, or install Ollama (https://ollama.com/download)"
+        )
     wanted = (model,) if model else here.lacks(here.personas)
     if wanted and not frame.as_json:
         size = load_catalog().size_gb(wanted)
@@ -165,7 +167,9 @@ def ps(frame: Frame) -> None:
     if not here.ollama:
         click.echo("The embedded engine keeps models only while a question is answered or a chat is open.")
     if occupancy.is_bounded:
-        click.echo(f"Models may take {occupancy.budget_bytes / GB:.1f} GB (setting memory_mb; 0: what is free less 10 %).")
+        click.echo(
+            f"Models may take {occupancy.budget_bytes / GB:.1f} GB (setting memory_mb; 0: what is free less 10 %)."
+        )
 
 
 async def _look(frame: Frame) -> _Here:

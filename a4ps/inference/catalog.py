@@ -115,5 +115,7 @@ def load_catalog() -> Catalog:
         for name, entry in data["profiles"].items()
     }
     sizes = {canonical(name): float(entry["size_gb"]) for name, entry in data["models"].items()}
-    files = {canonical(name): ModelFile(entry["gguf"], float(entry["gguf_gb"])) for name, entry in data["models"].items()}
+    files = {
+        canonical(name): ModelFile(entry["gguf"], float(entry["gguf_gb"])) for name, entry in data["models"].items()
+    }
     return Catalog(profiles, sizes, files)

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from a4ps.errors import EngineBroke, EngineGarbled, EngineRefused, PeerError, PromptTooLong
 from a4ps.inference import llamacpp_wire as wire
+from a4ps.inference.calls import EMBEDDED
 from a4ps.inference.engine import (
     ChatRequest,
     Chunk,
@@ -56,6 +57,7 @@ class LlamaCppEngine:
     """
 
     name = "llamacpp"
+    cost = EMBEDDED
 
     def __init__(
         self,
@@ -112,6 +114,25 @@ class LlamaCppEngine:
             found += [Resident(name, rest, min(rest, seat.vram_bytes), seat.num_ctx, digest), *extras]
         return tuple(found)
 
+    async def load(self, model: str, *, num_ctx: int, keep_alive_s: float) -> None:
+        """Start the worker of the model's base, after the calls before this one; its known LoRAs come along.
+
+        Raises `EngineRefused`, `EngineTimeout` ("load"), `EngineUnreachable`.
+        """
+        named = self.files.find(model)
+        seat = self._seat(named.base, embedding=False)
+        async with seat.turn:
+            seat.stay()
+            await self._loaded(seat, named, num_ctx)
+            seat.rest(keep_alive_s)
+
+    async def _loaded(self, seat: Seat, named: Named, num_ctx: int) -> float:
+        """Have the seat serve `named`; ms of loading, 0 where it did. The caller has the seat's turn."""
+        if seat.serves(named.lora, num_ctx):
+            return 0.0
+        await self.files.check(named, chat=True)
+        return await seat.load(named.model, self.files.loras_beside(named), named.paths[1:], num_ctx)
+
     async def unload(self, model: str) -> None:
         """End the workers of the model's base, its LoRAs with it, after the calls before this one. Its RAM is free then."""
         named = self.files.find(model)
@@ -129,13 +150,10 @@ class LlamaCppEngine:
         await seat.turn.acquire()
         try:
             seat.stay()
-            load_ms = 0.0
             if not seat.serves(named.lora, request.num_ctx):
                 await self.files.check(named, chat=True)
                 yield Loading(request.model)
-                load_ms = await seat.load(
-                    request.model, self.files.loras_beside(named), named.paths[1:], request.num_ctx
-                )
+            load_ms = await self._loaded(seat, named, request.num_ctx)
             async for chunk in self._speak(seat, named, request, call):
                 yield replace(chunk, load_ms=load_ms) if isinstance(chunk, Finished) else chunk
         finally:

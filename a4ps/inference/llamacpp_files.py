@@ -131,6 +131,7 @@ class ModelFiles:
             lora=self.name_of(named.lora) if named.lora is not None else "",
             context_length=base.context_length,
             digest=named.digest,
+            file=str(named.base),
             capabilities=frozenset({"completion", "embedding"} if base.has_chat_template else {"embedding"}),
             layout=base.layout,
         )

@@ -328,4 +328,3 @@ def test_nothing_is_ever_over_the_budget_and_nobody_is_forgotten(
         await manager.aclose()
 
     asyncio.run(run())
-
