@@ -50,6 +50,7 @@ class Settings(BaseModel):
     think: frozenset[PersonaName] = Field(
         frozenset(), strict=False, description="personas that may think before they speak"
     )
+    hub: Name = Field("https://huggingface.co", description="where model files named hf:OWNER/REPO/FILE are fetched")
     residency: Literal["swap-aware", "sequential"] = Field(
         "swap-aware", description="swap-aware keeps in memory what fits; sequential unloads after every call"
     )

@@ -111,7 +111,7 @@ def pull(frame: Frame, model: str | None) -> None:
         return
     click.echo("Ready." if wanted else f"The profile {frame.env.settings.profile} lacks nothing.")
     if model and files:
-        name = source_of(model).file_name.removesuffix(".gguf")
+        name = source_of(frame, model).file_name.removesuffix(".gguf")
         click.echo(f"Let a persona speak with it: a4ps models use BRICK {plain(name)}")
 
 

@@ -16,7 +16,7 @@ from a4ps.errors import DiskFull, UsageError
 from a4ps.inference.catalog import load_catalog
 from a4ps.inference.download import pull
 from a4ps.inference.engine import PullProgress
-from a4ps.inference.model_source import HUB, Source, parse_source
+from a4ps.inference.model_source import Source, parse_source
 from a4ps.kernel.wiring import models_folder, ollama_engine
 
 
@@ -43,13 +43,13 @@ async def pull_files(frame: Frame, models: Sequence[str]) -> None:
     Raises `UsageError` for a name that leads nowhere, and what `download.pull` raises; interrupted, the same call goes
     on where it stopped.
     """
-    sources = [source_of(model) for model in models]
+    sources = [source_of(frame, model) for model in models]
     _need_space(models, frame.env.places.models)
     for source in sources:
         await _shown(source.file_name, pull(source, frame.env.places.models))
 
 
-def source_of(model: str) -> Source:
+def source_of(frame: Frame, model: str) -> Source:
     """Where a model file comes from. Raises `UsageError`."""
     address = model if is_address(model) else load_catalog().source(model)
     if not address:
@@ -57,7 +57,7 @@ def source_of(model: str) -> Source:
             f"where the model {model} comes from is not known",
             next_step="name a file: a4ps models pull hf:OWNER/REPO/FILE.gguf, or https://…/FILE.gguf",
         )
-    return parse_source(address, HUB)
+    return parse_source(address, frame.env.settings.hub)
 
 
 def is_address(model: str) -> bool:

@@ -12,8 +12,6 @@ from urllib.parse import quote, unquote, urlsplit
 from a4ps.errors import UsageError
 from a4ps.inference.ollama_wire import is_loopback
 
-#: Where `hf:` leads. Mirrors of the hub have the same paths.
-HUB = "https://huggingface.co"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,150}\.gguf")
 _HUB_ID = re.compile(
     r"([A-Za-z0-9][\w.-]*)/([A-Za-z0-9][\w.-]*)/((?:[\w+-][\w.+ -]*/)*[\w+-][\w.+ -]*\.gguf)", re.ASCII
@@ -36,8 +34,8 @@ class Source:
         return is_loopback(self.url)
 
 
-def parse_source(text: str, hub: str = HUB) -> Source:
-    """What `text` names. Raises `UsageError` for anything that is not a GGUF file by https or on the hub."""
+def parse_source(text: str, hub: str) -> Source:
+    """What `text` names; `hub` is where `hf:` leads, whose mirrors have the same paths. Raises `UsageError` for anything that is not a GGUF file by https or on the hub."""
     name, _, fragment = text.strip().partition("#")
     sha256 = _sha256(fragment, text)
     if name.startswith("hf:"):
