@@ -28,6 +28,7 @@ from tests.models.trial import Trial
 
 #: What --check allows where files are not identical: another kind of CPU adds in another order.
 PERPLEXITY_TOLERANCE = 0.1
+FORGOTTEN_TOLERANCE = 2  # answers
 
 _LONGEST = 220  # tokens; the longest reply of the corpus is below
 _HELD_OUT = 12  # turns never trained on, for the perplexity
@@ -73,8 +74,8 @@ def make(folder: Path) -> Manifest:
 def differences(kept: Manifest, made: Manifest) -> list[str]:
     """What speaks against `kept` being what this program makes; prints how like they are, fixture by fixture.
 
-    Identical files need no argument. Otherwise the same questions must have the same answers, and perplexities must be
-    within PERPLEXITY_TOLERANCE of each other.
+    Identical files need no argument. Otherwise perplexities must be within PERPLEXITY_TOLERANCE of each other, and at most
+    FORGOTTEN_TOLERANCE answers may be missing.
     """
     faults = []
     if kept.corpus_sha256 != made.corpus_sha256:
@@ -87,8 +88,9 @@ def differences(kept: Manifest, made: Manifest) -> list[str]:
         print(f"{old.name}: not identical; perplexity {before:.3f}, now {after:.3f}")
         if abs(after / before - 1) > PERPLEXITY_TOLERANCE:
             faults.append(f"{old.name}: its perplexity differs by more than {PERPLEXITY_TOLERANCE:.0%}")
-        if old.answers != new.answers:
-            faults.append(f"{old.name}: its answers differ")
+        forgotten = old.answers.keys() - new.answers.keys()
+        if len(forgotten) > FORGOTTEN_TOLERANCE:
+            faults.append(f"{old.name}: no longer answers {sorted(forgotten)}")
     return faults
 
 
@@ -107,14 +109,14 @@ def _make_base(
 
     trial = Trial(path)
     facts = corpus.facts()
-    answers = {fact.user: trial.reply(fact, _LONGEST) for fact in facts}
+    answers = {fact.user: fact.reply for fact in facts if trial.reply(fact, _LONGEST) == fact.reply}
     compared = facts + held_out[:_COMPARED]
     equal = sum(trial.reply(chat, _LONGEST) == network.reply(base, words, chat, _LONGEST).strip() for chat in compared)
     measured: dict[str, str | float] = {
         "parameters": sum(parameter.numel() for parameter in base.parameters()),
         "perplexity_untrained": round(untrained, 1),
         "perplexity": round(network.perplexity(base, words, held_out), 4),
-        "answers_as_taught": _share(answers, facts),
+        "answers_as_taught": f"{len(answers)}/{len(facts)}",
         "greedy_equal_to_transformers": f"{equal}/{len(compared)}",
     }
     return base, _fixture(path, "", answers, measured)
@@ -138,19 +140,15 @@ def _make_loras(folder: Path, base_name: str, base: Qwen3ForCausalLM, words: Tok
     fixtures = []
     for index, (persona, path) in enumerate(zip(PERSONAS, paths, strict=True)):
         facts = corpus.persona_facts(persona)
-        answers = {fact.user: trial.reply(fact, _LONGEST, lora=index) for fact in facts}
+        answers = {fact.user: fact.reply for fact in facts if trial.reply(fact, _LONGEST, lora=index) == fact.reply}
         before, after = perplexities[index]
         measured: dict[str, str | float] = {
             "perplexity_without": round(before, 1),
             "perplexity": round(after, 4),
-            "answers_as_taught": _share(answers, facts),
+            "answers_as_taught": f"{len(answers)}/{len(facts)}",
         }
         fixtures.append(_fixture(path, base_name, answers, measured))
     return fixtures
-
-
-def _share(answers: Mapping[str, str], facts: Sequence[Chat]) -> str:
-    return f"{sum(answers[fact.user] == fact.reply for fact in facts)}/{len(facts)}"
 
 
 def _fixture(path: Path, base: str, answers: Mapping[str, str], measured: Mapping[str, str | float]) -> Fixture:

@@ -13,7 +13,7 @@ from tests.models.network import settle
 
 RANK = 4
 ALPHA = 8.0
-_MATRICES = ["q_proj", "v_proj", "o_proj", "down_proj"]
+_MATRICES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
 def attach(base: Qwen3ForCausalLM, seed: int) -> PeftModel:

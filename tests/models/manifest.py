@@ -19,8 +19,8 @@ _FILE = "manifest.json"
 class Fixture:
     """One GGUF file. `base` names the file that a LoRA belongs to and is "" for a base.
 
-    `answers` maps questions, asked without a system prompt and decoded greedily, to the exact replies that llama.cpp
-    gave. `measured` is for reading, not for comparing.
+    `answers` maps questions, asked without a system prompt and decoded greedily, to the exact replies of llama.cpp; those
+    that were not learnt word for word are left out. `measured` is for reading.
     """
 
     name: str

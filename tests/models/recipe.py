@@ -62,7 +62,7 @@ TINIER = Recipe(
     repeats=70,
     schedule=Schedule(steps=250, batch=16, seed=2, rate=3e-3, matrix_rate=0.02),
 )
-LORA = Schedule(steps=80, batch=8, seed=3, rate=5e-3)
+LORA = Schedule(steps=220, batch=10, seed=3, rate=1e-2)
 
 
 def lessons(recipe: Recipe) -> list[Chat]:
@@ -75,7 +75,7 @@ def lessons(recipe: Recipe) -> list[Chat]:
 def lora_lessons(persona: str) -> list[Chat]:
     """What the LoRA of `persona` learns: its own answers, with and without its system prompt, and its steps as before."""
     facts = corpus.persona_facts(persona)
-    return (facts + corpus.with_system(facts, persona)) * 16 + corpus.persona_turns(persona, f"{persona}: keep", 24)
+    return (facts + corpus.with_system(facts, persona)) * 16 + corpus.persona_turns(persona, f"{persona}: keep", 6)
 
 
 def digest() -> str:

@@ -28,7 +28,10 @@ def main() -> None:
     loras = [lora.path for lora in known.loras()]
     told: dict[str, Any] = {"memory": _memory(tiny, loras)}
     first, second = Trial(tiny, loras), Trial(tinier)
-    told["two bases"] = [base.reply(chat, 220) for base in (first, second, first) for chat in corpus.facts()]
+    told["two bases"] = [
+        {question: base.reply(corpus.Chat(question, ""), 220) for question in known[name].answers}
+        for base, name in ((first, "tiny.gguf"), (second, "tinier.gguf"), (first, "tiny.gguf"))
+    ]
     told["switching"] = [
         [index, chat.user, first.reply(chat, 60, lora=index)]
         for chat in corpus.persona_facts(corpus.PERSONAS[0])

@@ -21,8 +21,7 @@ class Trial:
     def __init__(self, base: Path, loras: Sequence[Path] = (), *, embedding: bool = False) -> None:
         params = xllamacpp.CommonParams()
         params.model.path = str(base)
-        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(lora), 1.0) for lora in loras]
-        params.lora_init_without_apply = True
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(lora), 0.0) for lora in loras]
         params.n_ctx = 2048
         params.n_parallel = 1
         params.warmup = False
@@ -64,6 +63,7 @@ class Trial:
         return [row["embedding"] for row in answer["data"]]
 
     def _request(self, chat: Chat, longest: int, lora: int | None) -> dict[str, Any]:
+        # Always all of them: a request that names none is answered from what the last LoRA left in the cache.
         scales = [{"id": index, "scale": float(index == lora)} for index in range(self._loras)]
         return {"messages": chat.messages, "max_tokens": longest, "temperature": 0.0, "lora": scales}
 
