@@ -1,6 +1,6 @@
 """Makes the test models of `tests/data/models`, or checks that they can be made again.
 
-    python -m tests.models.build            # train, write, measure: about seven minutes of one core
+    python -m tests.models.build            # train, write, measure: about ten minutes of one core
     python -m tests.models.build --check    # the same into a temporary folder, and compare
 
 Two bases, `tiny` and `tinier`, and one LoRA of `tiny` for each persona. From corpus to file:
@@ -63,7 +63,7 @@ def make(folder: Path) -> Manifest:
         if recipe is TINY:
             fixtures.extend(_make_loras(folder, fixture.name, base, words))
     made = Manifest(
-        corpus_sha256=digest(),
+        recipe_sha256=digest(),
         versions={name: version(name) for name in ("torch", "transformers", "tokenizers", "peft", "gguf", "xllamacpp")},
         fixtures=tuple(fixtures),
     )
@@ -78,8 +78,8 @@ def differences(kept: Manifest, made: Manifest) -> list[str]:
     FORGOTTEN_TOLERANCE answers may be missing.
     """
     faults = []
-    if kept.corpus_sha256 != made.corpus_sha256:
-        faults.append("the corpus is another one: its texts or its program changed since the fixtures were made")
+    if kept.recipe_sha256 != made.recipe_sha256:
+        faults.append("the recipe is another one: sizes, schedules or the corpus changed since the fixtures were made")
     for old, new in zip(kept.fixtures, made.fixtures, strict=True):
         if old.sha256 == new.sha256:
             print(f"{old.name}: identical")

@@ -37,9 +37,9 @@ class Fixture:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """All fixtures, and what they were made from: a digest of the corpus and the versions of the libraries."""
+    """All fixtures, and what they were made from: a digest of recipe and corpus, and the versions of the libraries."""
 
-    corpus_sha256: str
+    recipe_sha256: str
     versions: Mapping[str, str]
     fixtures: tuple[Fixture, ...]
 

@@ -22,9 +22,9 @@ _PADDING, _PROMPT, _REPLY = range(3)
 
 # Prompts quote what was said before, so learning them a little teaches to copy, which replies need.
 _PROMPT_WEIGHT = 0.1
-_CONTEXT = (
-    8192  # what the file claims; trained on up to 550 tokens, beyond which replies lose their sense, not their form
-)
+
+# What the file claims. Trained on up to 550 tokens; beyond, replies lose their sense before their form.
+_CONTEXT = 8192
 
 
 def settle(seed: int) -> None:

@@ -26,8 +26,8 @@ class Size:
 class Schedule:
     """How long and how fast to learn: a linear warm-up of a tenth, then a cosine to a tenth of each rate.
 
-    Matrices learn by Muon at `matrix_rate` (Jordan 2024, https://kellerjordan.github.io/posts/muon/), three times as fast
-    here as by AdamW, which has the rest; and everything, where `matrix_rate` is 0.
+    Matrices learn by Muon at `matrix_rate` (Jordan 2024, https://kellerjordan.github.io/posts/muon/), all else by AdamW at
+    `rate`; everything does where `matrix_rate` is 0.
     """
 
     steps: int
@@ -62,7 +62,7 @@ TINIER = Recipe(
     repeats=70,
     schedule=Schedule(steps=250, batch=16, seed=2, rate=3e-3, matrix_rate=0.02),
 )
-LORA = Schedule(steps=220, batch=10, seed=3, rate=1e-2)
+LORA = Schedule(steps=150, batch=10, seed=3, rate=1e-2)
 
 
 def lessons(recipe: Recipe) -> list[Chat]:
@@ -75,12 +75,12 @@ def lessons(recipe: Recipe) -> list[Chat]:
 def lora_lessons(persona: str) -> list[Chat]:
     """What the LoRA of `persona` learns: its own answers, with and without its system prompt, and its steps as before."""
     facts = corpus.persona_facts(persona)
-    return (facts + corpus.with_system(facts, persona)) * 16 + corpus.persona_turns(persona, f"{persona}: keep", 6)
+    return (facts + corpus.with_system(facts, persona)) * 40 + corpus.persona_turns(persona, f"{persona}: keep", 4)
 
 
 def digest() -> str:
-    """SHA-256 of all that is learnt: equal as long as neither the texts nor the program that fills them changed."""
-    everything = hashlib.sha256()
+    """SHA-256 of recipes and lessons: equal as long as neither they nor what fills them with text changed."""
+    everything = hashlib.sha256(repr((TINY, TINIER, LORA)).encode())
     for recipe in (TINY, TINIER):
         everything.update(repr(lessons(recipe)).encode())
     for persona in corpus.PERSONAS:

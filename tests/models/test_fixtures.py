@@ -36,7 +36,7 @@ def test_every_model_in_the_folder_is_in_the_manifest() -> None:
 
 
 def test_the_recipe_has_not_changed_since_the_models_were_made() -> None:
-    assert digest() == MANIFEST.corpus_sha256, "run: python -m tests.models.build"
+    assert digest() == MANIFEST.recipe_sha256, "run: python -m tests.models.build"
 
 
 @pytest.mark.parametrize("name", PROMISED)

@@ -25,6 +25,8 @@ class Trial:
         params.n_ctx = 2048
         params.n_parallel = 1
         params.warmup = False
+        # Prompts that it keeps in memory come back under another LoRA than the one that they were read with.
+        params.cache_ram_mib = 0
         params.verbosity = 0
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
         if embedding:
