@@ -68,6 +68,11 @@ class Seat:
         """Whether a worker with a loaded model sits here."""
         return self._worker is not None and self._worker.alive and self.num_ctx > 0
 
+    @property
+    def pid(self) -> int:
+        """The worker's process id, 0 where nobody sits here."""
+        return self._worker.pid if self._worker is not None else 0
+
     def serves(self, lora: Path | None, num_ctx: int) -> bool:
         """Whether a call can be made without loading."""
         return self.taken and num_ctx <= self._asked_ctx and (lora is None or lora in self.loras)
