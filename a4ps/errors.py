@@ -81,13 +81,11 @@ class NotInTransaction(CallerError):
         self,
         path: str,
         *,
+        how: str = "change it in a transaction()",
         next_step: str = "with manager.transaction(reason=...) as tx: tx.edit(name).state[...] = ...",
     ) -> None:
-        super().__init__(f"{path} is read-only here; change it in a transaction()", next_step=next_step)
+        super().__init__(f"{path} is read-only here; {how}", next_step=next_step)
         self.path = path
-
-    def __reduce__(self) -> tuple[type[NotInTransaction], tuple[str]]:
-        return type(self), (self.path,)
 
 
 class Conflict(CallerError):
@@ -122,6 +120,10 @@ class CycleRefused(CallerError):
 
 class MethodRefused(CallerError):
     """A method that cannot be defined or may not be run as it was asked to. Nothing was changed."""
+
+
+class PromotionRefused(CallerError):
+    """A text cannot be given that trust, or not by whoever asked for it. Nothing was changed."""
 
 
 class MethodOverran(CallerError):

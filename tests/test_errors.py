@@ -29,6 +29,7 @@ KINDS = {
     "unknown_proto": 1,
     "cycle_refused": 1,
     "method_refused": 1,
+    "promotion_refused": 1,
     "method_overran": 1,
     "not_bound": 1,
     "model_too_large": 1,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -165,6 +165,18 @@ class TakenOverObject(TypedDict):
     kept: str | None
 
 
+class SalvagedObject(TypedDict):
+    turns: int
+    others: int
+    rows: int
+    rows_skipped: int
+    lost: list[str]
+
+
+class ImportedObject(TakenOverObject):
+    salvaged: NotRequired[SalvagedObject]
+
+
 class ErrorDetail(TypedDict):
     kind: str
     message: str
@@ -194,5 +206,5 @@ OBJECTS: Mapping[str, type] = {
     "image save": WrittenObject,
     "image load": TakenOverObject,
     "image export": WrittenObject,
-    "image import": TakenOverObject,
+    "image import": ImportedObject,
 }

@@ -85,7 +85,7 @@ async def pull(
             async for progress in reports:
                 yield progress
     finally:
-        await _in_thread(download.part.close)
+        await in_thread(download.part.close)
 
 
 def _already(source: Source, target: Path) -> PullProgress:
@@ -124,7 +124,7 @@ class _Download:
 
     async def run(self) -> AsyncGenerator[PullProgress, None]:
         """Everything from the first question to the placed file. The part stays open where this raises."""
-        while await _in_thread(self.part.hash_more):
+        while await in_thread(self.part.hash_more):
             yield self._progress("reading what is there")
         if not self._is_whole():
             yield self._progress(f"asking {self._host()}")
@@ -136,7 +136,7 @@ class _Download:
         yield self._progress("examining")
         await self._examine()
         record = Record(source=self._source.name, sha256=digest, size_bytes=self.part.size_bytes)
-        await _in_thread(self.part.place, record)
+        await in_thread(self.part.place, record)
         yield self._progress("success")
 
     def _is_whole(self) -> bool:
@@ -168,7 +168,7 @@ class _Download:
                     restarts += 1
                     if restarts > MAX_RESTARTS:
                         raise self._gave_up(change) from change
-                    await _in_thread(self.part.restart, NOTHING_KNOWN)
+                    await in_thread(self.part.restart, NOTHING_KNOWN)
                     yield self._progress(f"beginning anew: {change}")
                 except (_Cut, httpx.TransportError) as cut:
                     failures = 0 if self.part.size_bytes - had >= BLOCK_BYTES else failures + 1
@@ -181,7 +181,7 @@ class _Download:
         """One request and what it brings. Raises `_Cut`, `_Changed`, or what ends the download."""
         async with self._ask(client) as answer:
             if answer.start == 0:
-                await _in_thread(self.part.restart, answer.whole)
+                await in_thread(self.part.restart, answer.whole)
             total = answer.whole.total_bytes
             self._check_space(total - self.part.size_bytes if total else 0)
             yield self._progress("downloading")
@@ -207,7 +207,7 @@ class _Download:
         if pending:
             data = bytes(pending)
             pending.clear()
-            await _in_thread(self.part.append, data)
+            await in_thread(self.part.append, data)
 
     @asynccontextmanager
     async def _ask(self, client: httpx.AsyncClient) -> AsyncIterator[_Answer]:
@@ -332,7 +332,7 @@ class _Download:
             raise await self._discarded(f"is one of {examined.parts} parts of a model, which are of no use alone")
 
     async def _discarded(self, why: str) -> ModelFileBad:
-        await _in_thread(self.part.discard)
+        await in_thread(self.part.discard)
         return ModelFileBad(f"{self._source.name} {why}; it was removed", next_step="try again, or another source")
 
     def _gave_up(self, error: Exception) -> DownloadFailed:
@@ -379,7 +379,7 @@ def _validator(headers: Mapping[str, str]) -> str:
     return tag if re.fullmatch(r'"[^"]{1,200}"', tag) else ""
 
 
-async def _in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """`asyncio.to_thread`, but a cancelled call waits for its thread: nothing writes after this returned."""
     work: asyncio.Future[Any] = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
     try:

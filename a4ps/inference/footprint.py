@@ -3,14 +3,18 @@
     needed = weights on the card + keys and values (F16) + recurrent state + compute buffers
 
 **Weights, keys and values, state** are exact for llama.cpp and Ollama with one sequence: they follow from the header.
+llama.cpp's own report of three made-up models (dense, and with a sliding window) had the same figures to the hundredth of
+a MiB.
 
-**Compute buffers** are an estimate, by the formula that Ollama uses for fully offloaded models (`GraphSize` in
-fs/ggml/ggml.go, its Gemma case, which holds the most): the larger of the logits of one batch and the largest attention
-layer. With flash attention the scores of all heads are never stored; what then grows with the context is its mask, in
-F32 and F16. Held against a log of llama.cpp for Qwen3.5-9B at 262,144 tokens it is 1 % under the true 808 MiB.
+**Compute buffers** are an estimate that errs upwards, by the formula that Ollama used for fully offloaded models
+(`GraphSize` in fs/ggml/ggml.go, its Gemma case, which holds the most): the larger of the logits of one batch and the
+largest attention layer. With flash attention, which both engines now choose by themselves, the scores of all heads are
+never stored; what grows with the context is their mask, in F32 and F16. For Qwen3.5-9B at 262,144 tokens this gives
+800 MiB where a published log of llama.cpp has 808; for those small models 64 to 100 MiB where the newest has 22 to 48.
 
 **Not counted**: the CUDA context (300 to 450 MiB, which the margin of the budget is for), the work of an image encoder
-(its weights are counted), several sequences at once, and what lies in RAM.
+(its weights are counted), several sequences at once, and what lies in RAM. Cards older than NVIDIA's Turing (2018) have no
+flash attention for every model and need more for a long context.
 
 Sources as of November 2026: github.com/ollama/ollama, github.com/ggml-org/llama.cpp.
 """
@@ -35,11 +39,9 @@ CTX_STEP = 1024
 #: What a model of the catalog is taken to need beside its download: 8,192 tokens of context and the compute buffers of
 #: a 4B to 9B model (0.84 GB for Qwen3.5-9B), rounded up. Only for models of which nothing but the size is known.
 BESIDE_BYTES = 10**9
-#: Architectures that Ollama runs with flash attention by default (`FlashAttention` in fs/ggml/ggml.go).
-FLASH = frozenset(
-    """bert gemma3 glm4moelite glmocr gptoss gpt-oss lfm2 lfm2moe mistral3 nemotron_h nemotron_h_moe olmo3 qwen3 qwen3moe
-    qwen35 qwen35moe qwen3next qwen3vl qwen3vlmoe""".split()
-)
+#: Architectures for which the engines do without flash attention (`SupportsFlashAttention` in Ollama's fs/ggml/ggml.go,
+#: src/llama-context.cpp).
+WITHOUT_FLASH = frozenset({"gemma2", "grok"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ def _cells(layer: Layer, num_ctx: int) -> int:
 
 def _compute_bytes(layout: Layout, num_ctx: int) -> int:
     logits = 4 * BATCH * (layout.embedding + layout.vocabulary)
-    scores = 6 * num_ctx if layout.architecture in FLASH else 4 * num_ctx * (1 + layout.heads)
+    scores = 4 * num_ctx * (1 + layout.heads) if layout.architecture in WITHOUT_FLASH else 6 * num_ctx
     attention = BATCH * (scores + 4 * (2 + 2 * layout.embedding + 2 * layout.key_length * layout.heads))
     return max(logits, attention)
 

@@ -141,6 +141,8 @@ class _Reader:
             # A layer of which no tensor is listed is counted, not taken for an empty one.
             attends = not parts[at] or any(_is_attention(part, recurrent) for part in parts[at])
             width = self._width(at, heads_kv[at] * (key + value)) if attends and at < count - shared else 0
+            if attends and not any(heads) and stated is None and self._width(at, 0) == 0:
+                raise _bad("does not tell how many heads its attention has")
             layers.append(Layer(width, windows[at], state if recurrent else 0))
         if shared:
             self._notes.append(f"its last {shared} layers share the keys and values of others")

@@ -143,7 +143,7 @@ class PartFile:
     def _read_note(self) -> _Kept | None:
         try:
             return _Kept.model_validate_json(self._note.read_bytes())
-        except (FileNotFoundError, ValidationError):
+        except (OSError, ValidationError):
             return None
 
     def _write_note(self, synced: int) -> None:

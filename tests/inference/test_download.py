@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from a4ps.errors import (
     ModelUnexamined,
     UsageError,
 )
-from a4ps.inference.download import RESERVE_BYTES, Surroundings, pull
+from a4ps.inference.download import RESERVE_BYTES, Surroundings, in_thread, pull
 from a4ps.inference.engine import PullProgress
 from a4ps.inference.examiner import examine
 from a4ps.inference.local_models import find_model, list_models, read_record, verify
@@ -32,7 +34,8 @@ from tests.doubles.gguf_file import Tensor, gguf, model
 #: Several blocks of a download, so that reports come in between.
 CONTENT = gguf({"general.architecture": "x"}, [Tensor("t", (1024, 1024))])
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-AROUND = Surroundings(free_bytes=lambda folder: 10**12, pauses_s=(0, 0, 0))
+PATIENT = partial(examine, deadline_s=60)  # the machine may be busy with other tests
+AROUND = Surroundings(free_bytes=lambda folder: 10**12, examine=PATIENT, pauses_s=(0, 0, 0))
 
 
 @pytest.fixture
@@ -149,6 +152,27 @@ async def test_a_cancelled_download_leaves_a_part_that_can_be_resumed(server: Fi
     await fetch(server, folder)
     assert server.asked[-1].headers["range"] == f"bytes={len(kept)}-"
     assert is_placed(folder)
+
+
+async def test_a_cancelled_write_has_ended_when_its_call_has() -> None:
+    """Else the part would be closed under the thread that still writes to it."""
+    begun, go_on, written = asyncio.Event(), threading.Event(), []
+    loop = asyncio.get_running_loop()
+
+    def write() -> None:
+        loop.call_soon_threadsafe(begun.set)
+        go_on.wait()
+        written.append(True)
+
+    task = asyncio.create_task(in_thread(write))
+    await begun.wait()
+    task.cancel()
+    await asyncio.wait([task], timeout=0)
+    assert not task.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert written
 
 
 async def test_a_caller_that_stops_listening_leaves_a_part_too(server: FileServer, folder: Path) -> None:
@@ -427,7 +451,7 @@ async def test_the_placed_file_is_the_one_that_was_examined(server: FileServer, 
 
     async def watched(path: Path) -> Any:
         examined.append(path.read_bytes())  # noqa: ASYNC240
-        return await examine(path)
+        return await PATIENT(path)
 
     await fetch(server, folder, around=replace(AROUND, examine=watched))
     assert examined == [CONTENT]

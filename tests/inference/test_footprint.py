@@ -54,9 +54,15 @@ def test_a_sliding_window_bounds_what_its_layer_keeps() -> None:
 
 
 def test_without_flash_attention_the_scores_of_every_head_are_stored() -> None:
-    flash = replace(DENSE, architecture="qwen3")
+    without = replace(DENSE, architecture="gemma2")
     scores = 4 * BATCH * 65_536 * DENSE.heads
-    assert footprint(DENSE, 65_536).compute_bytes > scores > footprint(flash, 65_536).compute_bytes
+    assert footprint(without, 65_536).compute_bytes > scores > footprint(DENSE, 65_536).compute_bytes
+
+
+def test_a_sliding_window_takes_what_llama_cpp_reported() -> None:
+    """xllamacpp's log of a made-up Gemma 3 (8 layers, a window of 1,024) at 32,768 tokens: 16 MiB and 5.25 MiB."""
+    layers = (*(Layer(256, window=1024),) * 5, Layer(256), *(Layer(256, window=1024),) * 2)
+    assert footprint(replace(DENSE, layers=layers), 32_768).kv_bytes == 21.25 * MIB
 
 
 def test_a_tenth_of_what_is_free_stays_free_unless_the_setting_says_otherwise() -> None:

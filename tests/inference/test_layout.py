@@ -76,6 +76,11 @@ def test_heads_that_ollama_left_out_are_found_in_the_tensors_or_counted_high() -
     assert "as many as heads are counted" in layout.notes[0]
 
 
+def test_a_model_of_which_no_number_of_heads_is_known_is_not_taken_for_a_small_one() -> None:
+    with pytest.raises(ModelFileBad, match="how many heads"):
+        layout_of(dense(attention__head_count=None, attention__head_count_kv=None), [])
+
+
 def test_windows_follow_the_pattern_of_the_header() -> None:
     patterns: list[tuple[Any, list[int]]] = [
         ((True, True, False, True), [64, 64, 0, 64]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -92,6 +93,26 @@ def test_a_part_has_one_owner(target: Path) -> None:
         PartFile(target)
     first.close()
     opened(target).close()
+
+
+def test_a_part_that_was_placed_while_its_lock_was_waited_for_is_not_written_to(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between opening and locking, the other download may end; what was opened is then the model itself."""
+    begun(target, KNOWN, b"helloworld").close()
+    real = fcntl.flock
+
+    def placed_first(descriptor: int, how: int) -> None:
+        if not target.exists():
+            target.with_name("a.gguf.part").rename(target)
+            target.with_name("a.gguf.part.json").unlink()
+        real(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", placed_first)
+    part = begun(target, KNOWN, b"other")
+    assert target.read_bytes() == b"helloworld"
+    assert target.with_name("a.gguf.part").read_bytes() == b"other"
+    part.close()
 
 
 def test_a_placed_file_is_whole_private_and_recorded(target: Path) -> None:
