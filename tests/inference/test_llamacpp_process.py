@@ -58,6 +58,10 @@ def has_empty_private_folder(worker: WorkerProcess) -> bool:
     return not list(folder.iterdir()) and folder.stat().st_mode & 0o077 == 0
 
 
+def has_no_folder(worker: WorkerProcess) -> bool:
+    return str(Path(f"/proc/{worker.pid}/cwd").readlink()).endswith("(deleted)")
+
+
 @pytest.mark.slow
 async def test_a_worker_inherits_nothing_and_is_reached_by_nobody_else(worker: WorkerProcess) -> None:
     worker.send(load(nice=5))
@@ -70,7 +74,7 @@ async def test_a_worker_inherits_nothing_and_is_reached_by_nobody_else(worker: W
     assert not listens(worker), "it listens on a port"
     assert has_empty_private_folder(worker), "llama.cpp's socket can be reached"
     worker.tidy()
-    assert str(Path(f"/proc/{worker.pid}/cwd").readlink()).endswith("(deleted)")
+    assert has_no_folder(worker)
 
 
 @pytest.mark.slow
