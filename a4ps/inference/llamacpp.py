@@ -89,6 +89,11 @@ class LlamaCppEngine:
         detail = f"llama.cpp (xllamacpp {version}), models in {self.files.folder}"
         return EngineStatus(reachable=True, version=version, detail=detail)
 
+    @property
+    def worker_pids(self) -> tuple[int, ...]:
+        """The processes that hold a model now."""
+        return tuple(seat.pid for seat in self._seats.values() if seat.taken)
+
     async def models(self) -> tuple[ModelInfo, ...]:
         """The bases of the folder, and the names given at the start; a LoRA's file alone is no model."""
         return await self.files.listed()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from a4ps.inference.llamacpp_process import WorkerDied, WorkerProcess
 
 _RESUME = "resume the turn; the model is loaded anew"
 _BACKGROUND_NICE = 5
+_GONE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,11 @@ class Seat:
     def taken(self) -> bool:
         """Whether a worker with a loaded model sits here."""
         return self._worker is not None and self._worker.alive and self.num_ctx > 0
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id, 0 where nobody sits here."""
+        return self._worker.pid if self._worker is not None else 0
 
     def serves(self, lora: Path | None, num_ctx: int) -> bool:
         """Whether a call can be made without loading."""
@@ -228,16 +235,24 @@ class Seat:
             self._worker.kill()
 
     async def end(self) -> None:
-        """Kill the worker and wait until it is gone, its memory with it."""
+        """Kill the worker and wait until it is gone, its memory with it. Raises `EngineTimeout` where it stays."""
         worker, self._worker, self.num_ctx = self._worker, None, 0
-        if worker is not None:
-            worker.kill()
-            await worker.ended()
+        if worker is None:
+            return
+        worker.kill()
+        try:
+            async with asyncio.timeout(_GONE_S):
+                await worker.ended()
+        except TimeoutError as error:
+            raise EngineTimeout(
+                f"the killed worker {worker.pid} does not end", stage="load", next_step="see whether its disk answers"
+            ) from error
 
     async def close(self) -> None:
         """`end`, for good; calls that wait or run end as broken."""
         self._closed = True
         self.stay()
-        await self.end()
+        with suppress(EngineTimeout):
+            await self.end()
         if self._hushing:
             await asyncio.wait(self._hushing)

@@ -49,7 +49,7 @@ from a4ps.inference.llamacpp_wire import (
 )
 
 #: Pieces that follow each other faster than this travel together. A held piece waits for the next one, never longer.
-FLUSH_S = 0.008
+FLUSH_S = 0.016
 #: The context of an embedder, in tokens: a longer text is refused.
 EMBED_CTX = 2048
 _BATCH = 512
