@@ -26,7 +26,7 @@ from a4ps.inference.engine import ChatRequest, Message
 from a4ps.inference.ollama import Deadlines, OllamaEngine
 from tests.contracts.engine_contract import finished, gather, reply
 from tests.doubles.ollama_server import OllamaServer
-from tests.doubles.recordings import numbers, restored, steps
+from tests.doubles.recordings import names, restored, steps
 
 MODEL = "tiny:latest"
 
@@ -105,7 +105,7 @@ ERRORS: Mapping[tuple[str, int], type[PeerError]] = {
 
 
 def chats() -> Iterator[Any]:
-    for number in numbers():
+    for number in names():
         for index, step in enumerate(steps(number)):
             if "response" in step and (step["request"]["method"], step["request"]["path"]) == ("POST", "/api/chat"):
                 yield pytest.param(number, index, step, id=f"{number}-{index}")
