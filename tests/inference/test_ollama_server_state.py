@@ -21,10 +21,10 @@ from tests.doubles.recordings import recording, steps
 
 #: Which models were in memory when a recording began.
 RESIDENT: Mapping[str, tuple[str, ...]] = {
-    "11": ("tiny-b", "tiny-d"), "13": ("tiny-a-lora",), "14": ("tiny-a-lora",), "15": (), "17": ("slow",), "18": (), "19": (),
-    "22_ABCD_default_env_3_on_CPU_": (), "22_ABCD_max1_default": (), "22_ABCD_max1_keepalive0": (), "22_ABCD_max4": (),
-    "23": (), "40": ("tiny-a",), "48": (), "10": ("tiny-d",), "47": (), "24": ("tiny-a", "tiny-c-lora"), "42": ("tiny-a",),
-    "49": ("nat", "nat-raise"),
+    "11": ("tiny-b", "tiny-d"), "13": ("tiny-a-lora",), "14": ("tiny-a-lora",), "15": (), "17": ("slow",), "18": (),
+    "19": (), "22_ABCD_default_env_3_on_CPU_": (), "22_ABCD_max1_default": (), "22_ABCD_max1_keepalive0": (),
+    "22_ABCD_max4": (), "23": (), "40": ("tiny-a",), "48": (), "10": ("tiny-d",), "47": (), "24": ("tiny-a", "tiny-c-lora"),
+    "42": ("tiny-a",), "49": ("nat", "nat-raise"),
 }  # fmt: skip
 #: The uploads of the recordings, as the server knew them before "create".
 UPLOADS: Mapping[str, Kind] = {

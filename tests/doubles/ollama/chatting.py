@@ -11,7 +11,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from tests.doubles.ollama import keep_alive
-from tests.doubles.ollama.http import JSON, NDJSON, PLAIN_JSON, Answer, encode, error, json_answer
+from tests.doubles.ollama.http import JSON, NDJSON, PLAIN_JSON, Answer, early_error, encode, error, json_answer
 from tests.doubles.ollama.library import NAME, Model, stamp
 from tests.doubles.ollama.replies import EQUAL_PIECES, BrokenTokenError, count_tokens, count_words
 from tests.doubles.ollama.runners import Lease, LoadError, Options, QueueFullError, RunnerDiedError
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
 DIED = "an error was encountered while running the model: unexpected EOF"
 _KINDS = {"temperature": "float32", "num_ctx": "integer", "num_predict": "integer", "seed": "integer"}
+_LONGER = (
+    "the prompt is longer than the context length currently available to the model; shorten the prompt, "
+    "adjust the context length in settings, or use a model with a longer context length"
+)
+_SCHEMA_TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 #: From (model as it was called, text, thinking) to one line of the reply.
 Liner = Callable[[str, str, str], dict[str, Any]]
 
@@ -97,12 +102,16 @@ def refusal(api: OllamaApi, body: Mapping[str, Any], told: str) -> Answer | None
     if not NAME.fullmatch(name):
         return error(400, "invalid model name")
     model = api.library.find(name)
+    if model is None and name.endswith(("-cloud", ":cloud")):
+        return error(403, "ollama cloud is disabled: remote model is unavailable")
     if model is None:
-        return error(404, f"model '{name}' not found")
+        embeds = told == "input"
+        return error(404, f'model "{name}" not found, try pulling it first' if embeds else f"model '{name}' not found")
     if body.get("tools") and not api.among(name, api.tools):
         return error(400, f"registry.invalid/library/{model.name} does not support tools")
     if any(not tool.get("function") for tool in body.get("tools") or ()):
-        return error(400, _no_grammar({"type": "", "properties": None}))
+        schema = '{"type":"","properties":null}'
+        return error(400, _no_grammar(schema, native=True))
     if body.get("think") and not api.among(name, api.thinking):
         return error(400, f'"{name}" does not support thinking')
     for key, kind in _KINDS.items():
@@ -117,13 +126,19 @@ def refusal(api: OllamaApi, body: Mapping[str, Any], told: str) -> Answer | None
     if wanted not in (None, "", "json") and not isinstance(wanted, Mapping):
         quoted = json.dumps(json.dumps(wanted))
         return error(500, f'invalid format: {quoted}; expected "json" or a valid JSON Schema object')
+    if isinstance(wanted, Mapping) and wanted.get("type", "object") not in _SCHEMA_TYPES:
+        text = _no_grammar(json.dumps(wanted, separators=(",", ":")), native=api.among(name, api.native))
+        streams = body.get("stream", True)
+        return early_error(400, text, chunked=True) if streams else error(400, text)
     return None
 
 
-def _no_grammar(schema: Mapping[str, Any]) -> str:
-    said = "Unable to generate parser for this template. Automatic parser generation failed: JSON schema conversion failed:"
-    inner = {"code": 400, "message": f"{said}\nUnrecognized schema: {json.dumps(schema, separators=(',', ':'))}"}
-    return json.dumps({"error": inner | {"type": "invalid_request_error"}}, separators=(",", ":"))
+def _no_grammar(schema: str, *, native: bool) -> str:
+    failed = f"JSON schema conversion failed:\nUnrecognized schema: {schema}"
+    automatic = "Unable to generate parser for this template. Automatic parser generation failed: "
+    said = f"{automatic}{failed}" if native else f"Field 'json_schema': \"json_schema\": {failed}"
+    inner = {"code": 400, "message": said, "type": "invalid_request_error"}
+    return json.dumps({"error": inner}, separators=(",", ":"))
 
 
 def context(api: OllamaApi, body: Mapping[str, Any]) -> int:
@@ -166,6 +181,9 @@ async def _reply(api: OllamaApi, model: Model, body: Mapping[str, Any], prompt: 
     ctx = min(api.train_ctx, 256 * math.ceil(lease.runner.options.num_ctx / 256))
     if prompt > ctx:
         native = api.among(model.name, api.native)
+        if not native and body.get("shift") is False and body.get("truncate") is not False and api.honours_truncate:
+            lease.release()
+            return error(400, _LONGER)
         if native or (api.honours_truncate and body.get("truncate") is False):
             lease.release()
             said = f"request ({prompt} tokens) exceeds the available context size ({ctx} tokens), try increasing it"

@@ -72,7 +72,7 @@ def digest_of(text: str | bytes) -> str:
 
 def full(name: str) -> str:
     """A name as the server spells it in lists."""
-    name = name.lower().removeprefix("library/")
+    name = name.lower().removeprefix("registry.invalid/").removeprefix("library/")
     return name if ":" in name else f"{name}:latest"
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 async def chat(api: OllamaApi, body: Mapping[str, Any] | str) -> Answer:
     """One POST /v1/chat/completions. `num_ctx` cannot be said here: the server's own default holds."""
     if isinstance(body, str):
-        return _failed(400, body)
+        return _failed(400, body, parsed=False)
     limit = {"num_predict": body["max_tokens"]} if body.get("max_tokens") else {}
     asked = {key: body[key] for key in ("model", "messages", "keep_alive") if key in body} | {"options": limit}
     streams = bool(body.get("stream"))
@@ -39,9 +39,11 @@ async def chat(api: OllamaApi, body: Mapping[str, Any] | str) -> Answer:
 
 
 async def _events(base: Mapping[str, Any], lines: AsyncIterator[bytes], usage: bool) -> AsyncIterator[bytes]:
+    first = {"role": "assistant"}
     async for line in lines:
         part = json.loads(line)
-        delta = {"role": "assistant", "content": part["message"]["content"]}
+        delta = {} if part["done"] else first | {"content": part["message"]["content"]}
+        first = {}
         yield _event({**base, "choices": [{"index": 0, "delta": delta, "finish_reason": part.get("done_reason")}]})
         if part["done"] and usage:
             yield _event({**base, "choices": [], "usage": _usage(part)})
@@ -57,7 +59,9 @@ def _usage(whole: Mapping[str, Any]) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": reply, "total_tokens": prompt + reply}
 
 
-def _failed(status: int, text: str) -> Answer:
+def _failed(status: int, text: str, *, parsed: bool = True) -> Answer:
     kind = "not_found_error" if status == 404 else "invalid_request_error" if status < 500 else "api_error"
     told = {"error": {"message": text, "type": kind, "param": None, "code": None}}
+    if not parsed:
+        return json_answer(told, status=status)
     return json_answer(told, status=status, kind=PLAIN_JSON, newline=True)

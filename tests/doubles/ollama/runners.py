@@ -117,6 +117,16 @@ class Runners:
     _waiting: int = 0
     _change: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def held(self) -> list[Runner]:
+        """Every runner, loading ones too."""
+        return list(self._held.values())
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a load, the one at the head included."""
+        return self._waiting + self._head.locked()
+
     def listed(self) -> list[Runner]:
         """What /api/ps lists: not what is loading; what expires last comes first, by whole seconds."""
         self._expire()
