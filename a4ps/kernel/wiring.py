@@ -22,6 +22,7 @@ from a4ps.inference.ollama_wire import base_url, is_loopback
 from a4ps.inference.rehearsal import MODEL as REHEARSAL_MODEL
 from a4ps.inference.rehearsal import RehearsalEngine
 from a4ps.kernel.engine_choice import Signs, choose
+from a4ps.kernel.health import LOCAL_OLLAMA
 from a4ps.kernel.invoker import EngineInvoker
 from a4ps.kernel.kernel import KEPT_OPEN, Kernel
 from a4ps.personas.roster import NAMES, enrol
@@ -64,13 +65,21 @@ def ollama_engine(settings: Settings) -> OllamaEngine:
     return OllamaEngine(settings.ollama_host, deadlines=deadlines)
 
 
+def elsewhere(settings: Settings) -> bool:
+    """Whether the Ollama of the settings is beyond this machine, so that what is asked leaves it.
+
+    Raises `SettingsError`.
+    """
+    return not is_loopback(base_url(settings.ollama_host))
+
+
 def models_folder(settings: Settings, environ: Mapping[str, str] = os.environ) -> Path | None:
     """Where an Ollama on this machine keeps its models; None where the settings name one elsewhere.
 
     A guess in the order of Ollama's own rules: its variable, the user's folder, the folder of the service that its
     installer sets up. The folder may not exist yet, and the service's may be closed to us. Raises `SettingsError`.
     """
-    if not is_loopback(base_url(settings.ollama_host)):
+    if elsewhere(settings):
         return None
     if environ.get("OLLAMA_MODELS"):
         return Path(environ["OLLAMA_MODELS"]).absolute()
@@ -130,7 +139,7 @@ async def _choose_engine(env: Environment, log: TurnLog) -> tuple[Engine, dict[s
         choice = choose(signs(env, status, last[0][0].engine if last else ""))
         if choice == "ollama":
             await _need_models(ollama, env.models)
-            return ollama, env.models, ""
+            return ollama, env.models, _where(env.settings)
     except BaseException:
         await ollama.aclose()
         raise
@@ -146,6 +155,12 @@ async def _choose_engine(env: Environment, log: TurnLog) -> tuple[Engine, dict[s
         why, mend = "no Ollama is installed here", INSTALL_OLLAMA
     notice = f"Rehearsal: {why}, so the four speak prepared lines. For a real model: {mend}"
     return RehearsalEngine(), dict.fromkeys(NAMES, REHEARSAL_MODEL), notice
+
+
+def _where(settings: Settings) -> str:
+    if not elsewhere(settings):
+        return ""
+    return f"Your words go to Ollama at {settings.ollama_host}, beyond this machine. To keep them here: {LOCAL_OLLAMA}"
 
 
 async def _need_models(engine: Engine, models: Mapping[str, str]) -> None:
