@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
+from itertools import pairwise
 
 NAME = "lexical"
 DIMENSIONS = 512
@@ -25,7 +26,7 @@ _WORD = re.compile(r"\w+")
 def embed(text: str) -> tuple[float, ...]:
     """A vector of `DIMENSIONS` numbers and length 1. Texts without any word all get one and the same vector."""
     words = _WORD.findall(text.casefold())
-    grams = Counter([*words, *(f"{first} {second}" for first, second in zip(words, words[1:], strict=False))])
+    grams = Counter([*words, *(f"{first} {second}" for first, second in pairwise(words))])
     vector = [0.0] * DIMENSIONS
     for gram, count in grams.items():
         place, sign = _slot(gram)

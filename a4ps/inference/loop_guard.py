@@ -90,5 +90,5 @@ class LoopGuard:
 
 
 def _shown(text: str) -> str:
-    folded = " ".join(text.split())
+    folded = re.sub(r" (?=[^\w\s])", "", " ".join(text.split()))
     return f"“{folded if len(folded) <= 60 else folded[:59] + '…'}”"

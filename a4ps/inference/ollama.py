@@ -270,7 +270,9 @@ class OllamaEngine:
                 # A model that was deleted while loaded can no longer be asked for; its time runs out, or it is let be.
                 with suppress(ModelMissing):
                     await self._ask("POST", "/api/generate", self._deadlines.answer_s, asked)
-                while canonical(model) in {canonical(entry.name) for entry in await self.loaded()}:
+                while True:
+                    if canonical(model) not in {canonical(entry.name) for entry in await self.loaded()}:
+                        return
                     await asyncio.sleep(_LOOK_S)
         except TimeoutError as exc:
             raise EngineTimeout(

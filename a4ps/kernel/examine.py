@@ -14,7 +14,7 @@ from a4ps.errors import A4PSError, ImageHeld, PeerError
 from a4ps.inference.card import read_card
 from a4ps.kernel.engine_choice import choose
 from a4ps.kernel.health import SYSTEM_PACKAGES, Facts
-from a4ps.kernel.wiring import Environment, ollama_engine, open_log, signs
+from a4ps.kernel.wiring import Environment, elsewhere, ollama_engine, open_log, signs
 
 
 async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> Facts:
@@ -43,6 +43,7 @@ async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> 
         ollama_version=status.version,
         ollama_detail=status.detail,
         ollama_hazard=status.hazard,
+        ollama_elsewhere=elsewhere(env.settings),
         installed=frozenset(installed),
         vram_total_gb=card.total_bytes / 1e9 if card else None,
         vram_free_gb=card.free_bytes / 1e9 if card else None,

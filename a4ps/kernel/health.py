@@ -18,6 +18,9 @@ Verdict = Literal["ok", "note", "bad"]
 #: Room the image and its rebuildable files should have, in GB.
 DISK_LOW_GB = 1.0
 
+#: What keeps a conversation on this machine, where Ollama is asked elsewhere.
+LOCAL_OLLAMA = "a4ps config set ollama_host 127.0.0.1:11434"
+
 #: Programs of the system and the Debian package that brings each.
 SYSTEM_PACKAGES: Mapping[str, str] = {"runsc": "runsc", "bwrap": "bubblewrap", "Xvfb": "xvfb"}
 
@@ -36,6 +39,7 @@ class Facts:
     ollama_version: str
     ollama_detail: str
     ollama_hazard: str
+    ollama_elsewhere: bool
     installed: frozenset[str]
     vram_total_gb: float | None
     vram_free_gb: float | None
@@ -102,7 +106,11 @@ def _engine(facts: Facts) -> Check:
             "engine", "bad", f"Ollama is of no use at {facts.ollama_host}: {facts.ollama_detail}", "ollama serve"
         )
     if facts.engine == "ollama" and facts.ollama_hazard:
-        return Check("engine", "note", f"{facts.ollama_hazard}; nothing is fetched with it", "upgrade Ollama")
+        where = f", and your words go to {facts.ollama_host}" if facts.ollama_elsewhere else ""
+        return Check("engine", "note", f"{facts.ollama_hazard}; nothing is fetched with it{where}", "upgrade Ollama")
+    if facts.engine == "ollama" and facts.ollama_elsewhere:
+        detail = f"Ollama {facts.ollama_version} at {facts.ollama_host}, beyond this machine: your words go there"
+        return Check("engine", "note", detail, LOCAL_OLLAMA)
     if facts.engine == "ollama":
         return Check("engine", "ok", f"Ollama {facts.ollama_version} at {facts.ollama_host}")
     if facts.engine_setting == "rehearsal":

@@ -31,6 +31,7 @@ from a4ps.inference.ollama_wire import base_url, is_loopback
 from a4ps.inference.rehearsal import MODEL as REHEARSAL_MODEL
 from a4ps.inference.rehearsal import RehearsalEngine
 from a4ps.kernel.engine_choice import Choice, Signs, choose
+from a4ps.kernel.health import LOCAL_OLLAMA
 from a4ps.kernel.invoker import EngineInvoker
 from a4ps.kernel.kernel import KEPT_OPEN, Kernel
 from a4ps.personas.roster import NAMES, enrol
@@ -110,13 +111,21 @@ def lacking_files(env: Environment, models: Iterable[str]) -> tuple[str, ...]:
     return tuple(missing)
 
 
+def elsewhere(settings: Settings) -> bool:
+    """Whether the Ollama of the settings is beyond this machine, so that what is asked leaves it.
+
+    Raises `SettingsError`.
+    """
+    return not is_loopback(base_url(settings.ollama_host))
+
+
 def models_folder(settings: Settings, environ: Mapping[str, str] = os.environ) -> Path | None:
     """Where an Ollama on this machine keeps its models; None where the settings name one elsewhere.
 
     A guess in the order of Ollama's own rules: its variable, the user's folder, the folder of the service that its
     installer sets up. The folder may not exist yet, and the service's may be closed to us. Raises `SettingsError`.
     """
-    if not is_loopback(base_url(settings.ollama_host)):
+    if elsewhere(settings):
         return None
     if environ.get("OLLAMA_MODELS"):
         return Path(environ["OLLAMA_MODELS"]).absolute()
@@ -199,7 +208,7 @@ def engine_of(env: Environment, choice: Choice) -> Engine:
 def parts_of(env: Environment, engine: Engine, ledger: Ledger | None = None) -> Parts:
     """What the model manager is made of."""
     settings = env.settings
-    is_local = engine.name != "ollama" or is_loopback(base_url(settings.ollama_host))
+    is_local = engine.name != "ollama" or not elsewhere(settings)
     return Parts(
         engine,
         budget=MemoryBudget(settings.memory_mb * 1_000_000, is_local=is_local).read,
@@ -221,8 +230,9 @@ def default_parts() -> Parts:
 
 def _notice(env: Environment, choice: Choice) -> str:
     """What the user should know of the engine that was chosen, "" for nothing."""
-    if choice == "ollama" and not is_loopback(base_url(env.settings.ollama_host)):
-        return f"Ollama is at {env.settings.ollama_host}: what you say leaves this machine."
+    host = env.settings.ollama_host
+    if choice == "ollama" and elsewhere(env.settings):
+        return f"Your words go to Ollama at {host}, beyond this machine. To keep them here: {LOCAL_OLLAMA}"
     if choice != "rehearsal":
         return ""
     if env.settings.engine == "rehearsal":

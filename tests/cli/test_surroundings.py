@@ -134,6 +134,19 @@ class TestDiskForModels:
     def test_a_server_elsewhere_has_a_disk_of_its_own(self) -> None:
         assert wiring.models_folder(Settings.model_validate({"ollama_host": "192.0.2.7"}), {}) is None
 
+    def test_a_server_elsewhere_is_told_of_at_every_start(
+        self, person: Household, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where the words of a question go is said before the question is, and by the doctor."""
+        with ollama_server() as url:
+            person.environ |= {"OLLAMA_HOST": url}
+            with monkeypatch.context() as patched:
+                patched.setattr(wiring, "is_loopback", lambda url: False)
+                assert f"Your words go to Ollama at {url}" in person.run("ask", "hello").stdout.replace("\n", " ")
+                (engine,) = [one for one in person.json("doctor")["checks"] if one["name"] == "engine"]
+                assert (engine["verdict"], "beyond this machine" in engine["detail"]) == ("note", True)
+            assert "Your words go" not in person.run("ask", "hello").stdout
+
     def test_the_users_folder_goes_before_the_services(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         home, service = tmp_path / "home", tmp_path / "ollama" / ".ollama" / "models"
         monkeypatch.setattr(wiring, "SERVICE_MODELS", service)

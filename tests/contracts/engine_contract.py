@@ -1,7 +1,8 @@
 """What every engine must do: the clauses and methods of `a4ps.inference.engine`, as tests an adapter inherits.
 
 Subclass `EngineContract` as `Test…` and give two fixtures: `engine`, an open engine, and `model`, the name of a model it
-has that talks and does not embed. One that can embed gives `embedder` too. Where an engine needs another request to meet a clause, override a method below the fixtures; do not skip the test.
+has that talks and does not embed. One that can embed gives `embedder` too. Where an engine needs another request to
+meet a clause, override a method below the fixtures; do not skip the test.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
 async def fetch(
     server: FileServer, folder: Path, fragment: str = "", around: Surroundings = AROUND, name: str = "tiny.gguf"
 ) -> list[PullProgress]:
-    source = parse_source(f"{server.url}/{name}{fragment}")
+    source = parse_source(f"{server.url}/{name}{fragment}", "")
     return [progress async for progress in pull(source, folder, around)]
 
 
@@ -136,7 +136,7 @@ async def test_a_cancelled_download_leaves_a_part_that_can_be_resumed(server: Fi
     reached = asyncio.Event()
 
     async def run() -> None:
-        async with aclosing(pull(parse_source(f"{server.url}/tiny.gguf"), folder, AROUND)) as reports:
+        async with aclosing(pull(parse_source(f"{server.url}/tiny.gguf", ""), folder, AROUND)) as reports:
             async for progress in reports:
                 if progress.completed_bytes >= 2**20:
                     reached.set()
@@ -176,7 +176,7 @@ async def test_a_cancelled_write_has_ended_when_its_call_has() -> None:
 
 
 async def test_a_caller_that_stops_listening_leaves_a_part_too(server: FileServer, folder: Path) -> None:
-    async with aclosing(pull(parse_source(f"{server.url}/tiny.gguf"), folder, AROUND)) as reports:
+    async with aclosing(pull(parse_source(f"{server.url}/tiny.gguf", ""), folder, AROUND)) as reports:
         async for progress in reports:
             if progress.completed_bytes:
                 break
@@ -204,7 +204,7 @@ async def test_without_a_strong_tag_nothing_is_resumed(server: FileServer, folde
 
 async def test_a_file_that_changed_meanwhile_is_fetched_anew(server: FileServer, folder: Path) -> None:
     server.script.append(server.whole(2_000_000))
-    async with aclosing(pull(parse_source(f"{server.url}/tiny.gguf"), folder, AROUND)) as reports:
+    async with aclosing(pull(parse_source(f"{server.url}/tiny.gguf", ""), folder, AROUND)) as reports:
         async for progress in reports:
             if "cut" in progress.status:
                 server.content, server.etag = model(), '"two"'
@@ -346,7 +346,7 @@ async def test_nobody_listening_is_a_download_that_failed(folder: Path) -> None:
     with file_server(b"") as gone:
         url = gone.url
     with pytest.raises(DownloadFailed, match="could not be fetched from 127"):
-        async for _ in pull(parse_source(f"{url}/tiny.gguf"), folder, AROUND):
+        async for _ in pull(parse_source(f"{url}/tiny.gguf", ""), folder, AROUND):
             pass
 
 
@@ -404,7 +404,7 @@ async def test_a_file_that_could_not_be_examined_is_kept_and_only_examined_again
 
 
 async def test_of_two_downloads_of_one_file_the_second_is_told(server: FileServer, folder: Path) -> None:
-    async with aclosing(pull(parse_source(f"{server.url}/tiny.gguf"), folder, AROUND)) as first:
+    async with aclosing(pull(parse_source(f"{server.url}/tiny.gguf", ""), folder, AROUND)) as first:
         while not (await anext(first)).completed_bytes:
             pass
         with pytest.raises(DownloadHeld, match=r"tiny\.gguf is being fetched already"):

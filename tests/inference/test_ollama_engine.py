@@ -32,6 +32,7 @@ from tests.doubles.ollama_server import Answer, OllamaServer, default_responder
 MODEL = "tiny:latest"
 THINKER = "thinker:4b"
 STUBBORN = "stubborn:4b"
+EMBEDDER = "embedder:latest"
 NDJSON = (("Content-Type", "application/x-ndjson"),)
 #: Long enough that only a test which waits for a deadline on purpose meets it.
 SHORT_S = 0.2
@@ -63,6 +64,8 @@ async def server() -> AsyncIterator[OllamaServer]:
         models=models, thinking=frozenset({THINKER, STUBBORN}), stubborn=frozenset({STUBBORN}), responder=thoughtful
     )
     double.load(MODEL)
+    double.library.add(EMBEDDER, embeds=True, chats=False)
+    double.listed()
     async with double:
         yield double
 
@@ -84,6 +87,10 @@ class TestContract(EngineContract):
     @pytest.fixture
     def model(self) -> str:
         return MODEL
+
+    @pytest.fixture
+    def embedder(self) -> str:
+        return EMBEDDER
 
     @pytest.fixture
     async def engine(self, server: OllamaServer) -> AsyncIterator[OllamaEngine]:

@@ -26,7 +26,7 @@ from a4ps.inference.engine import ChatRequest, Message
 from a4ps.inference.ollama import Deadlines, OllamaEngine
 from tests.contracts.engine_contract import finished, gather, reply
 from tests.doubles.ollama_server import OllamaServer
-from tests.doubles.recordings import numbers, restored, steps
+from tests.doubles.recordings import names, restored, steps
 
 MODEL = "tiny:latest"
 
@@ -44,6 +44,17 @@ ERRORS: Mapping[tuple[str, int], type[PeerError]] = {
     ("12", 4): EngineGarbled,  # done_reason "load"
     ("12", 5): EngineGarbled,
     ("12", 11): EngineGarbled,  # done_reason "unload"
+    ("10", 0): EngineRefused,  # tools for a model without them
+    ("10", 1): EngineRefused,
+    ("10", 2): EngineRefused,
+    ("13", 12): EngineRefused,  # keep_alive "-1", "90", "", true, "forever", [1], "10x"
+    ("13", 24): EngineRefused,
+    ("13", 36): EngineRefused,
+    ("13", 42): EngineRefused,
+    ("13", 45): EngineRefused,
+    ("13", 48): EngineRefused,
+    ("13", 51): EngineRefused,
+    ("19", 12): PromptTooLong,  # a context of 2 tokens
     ("20", 0): PromptTooLong,  # cut silently: 258 of 1,511 tokens
     ("20", 1): PromptTooLong,
     ("20", 2): PromptTooLong,  # truncate: false gives 400
@@ -92,6 +103,8 @@ ERRORS: Mapping[tuple[str, int], type[PeerError]] = {
     ("39", 5): EngineRefused,
     ("39", 7): EngineRefused,
     ("39", 15): EngineRefused,
+    ("40b", 12): EngineRefused,  # a chat with an embedding model
+    ("42", 9): ModelMissing,  # deleted while loaded
     ("46", 3): EngineBroke,
     ("46", 8): EngineRefused,
     ("46", 9): EngineRefused,
@@ -100,12 +113,15 @@ ERRORS: Mapping[tuple[str, int], type[PeerError]] = {
     ("46", 13): PromptTooLong,
     ("46", 14): PromptTooLong,
     ("46", 18): EngineRefused,
+    ("47", 4): EngineRefused,  # tools that are none
+    ("47", 5): EngineRefused,
     ("52", 6): ModelMissing,
+    ("53", 1): ModelMissing,
 }
 
 
 def chats() -> Iterator[Any]:
-    for number in numbers():
+    for number in names():
         for index, step in enumerate(steps(number)):
             if "response" in step and (step["request"]["method"], step["request"]["path"]) == ("POST", "/api/chat"):
                 yield pytest.param(number, index, step, id=f"{number}-{index}")

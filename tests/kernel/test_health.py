@@ -24,6 +24,7 @@ WELL = Facts(
     ollama_version="0.13.0",
     ollama_detail="",
     ollama_hazard="",
+    ollama_elsewhere=False,
     installed=frozenset(CATALOG.sizes_gb),
     vram_total_gb=8.6,
     vram_free_gb=8.0,
@@ -90,6 +91,8 @@ def mended(**changes: object) -> Facts:
 FAULTS = [
     ("settings", mended(settings_ignored=("A4PS_ROUND",)), "note", "A4PS_ROUND", "a4ps config show"),
     ("engine", mended(ollama_hazard="has a hole"), "note", "has a hole", "upgrade Ollama"),
+    ("engine", mended(ollama_elsewhere=True), "note", "beyond this machine: your words go", "127.0.0.1:11434"),
+    ("engine", mended(ollama_elsewhere=True, ollama_hazard="a hole"), "note", "your words go to", "upgrade Ollama"),
     ("engine", mended(engine="unreachable"), "bad", "of no use at 127.0.0.1:11434", "ollama serve"),
     ("engine", mended(engine="rehearsal"), "note", "no Ollama", "ollama.com/download"),
     ("engine", mended(engine="rehearsal", engine_setting="rehearsal"), "note", "as the setting", "set engine auto"),

@@ -1,0 +1,59 @@
+"""/api/embed and the older /api/embeddings of the test server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from tests.doubles.ollama import chatting
+from tests.doubles.ollama.http import Answer, error, json_answer
+from tests.doubles.ollama.library import Model
+from tests.doubles.ollama.replies import count_words, vector
+
+if TYPE_CHECKING:
+    from tests.doubles.ollama.api import OllamaApi
+
+_CANNOT = "This server does not support embeddings. Start it with `--embeddings`"
+
+
+async def embed(api: OllamaApi, body: Mapping[str, Any], *, old: bool) -> Answer:
+    """A chat model refuses, but is loaded by it; empty texts have no vector, and one among others is an error."""
+    given = body.get("prompt" if old else "input")
+    if not isinstance(given, str | list | None):
+        return error(400, "invalid input type")
+    refused = chatting.refusal(api, body, "input")
+    if refused is not None:
+        return refused
+    model = api.library.find(str(body["model"]))
+    assert model is not None
+    lease = await chatting.hold(api, model, body)
+    if isinstance(lease, Answer):
+        return lease
+    try:
+        texts = [given] if isinstance(given, str) else [str(text) for text in given or ()]
+        return _old(model, texts) if old else _new(api, model, body, texts, lease.waited_ns)
+    finally:
+        lease.release()
+
+
+def _new(api: OllamaApi, model: Model, body: Mapping[str, Any], texts: list[str], waited_ns: int) -> Answer:
+    name, room = str(body["model"]), chatting.context(api, body)
+    if not texts or texts == [""]:
+        return json_answer({"model": name, "embeddings": []})
+    counts = [count_words(text) for text in texts]
+    if max(counts) > room and body.get("truncate") is False:
+        return error(400, "the input length exceeds the context length")
+    if not model.embeds:
+        return error(501, _CANNOT)
+    if "" in texts:
+        return error(400, "input exceeds maximum context length and cannot be truncated further")
+    vectors = [vector(text, int(body.get("dimensions") or 0)) for text in texts]
+    counted = {"total_duration": waited_ns + 5_000_000, "load_duration": waited_ns}
+    counted["prompt_eval_count"] = sum(min(count, room - 2) for count in counts)
+    return json_answer({"model": name, "embeddings": vectors} | counted)
+
+
+def _old(model: Model, texts: list[str]) -> Answer:
+    if not model.embeds:
+        return error(500, _CANNOT)
+    return json_answer({"embedding": vector(texts[0]) if texts and texts[0] else []})
