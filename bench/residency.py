@@ -101,7 +101,8 @@ def judge(found: Found) -> list[Verdict]:
             each.worst_time["first come"],
             "<=",
             1.001,
-            f"over first come's; mean {each.mean_time['first come']:.3f}, slower in {each.slower}; "
+            f"over first come's: {each.worst_time['first come']:.4f}, mean {each.mean_time['first come']:.3f}, slower in "
+            f"{each.slower}; "
             f"over Ollama's queue worst {each.worst_time['Ollama queue']:.3f}, mean {each.mean_time['Ollama queue']:.3f}",
         )
         for each in simulated.random
