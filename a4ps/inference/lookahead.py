@@ -21,7 +21,7 @@ from a4ps.inference.calls import Key
 Chain: TypeAlias = tuple[Key, ...]
 
 #: Situations looked at before a search gives its bound so far. Three turns of five calls have fewer than 216.
-SITUATIONS_MAX = 1500
+SITUATIONS_MAX = 500
 
 
 @dataclass(frozen=True, slots=True)

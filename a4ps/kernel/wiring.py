@@ -40,7 +40,6 @@ from a4ps.settings import Loaded, Settings, load
 
 #: The models of the service that Ollama's installer makes. Only its home, two levels up, is open to others.
 SERVICE_MODELS = Path("/usr/share/ollama/.ollama/models")
-INSTALL_OLLAMA = "install Ollama (https://ollama.com/download), then: a4ps models pull"
 
 
 @dataclass(frozen=True, slots=True)

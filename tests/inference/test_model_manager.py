@@ -59,8 +59,16 @@ class Gate:
 
 async def until(true: Callable[[], bool]) -> None:
     """Let others go on until something is so; the test's own time limit ends what never comes."""
-    while not true():
-        await asyncio.sleep(0.001)
+    done = asyncio.Event()
+
+    def look() -> None:
+        if true():
+            done.set()
+        else:
+            asyncio.get_running_loop().call_later(0.001, look)
+
+    look()
+    await done.wait()
 
 
 async def test_a_model_is_loaded_once_and_stays() -> None:
