@@ -95,6 +95,7 @@ async def test_a_worker_stopped_in_mid_reply_is_killed_at_the_deadline(engine: L
     error, said = await broken_by(engine, signal.SIGSTOP)
     assert isinstance(error, EngineTimeout)
     assert (error.stage, error.partial) == ("token", said)
+    assert not engine.worker_pids, "it was left to be killed later"
     assert reply(await gather(engine, ask()))
 
 
@@ -117,6 +118,7 @@ async def test_a_worker_stopped_before_its_call_is_killed_at_the_deadline(engine
     with pytest.raises(EngineTimeout) as caught:
         await gather(engine, ask())
     assert caught.value.stage == "load"
+    assert not engine.worker_pids
     assert reply(await gather(engine, ask()))
 
 
