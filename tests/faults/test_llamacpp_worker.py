@@ -30,8 +30,9 @@ from tests.contracts.engine_contract import gather, reply
 from tests.doubles.gguf_mutants import mutants
 from tests.doubles.workers import workers
 from tests.faults.killing import LONG, ROOT
+from tests.models import manifest
 
-MODELS = ROOT / "tests" / "data" / "models"
+MODELS = manifest.FOLDER
 MUTANTS = 300 if LONG else 30
 #: A reply that goes on for far longer than any deadline here.
 ENDLESS: dict[str, Any] = {"type": "array", "items": {"type": "integer"}, "minItems": 900, "maxItems": 900}

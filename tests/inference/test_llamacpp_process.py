@@ -17,8 +17,9 @@ from a4ps.errors import EngineRefused
 from a4ps.inference.llamacpp import LlamaCppEngine
 from a4ps.inference.llamacpp_process import Frames, WorkerDied, WorkerProcess
 from a4ps.inference.llamacpp_wire import Cancel, Ended, Load, Piece, Ready, Speak, encode
+from tests.models import manifest
 
-MODELS = Path(__file__).parents[1] / "data" / "models"
+MODELS = manifest.FOLDER
 LISTENING = "0A"
 
 
