@@ -39,6 +39,22 @@ class WorkerDied(Exception):
     """The process is gone. The text says how, as far as it is known, without paths."""
 
 
+class Frames:
+    """Messages out of a stream of bytes. Cancelled between a frame's length and its body, `next` goes on there."""
+
+    def __init__(self, stream: asyncio.StreamReader) -> None:
+        self._stream = stream
+        self._length: int | None = None
+
+    async def next(self) -> Message:
+        """Raises `WireError`, or IncompleteReadError at the end of the stream."""
+        if self._length is None:
+            self._length = frame_length(await self._stream.readexactly(LENGTH_BYTES))
+        body = await self._stream.readexactly(self._length)
+        self._length = None
+        return decode(body)
+
+
 class WorkerProcess:
     """One child. Made by `start`; `kill` ends it at any moment, `ended` waits for that. Not for several tasks at once."""
 
@@ -47,10 +63,9 @@ class WorkerProcess:
         assert process.stdout is not None
         self._process = process
         self._folder = folder
-        self._to, self._from = process.stdin, process.stdout
+        self._to, self._frames = process.stdin, Frames(process.stdout)
         self._said: deque[str] = deque(maxlen=_SAID_LINES)
         self._listening = asyncio.create_task(self._listen())
-        self._length: int | None = None
         self._killed = False
 
     @classmethod
@@ -97,14 +112,10 @@ class WorkerProcess:
     async def receive(self) -> Message:
         """The next message. Raises `WorkerDied`, or `WireError` for what is none. Cancelled, it can be called again."""
         try:
-            if self._length is None:
-                self._length = frame_length(await self._from.readexactly(LENGTH_BYTES))
-            body = await self._from.readexactly(self._length)
-            self._length = None
+            return await self._frames.next()
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             self.kill()
             raise WorkerDied(await self._obituary()) from error
-        return decode(body)
 
     def tidy(self) -> None:
         """The model is loaded: the child needs its folder no more."""

@@ -240,6 +240,7 @@ def _params(xllamacpp: Any, load: Load, key: str) -> Any:
     # Nothing is made smaller to fit, shifted out, or guessed: a footprint that was reckoned is the one that is taken.
     params.fit_params = False
     params.ctx_shift = False
+    # This cache of prompts gives what was read under one LoRA back under another; and it would take 8 GB.
     params.cache_ram_mib = 0
     params.n_ctx_checkpoints = 4
     params.prefill_assistant = False

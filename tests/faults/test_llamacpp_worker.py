@@ -30,8 +30,9 @@ from tests.contracts.engine_contract import gather, reply
 from tests.doubles.gguf_mutants import mutants
 from tests.doubles.workers import workers
 from tests.faults.killing import LONG, ROOT
+from tests.models import manifest
 
-MODELS = ROOT / "tests" / "data" / "models"
+MODELS = manifest.FOLDER
 MUTANTS = 300 if LONG else 30
 #: A reply that goes on for far longer than any deadline here.
 ENDLESS: dict[str, Any] = {"type": "array", "items": {"type": "integer"}, "minItems": 900, "maxItems": 900}
@@ -95,6 +96,7 @@ async def test_a_worker_stopped_in_mid_reply_is_killed_at_the_deadline(engine: L
     error, said = await broken_by(engine, signal.SIGSTOP)
     assert isinstance(error, EngineTimeout)
     assert (error.stage, error.partial) == ("token", said)
+    assert not engine.worker_pids, "it was left to be killed later"
     assert reply(await gather(engine, ask()))
 
 
@@ -117,6 +119,7 @@ async def test_a_worker_stopped_before_its_call_is_killed_at_the_deadline(engine
     with pytest.raises(EngineTimeout) as caught:
         await gather(engine, ask())
     assert caught.value.stage == "load"
+    assert not engine.worker_pids
     assert reply(await gather(engine, ask()))
 
 

@@ -8,7 +8,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from a4ps.inference.llamacpp_seat import Deadlines
 from tests.contracts.engine_contract import SCHEMA, EngineContract, finished, gather, reply
 from tests.doubles.gguf_edit import with_text
 from tests.doubles.workers import workers
+from tests.models import manifest
 
-MODELS = Path(__file__).parents[1] / "data" / "models"
+MODELS = manifest.FOLDER
 PERSONAS = ("alfred", "brick", "robin", "babs")
 NAMES = ("tiny", "tinier", *(f"tiny+{persona}" for persona in PERSONAS))
 
@@ -46,10 +47,9 @@ def ask(model: str, question: str, **changes: Any) -> ChatRequest:
     return ChatRequest(model=model, messages=(Message("user", question),), persona="ALFRED", step="thesis", **given)
 
 
-def answers(fixture: str) -> dict[str, str]:
+def answers(fixture: str) -> Mapping[str, str]:
     """Question → the exact greedy reply, from the manifest of the models."""
-    manifest = json.loads((MODELS / "manifest.json").read_text(encoding="utf-8"))
-    return dict(next(entry["answers"] for entry in manifest["fixtures"] if entry["name"] == f"{fixture}.gguf"))
+    return manifest.read()[f"{fixture}.gguf"].answers
 
 
 @pytest.fixture
@@ -98,8 +98,16 @@ async def test_changing_loras_loads_nothing(engine: LlamaCppEngine) -> None:
         assert said.setdefault(model, reply(chunks)) == reply(chunks), "a LoRA leaked into another's call"
     assert workers().keys() == before.keys()
     assert len(set(said.values())) == 5
-    for persona in PERSONAS:
-        assert said[f"tiny+{persona}"] == answers(persona)[question]
+
+
+async def test_what_one_lora_read_is_not_given_to_another(engine: LlamaCppEngine) -> None:
+    """All questions to each, then each to all: llama.cpp keeps the prompt of the call before."""
+    known = {persona: answers(persona) for persona in PERSONAS}
+    shared = [question for question in known["alfred"] if all(question in of for of in known.values())]
+    blocks = [(persona, question) for persona in PERSONAS for question in shared]
+    turns = [(persona, question) for question in shared for persona in PERSONAS]
+    for persona, question in blocks + turns:
+        assert reply(await gather(engine, ask(f"tiny+{persona}", question))) == known[persona][question]
 
 
 async def test_a_lora_that_was_not_announced_is_loaded_once() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import json
 import logging
 import os
 import signal
@@ -13,10 +15,11 @@ import pytest
 
 from a4ps.errors import EngineRefused
 from a4ps.inference.llamacpp import LlamaCppEngine
-from a4ps.inference.llamacpp_process import WorkerDied, WorkerProcess
-from a4ps.inference.llamacpp_wire import Cancel, Load, Ready, Speak
+from a4ps.inference.llamacpp_process import Frames, WorkerDied, WorkerProcess
+from a4ps.inference.llamacpp_wire import Cancel, Ended, Load, Piece, Ready, Speak, encode
+from tests.models import manifest
 
-MODELS = Path(__file__).parents[1] / "data" / "models"
+MODELS = manifest.FOLDER
 LISTENING = "0A"
 
 
@@ -111,15 +114,44 @@ async def test_a_death_is_told_by_its_signal(worker: WorkerProcess) -> None:
     assert worker.memory_bytes() == 0
 
 
+async def test_a_reader_cancelled_in_mid_frame_loses_nothing() -> None:
+    stream = asyncio.StreamReader()
+    frames, frame = Frames(stream), encode(Cancel(7))
+    for part in (frame[:2], frame[2:4], frame[4:6]):
+        stream.feed_data(part)
+        reading = asyncio.create_task(frames.next())
+        await asyncio.sleep(0)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+    stream.feed_data(frame[6:])
+    assert await frames.next() == Cancel(7)
+
+
+@pytest.mark.slow
+async def test_a_cancelled_reply_stops_in_the_middle(worker: WorkerProcess) -> None:
+    worker.send(load(num_ctx=8192))
+    await worker.receive()
+    endless = json.dumps({"type": "array", "items": {"type": "integer"}, "minItems": 900, "maxItems": 900})
+    worker.send(Speak(1, (("user", "Count to 5."),), -1, endless, False, 1, 8000, 8192, 0.0, 1))
+    while not isinstance(await worker.receive(), Piece):
+        pass
+    worker.send(Cancel(1))
+    while isinstance(ended := await worker.receive(), Piece):
+        pass
+    assert isinstance(ended, Ended)
+    assert ended.reason == "cancelled"
+
+
 @pytest.mark.slow
 async def test_a_cancel_for_a_call_that_ended_means_nothing(worker: WorkerProcess) -> None:
     worker.send(load())
     await worker.receive()
     for call in (1, 2):
         worker.send(Speak(call, (("user", "Count to 5."),), -1, "", False, 1, 40, 512, 0.0, 1))
-        while (message := await worker.receive()).__class__.__name__ != "Ended":
+        while not isinstance(message := await worker.receive(), Ended):
             pass
-        assert getattr(message, "reason", "") == "stop"
+        assert message.reason == "stop"
         worker.send(Cancel(call))
 
 

@@ -32,10 +32,12 @@ def main() -> None:
         {question: base.reply(corpus.Chat(question, ""), 220) for question in known[name].answers}
         for base, name in ((first, "tiny.gguf"), (second, "tinier.gguf"), (first, "tiny.gguf"))
     ]
+    questions = [fact.user for fact in corpus.persona_facts(corpus.PERSONAS[0])]
+    in_blocks = [(index, question) for index in range(len(loras)) for question in questions]
+    in_turns = [(index, question) for question in questions for index in (0, None, 1, 2, None, 3)]
     told["switching"] = [
-        [index, chat.user, first.reply(chat, 60, lora=index)]
-        for chat in corpus.persona_facts(corpus.PERSONAS[0])
-        for index in (0, None, 1, 2, None, 3)
+        [index, question, first.reply(corpus.Chat(question, ""), 60, lora=index)]
+        for index, question in in_blocks + in_turns
     ]
     told["pieces"] = first.pieces(corpus.Chat(SIGNS, ""))
     told["cut short"] = first.pieces(corpus.Chat(LONG, ""), stop_after=5)

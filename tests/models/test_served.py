@@ -19,7 +19,6 @@ MANIFEST = manifest.read()
 
 @pytest.fixture(scope="module")
 def told() -> Any:
-    pytest.importorskip("xllamacpp", reason="needs the extra [llamacpp]")
     command = [sys.executable, "-m", "tests.models.served"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
     assert ended.returncode == 0, ended.stderr[-2000:]
