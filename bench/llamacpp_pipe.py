@@ -33,9 +33,9 @@ from a4ps.inference.engine import ChatRequest, Finished, Message, Text
 from a4ps.inference.llamacpp import LlamaCppEngine
 from a4ps.inference.llamacpp_chat import chat_body
 from a4ps.inference.llamacpp_wire import Speak
-from bench.image import Verdict
 from bench.lockstep import REPOSITORY
 from bench.machine import machine
+from bench.verdict import Verdict
 
 MODEL = REPOSITORY / "tests" / "data" / "models" / "tiny.gguf"
 FIRST_MS = 5.0

@@ -23,7 +23,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from a4ps.errors import EngineBroke, EngineGarbled, EngineRefused, PeerError, PromptTooLong
+from a4ps.errors import EngineBroke, EngineGarbled, EngineRefused, ModelMissing, PeerError, PromptTooLong
 from a4ps.inference import llamacpp_wire as wire
 from a4ps.inference.calls import EMBEDDED
 from a4ps.inference.engine import (
@@ -140,7 +140,10 @@ class LlamaCppEngine:
 
     async def unload(self, model: str) -> None:
         """End the workers of the model's base, its LoRAs with it, after the calls before this one. Its RAM is free then."""
-        named = self.files.find(model)
+        try:
+            named = self.files.find(model)
+        except ModelMissing:
+            return
         for embedding in (False, True):
             seat = self._seats.get((named.base, embedding))
             if seat is not None:

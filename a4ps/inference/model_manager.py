@@ -89,7 +89,9 @@ class _Pending:
 
     call: Call
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    coming: bool = False
     started: bool = False
+    finished: bool = False
     loading: bool = False
     why: str = ""
     error: A4PSError | None = None
@@ -138,6 +140,7 @@ class ModelManager:
         self._contexts: dict[str, int] = {}
         self._shrunk: dict[str, int] = {}
         self._notes: dict[str, list[str]] = {}
+        self._measured: dict[tuple[str, int], int] = {}
         self._ahead: set[str] = set()
         self._seen: tuple[Resident, ...] = ()
         self._seen_s = float("-inf")
@@ -177,6 +180,8 @@ class ModelManager:
                 pending.changed.clear()
             async with aclosing(self._said(self._asked(request), announced)) as chunks:
                 async for chunk in chunks:
+                    # Noted before it is told: whoever has heard the end may not come back for more.
+                    pending.finished = isinstance(chunk, Finished)
                     yield chunk
         except PeerError:
             await self._look()
@@ -334,7 +339,7 @@ class ModelManager:
         self._contexts[request.model] = self._ctx(request)
         arrival = next(self._arrivals)
         call = Call(f"call {arrival}", model, arrival, request.persona, request.turn or f"call {arrival}", request.who)
-        pending = self._pending[call.id] = _Pending(call)
+        pending = self._pending[call.id] = _Pending(call, coming=bool(coming))
         self._state = self._state.at(self._now()).arrived(call)
         if request.turn:
             self._state = self._state.announced(Hint(request.turn, tuple(coming), request.who))
@@ -344,6 +349,9 @@ class ModelManager:
     def _end(self, pending: _Pending) -> None:
         self._pending.pop(pending.call.id, None)
         self._state = self._state.at(self._now()).ended(pending.call.id)
+        if not pending.finished or not pending.coming:
+            # The turn has ended, or broke off: what it announced is not to be waited for.
+            self._state = self._state.forgotten(pending.call.turn)
         self._replan()
 
     def _asked(self, request: ChatRequest) -> ChatRequest:
@@ -377,8 +385,11 @@ class ModelManager:
 
     async def _weighed(self, name: str, num_ctx: int) -> Model:
         card = await self.inspect(name)
+        measured = self._measured.get((card.base, num_ctx))
         if self.cost.load_s == 0:
             need = 0
+        elif measured is not None:
+            need = measured
         elif card.layout is not None:
             need = footprint.footprint(card.layout, num_ctx).total_bytes
         else:
@@ -465,6 +476,8 @@ class ModelManager:
             await self._look()
         else:
             held = found.vram_bytes or found.size_bytes if found is not None else None
+            if held is not None:
+                self._measured[model.base, self._contexts[model.name]] = held
             self._ahead.discard(self._cards[model.name].file)
             self._state = self._state.at(self._now()).loaded(held)
         self._replan()
