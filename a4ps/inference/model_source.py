@@ -35,7 +35,10 @@ class Source:
 
 
 def parse_source(text: str, hub: str) -> Source:
-    """What `text` names; `hub` is where `hf:` leads, whose mirrors have the same paths. Raises `UsageError` for anything that is not a GGUF file by https or on the hub."""
+    """What `text` names; `hub` is where `hf:` leads, or a mirror, which has the same paths.
+
+    Raises `UsageError` for anything that is not a GGUF file by https or on the hub.
+    """
     name, _, fragment = text.strip().partition("#")
     sha256 = _sha256(fragment, text)
     if name.startswith("hf:"):

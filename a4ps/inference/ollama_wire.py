@@ -137,7 +137,7 @@ def chat_body(request: ChatRequest, *, think: bool | None, num_predict: int) -> 
 
 
 def load_body(model: str, num_ctx: int, keep_alive_s: float) -> dict[str, Any]:
-    """The JSON of POST /api/generate that only loads: an empty prompt, and all that a reload could depend on as in a chat."""
+    """The JSON of POST /api/generate that only loads: an empty prompt, and whatever a reload depends on as in a chat."""
     return {
         "model": model,
         "prompt": "",
