@@ -128,7 +128,9 @@ def _engine(facts: Facts) -> Check:
         "engine",
         "note",
         "no model here: the four rehearse with prepared lines, no model thinks",
-        "a4ps models pull" if facts.embedded else "install Ollama (https://ollama.com/download), then: a4ps models pull",
+        "a4ps models pull"
+        if facts.embedded
+        else "install Ollama (https://ollama.com/download), then: a4ps models pull",
     )
 
 
