@@ -34,6 +34,7 @@ DEFAULT_MODELS = ("qwen3.5:9b", "qwen3.5:4b", "gemma4:e4b", "nemotron-3-nano:4b"
 DEFAULT_CONTEXT = 4096
 _METHODS = {
     "/": ("GET", "HEAD"), "/api/version": ("GET", "HEAD"), "/api/tags": ("GET", "HEAD"), "/api/ps": ("GET", "HEAD"),
+    "/api/status": ("GET", "HEAD"), "/v1/models": ("GET", "HEAD"),
     "/api/chat": ("POST",), "/api/generate": ("POST",), "/api/show": ("POST",), "/api/pull": ("POST",),
     "/api/push": ("POST",), "/api/create": ("POST",), "/api/copy": ("POST",), "/api/delete": ("DELETE",),
     "/api/embed": ("POST",), "/api/embeddings": ("POST",), "/api/me": ("POST",), "/v1/chat/completions": ("POST",),
@@ -144,6 +145,10 @@ class OllamaApi:
                 return json_answer({"models": tags}, extra=extra, head_only=head)
             case "/api/ps":
                 return json_answer({"models": self._running()}, extra=extra, head_only=head)
+            case "/v1/models":
+                return openai.models(self)
+            case "/api/status":
+                return json_answer({"cloud": {"disabled": True, "source": "env"}}, extra=extra, head_only=head)
             case "/api/me":
                 return error(503, "account unavailable")
         body = parse(call.raw)
@@ -220,7 +225,7 @@ class OllamaApi:
         if body.get("stream", True):
             return Answer(200, (("Content-Type", NDJSON),), tuple(encode(line) for line in lines), "chunked")
         if failed is not None:
-            return early_error(500, failed.text)
+            return early_error(failed.whole, failed.text)
         return json_answer({"status": "success"}, kind=PLAIN_JSON)
 
     def _copy(self, body: Mapping[str, Any]) -> Answer:
