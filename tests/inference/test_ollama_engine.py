@@ -65,7 +65,7 @@ async def server() -> AsyncIterator[OllamaServer]:
     )
     double.load(MODEL)
     double.library.add(EMBEDDER, embeds=True, chats=False)
-    double.listed()
+    double.take_stock()
     async with double:
         yield double
 

@@ -22,7 +22,7 @@ from tests.doubles.recordings import steps
 from tests.doubles.schema_instance import instance
 
 ROOT = Path(__file__).parent.parent.parent
-#: Exchanges that stand by themselves. What hangs on what went before is in the two files beside this one.
+#: Exchanges that stand by themselves. What hangs on what went before is in the files beside this one.
 COVERED: Mapping[str, tuple[int, ...]] = {
     "01": (0, 1, 2, 3, 4, 5, 6, 8, 9, 10),
     "02": (0, 1, 2),

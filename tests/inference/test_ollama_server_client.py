@@ -58,7 +58,7 @@ async def server() -> AsyncIterator[OllamaServer]:
     double = OllamaServer()
     furnish(double)
     double.library.add("tiny-emb", embeds=True, chats=False)
-    double.listed()
+    double.take_stock()
     async with double:
         yield double
 

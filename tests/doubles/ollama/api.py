@@ -88,7 +88,7 @@ class OllamaApi:
         runners = self.runners
         runners.load_s, runners.gate, runners.most = self.load_s, self.gate, self.max_loaded
 
-    def listed(self) -> None:
+    def take_stock(self) -> None:
         """Have `models` say what the library has, after a call that changed it."""
         kept = [name for name in self.models if self.library.find(name) is not None]
         new = [name for name in self.library.models if name not in {full(known) for known in kept}]
@@ -219,7 +219,7 @@ class OllamaApi:
         except CreateError as exc:
             failed = exc
             lines.append({"error": exc.text})
-        self.listed()
+        self.take_stock()
         if failed is not None and failed.status:
             return early_error(failed.status, failed.text)
         if body.get("stream", True):
@@ -235,7 +235,7 @@ class OllamaApi:
         if self.library.find(source) is None:
             return error(404, f'model "{source}" not found')
         self.library.copy(source, destination)
-        self.listed()
+        self.take_stock()
         return Answer(200)
 
     def _delete(self, body: Mapping[str, Any]) -> Answer:
@@ -244,7 +244,7 @@ class OllamaApi:
             return error(400, "model is required")
         if self.library.models.pop(full(name), None) is None:
             return error(404, f"model '{name}' not found")
-        self.listed()
+        self.take_stock()
         return Answer(200)
 
     def _blob(self, call: Call) -> Answer:
