@@ -11,21 +11,27 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from a4ps.image.proto import Proto
     from a4ps.image.proto_manager import ProtoManager
+    from a4ps.inference.model_manager import ModelManager
 
 __version__ = "0.1.0"
-__all__ = ["Proto", "ProtoManager", "__version__"]
+__all__ = ["ModelManager", "Proto", "ProtoManager", "__version__"]
+
+_MODULES = {
+    "ModelManager": "a4ps.inference.model_manager",
+    "Proto": "a4ps.image.proto",
+    "ProtoManager": "a4ps.image.proto_manager",
+}
 
 
 def __getattr__(name: str) -> object:
-    if name not in ("Proto", "ProtoManager"):
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from a4ps import ports
-    from a4ps.image import proto, proto_manager
-    from a4ps.kernel.home import default_home
+    from importlib import import_module
 
-    if ports.current().home is None:
-        ports.current().home = default_home()
-    globals().update(Proto=proto.Proto, ProtoManager=proto_manager.ProtoManager)
+    from a4ps.kernel.home import bind_defaults
+
+    bind_defaults()
+    globals()[name] = getattr(import_module(_MODULES[name]), name)
     return globals()[name]
 
 

@@ -81,13 +81,11 @@ class NotInTransaction(CallerError):
         self,
         path: str,
         *,
+        how: str = "change it in a transaction()",
         next_step: str = "with manager.transaction(reason=...) as tx: tx.edit(name).state[...] = ...",
     ) -> None:
-        super().__init__(f"{path} is read-only here; change it in a transaction()", next_step=next_step)
+        super().__init__(f"{path} is read-only here; {how}", next_step=next_step)
         self.path = path
-
-    def __reduce__(self) -> tuple[type[NotInTransaction], tuple[str]]:
-        return type(self), (self.path,)
 
 
 class Conflict(CallerError):
@@ -124,12 +122,31 @@ class MethodRefused(CallerError):
     """A method that cannot be defined or may not be run as it was asked to. Nothing was changed."""
 
 
+class PromotionRefused(CallerError):
+    """A text cannot be given that trust, or not by whoever asked for it. Nothing was changed."""
+
+
 class MethodOverran(CallerError):
     """A method ran past its deadline; what it wrote was discarded. `stack` is where it stood, as a traceback's text."""
 
     def __init__(self, message: str, *, stack: str = "", next_step: str = "") -> None:
         super().__init__(message, next_step=next_step)
         self.stack = stack
+
+
+class ModelTooLarge(CallerError):
+    """A model that does not fit the memory there is. Nothing was loaded; `next_step` says what would fit.
+
+    `needed_bytes` and `budget_bytes` are the two sides; `num_ctx` is the largest context that would fit, 0 for none.
+    """
+
+    def __init__(
+        self, message: str, *, needed_bytes: int = 0, budget_bytes: int = 0, num_ctx: int = 0, next_step: str = ""
+    ) -> None:
+        super().__init__(message, next_step=next_step)
+        self.needed_bytes = needed_bytes
+        self.budget_bytes = budget_bytes
+        self.num_ctx = num_ctx
 
 
 class NotBound(CallerError):
@@ -145,11 +162,15 @@ class EngineUnreachable(PeerError):
 
 
 class EngineTimeout(PeerError):
-    """The engine was silent for longer than its deadline. `stage` is "connect", "load", "token" or "total"."""
+    """The engine was silent for longer than its deadline. `stage` is "connect", "load", "token" or "total".
 
-    def __init__(self, message: str, *, stage: str, next_step: str = "") -> None:
+    `partial` is what had arrived, where the engine says it.
+    """
+
+    def __init__(self, message: str, *, stage: str, partial: str = "", next_step: str = "") -> None:
         super().__init__(message, next_step=next_step)
         self.stage = stage
+        self.partial = partial
 
 
 class EngineBroke(PeerError):
@@ -181,7 +202,12 @@ class PromptTooLong(EngineRefused):
 
 
 class ModelMissing(PeerError):
-    """The engine lacks `models`; `model` is the first. `models pull` by itself fetches all that the profile lacks."""
+    """The engine lacks `models`; `model` is the first. `models pull` by itself fetches all that the profile lacks.
+
+    `engine` is its name, "" where it cannot be told.
+    """
+
+    engine = ""
 
     def __init__(self, model: str, *others: str) -> None:
         named = f"{', '.join((model, *others[:-1]))} and {others[-1]}" if others else model
@@ -191,6 +217,14 @@ class ModelMissing(PeerError):
         )
         self.model = model
         self.models = (model, *others)
+
+
+class DownloadFailed(PeerError):
+    """A server did not give the file that was asked of it. `status` is its HTTP status, 0 where there was none."""
+
+    def __init__(self, message: str, *, status: int = 0, next_step: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.status = status
 
 
 class WorldError(A4PSError):
@@ -215,6 +249,18 @@ class ImageHeld(WorldError):
 
 class ImageTooNew(WorldError):
     """The image was written by a newer A4PS than this one."""
+
+
+class ModelFileBad(WorldError):
+    """A file is not the model that it should be: no GGUF, cut, inconsistent, or of another hash. It was not used."""
+
+
+class ModelUnexamined(ModelFileBad):
+    """The process that was to examine a file did not finish: a crafted file, or a machine that is far too busy."""
+
+
+class DownloadHeld(WorldError):
+    """Another download writes the same file at this moment; nothing was touched."""
 
 
 class Unsupported(WorldError):

@@ -44,6 +44,11 @@ class Places:
         return self.home / "chat_history"
 
     @property
+    def models(self) -> Path:
+        """Model files that A4PS fetched itself, beside what Ollama keeps."""
+        return self.home / "models"
+
+    @property
     def keys(self) -> Path:
         return self.state / "keys"
 

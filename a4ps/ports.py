@@ -11,9 +11,13 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Ports:
-    """One field a port; None where nothing is bound. `home` is a `proto_manager.Home`."""
+    """One field a port; None where nothing is bound.
+
+    `home` is a `proto_manager.Home`; `models` is called for a `model_manager.Parts`.
+    """
 
     home: object | None = None
+    models: object | None = None
 
 
 _current = Ports()

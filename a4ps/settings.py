@@ -39,8 +39,8 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    engine: Literal["auto", "ollama", "rehearsal"] = Field(
-        "auto", description="auto: Ollama where it runs, else the rehearsal engine"
+    engine: Literal["auto", "ollama", "llamacpp", "rehearsal"] = Field(
+        "auto", description="auto: Ollama where it runs, else llama.cpp where model files are, else rehearsal"
     )
     ollama_host: Name = Field("127.0.0.1:11434", description="where Ollama listens; OLLAMA_HOST is honoured too")
     profile: Literal["fast", "duo", "four"] = Field("fast", description="which set of models the personas speak with")
@@ -50,6 +50,11 @@ class Settings(BaseModel):
     think: frozenset[PersonaName] = Field(
         frozenset(), strict=False, description="personas that may think before they speak"
     )
+    hub: Name = Field("https://huggingface.co", description="where model files named hf:OWNER/REPO/FILE are fetched")
+    residency: Literal["swap-aware", "sequential"] = Field(
+        "swap-aware", description="swap-aware keeps in memory what fits; sequential unloads after every call"
+    )
+    memory_mb: int = Field(0, ge=0, le=16_777_216, description="memory for models; 0: what is free now less 10 %")
     num_ctx: int = Field(8192, ge=1024, le=1_048_576, description="context asked of the model, in tokens")
     reply_tokens: int = Field(400, ge=16, le=32_768, description="longest contribution, in tokens")
     think_tokens: int = Field(1024, ge=16, le=131_072, description="longest hidden thought, in tokens")

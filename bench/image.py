@@ -22,6 +22,7 @@ from bench.image_reading import Clones, Reads, measure_clones, measure_reads
 from bench.lockstep import REPOSITORY
 from bench.machine import machine
 from bench.peer_env import prepare, python_of
+from bench.verdict import Verdict
 
 PEERS_FILE = REPOSITORY / "bench" / "peers-image.txt"
 
@@ -45,28 +46,6 @@ class Sizes:
 
 FULL = Sizes(10, 50, 16, 4.0, 15, 100_000, 3, 10_000, 1000, 100_000, 5)
 QUICK = Sizes(4, 20, 6, 0.7, 5, 5_000, 2, 10_000, 100, 2_000, 3)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """One bar: what was found against `bar`, which is the most (`<=`) or the least (`>=`); None where not measured."""
-
-    about: str
-    found: float | None
-    sign: str
-    bar: float
-    words: str = ""
-
-    @property
-    def meets(self) -> bool | None:
-        if self.found is None:
-            return None
-        return self.found <= self.bar if self.sign == "<=" else self.found >= self.bar
-
-    def __str__(self) -> str:
-        judged = {True: "meets", False: "MISSES", None: "not judged"}[self.meets]
-        number = "-" if self.found is None else f"{self.found:.3g}"
-        return f"{judged:10}  {self.about:58} {number:>8}  bar {self.sign} {self.bar:g}{self.words and f'  | {self.words}'}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,14 @@ KINDS = {
     "unknown_proto": 1,
     "cycle_refused": 1,
     "method_refused": 1,
+    "promotion_refused": 1,
     "method_overran": 1,
     "not_bound": 1,
+    "model_too_large": 1,
+    "model_file_bad": 1,
+    "model_unexamined": 1,
+    "download_failed": 1,
+    "download_held": 1,
     "disk_full": 1,
     "storage_failed": 1,
     "image_held": 1,
@@ -92,3 +98,6 @@ def test_errors_carry_fields() -> None:
     assert errors.EngineBroke("x", partial="half an ans").partial == "half an ans"
     assert errors.EngineRefused("x", status=400).status == 400
     assert errors.ImageHeld("x", pid=12).pid == 12
+    assert errors.DownloadFailed("x", status=404).status == 404
+    too_large = errors.ModelTooLarge("x", needed_bytes=9, budget_bytes=8, num_ctx=2048)
+    assert (too_large.needed_bytes, too_large.budget_bytes, too_large.num_ctx) == (9, 8, 2048)

@@ -17,12 +17,13 @@ from a4ps.cli.streams import somebody_is_there
 from a4ps.cli.waiting import waiting
 from a4ps.clock import SystemClock
 from a4ps.errors import CallerError, IntegrityError, Stopped
+from a4ps.governance.trust import ARCHITECT
 from a4ps.image import restore as restoring
 from a4ps.image.changes import Change, Difference
 from a4ps.image.codex import Codex
 from a4ps.image.keys import KeyFolder
 from a4ps.image.methods import Method
-from a4ps.image.proto_manager import ARCHITECT, ProtoManager
+from a4ps.image.proto_manager import ProtoManager
 from a4ps.places import Places
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -194,15 +195,23 @@ def export(frame: Frame, folder: Path) -> None:
 
 
 @command.command("import")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("source", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.option("--salvage", is_flag=True, help="FOLDER is an image file: take what can be read of it, unverified.")
 @_yes
 @framed
-def import_(frame: Frame, folder: Path, yes: bool) -> None:
+def import_(frame: Frame, source: Path, salvage: bool, yes: bool) -> None:
     """Make an exported FOLDER, perhaps a stranger's, the image's content, in one change.
 
     Its methods are kept but not trusted. The image as it was is kept beside it under a dated name.
+
+    With --salvage, the same of an image file whose key is lost, or which is damaged, the present image's own file
+    included: what can be read of it is taken over, but nothing of it can be verified. A file that is whole and whose key
+    is here is refused, as restore brings that one back with its trust.
     """
-    _take_over(frame, folder, yes, "Importing", lambda manager: manager.import_text(folder))
+    if salvage:
+        _salvage(frame, source, yes)
+    else:
+        _take_over(frame, source, yes, "Importing", lambda manager: manager.import_text(source))
 
 
 def _places(frame: Frame) -> Places:
@@ -227,6 +236,31 @@ def _take_over(frame: Frame, path: Path, yes: bool, what: str, take: Callable[[P
     with _opened(frame, make=True) as manager, waiting(what):
         kept = take(manager)
         names = manager.names()
+    _tell_taken_over(frame, image, names, kept)
+
+
+def _salvage(frame: Frame, file: Path, yes: bool) -> None:
+    from a4ps.image.salvage import salvage
+
+    places = _places(frame)
+    if places.image.exists():
+        _ask(frame, yes, f"Put what can be read of {file}, unverified, in the place of all that is in {places.image}?")
+    with waiting("Reading what is left"):
+        done = salvage(places.image, file, KeyFolder(places.keys), SystemClock(), author=ARCHITECT)
+    if frame.as_json:
+        found = {"rows": done.found.rows, "rows_skipped": done.found.skipped, "lost": list(done.found.notes)}
+        value = {"image": str(places.image), "protos": list(done.protos), "kept": _path_or_none(done.kept)}
+        frame.print_object({**value, "salvaged": {"turns": done.turns, "others": done.others, **found}})
+        return
+    figures = f"{len(done.protos):,} Protos, {done.turns:,} turns and {done.others:,} other records"
+    click.echo(f"Read, and verified by nothing: {figures}; {done.found.skipped:,} rows could not be read")
+    for note in done.found.notes:
+        click.echo(f"{click.style('·', fg='yellow')} {plain(note)}")
+    click.echo("Methods are kept as text: read one and define it anew to have it run. Opaque values stay closed.")
+    _tell_taken_over(frame, places.image, list(done.protos), done.kept)
+
+
+def _tell_taken_over(frame: Frame, image: Path, names: list[str], kept: Path | None) -> None:
     if frame.as_json:
         frame.print_object({"image": str(image), "protos": names, "kept": _path_or_none(kept)})
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -85,6 +85,7 @@ class ProfileObject(TypedDict):
 
 class ModelsObject(TypedDict):
     profile: str
+    engine: str
     engine_reachable: bool
     personas: dict[str, str]
     installed: list[InstalledObject]
@@ -93,6 +94,26 @@ class ModelsObject(TypedDict):
 
 class PulledObject(TypedDict):
     pulled: list[str]
+
+
+class UsedObject(TypedDict):
+    persona: str
+    model: str
+    before: str
+    change: int | None
+
+
+class ResidentObject(TypedDict):
+    name: str
+    size_bytes: int
+    vram_bytes: int
+    num_ctx: int
+
+
+class OccupancyObject(TypedDict):
+    engine: str
+    budget_bytes: int | None
+    residents: list[ResidentObject]
 
 
 class ChangeObject(TypedDict):
@@ -165,6 +186,18 @@ class TakenOverObject(TypedDict):
     kept: str | None
 
 
+class SalvagedObject(TypedDict):
+    turns: int
+    others: int
+    rows: int
+    rows_skipped: int
+    lost: list[str]
+
+
+class ImportedObject(TakenOverObject):
+    salvaged: NotRequired[SalvagedObject]
+
+
 class ErrorDetail(TypedDict):
     kind: str
     message: str
@@ -185,6 +218,8 @@ OBJECTS: Mapping[str, type] = {
     "config set": SetObject,
     "models list": ModelsObject,
     "models pull": PulledObject,
+    "models use": UsedObject,
+    "models ps": OccupancyObject,
     "image verify": VerifyObject,
     "image history": HistoryObject,
     "image diff": DiffObject,
@@ -194,5 +229,5 @@ OBJECTS: Mapping[str, type] = {
     "image save": WrittenObject,
     "image load": TakenOverObject,
     "image export": WrittenObject,
-    "image import": TakenOverObject,
+    "image import": ImportedObject,
 }

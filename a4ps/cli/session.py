@@ -11,7 +11,7 @@ from a4ps.cli.failure import tell_failure
 from a4ps.cli.frame import Frame
 from a4ps.cli.lines import confirm
 from a4ps.cli.plain import plain
-from a4ps.cli.pulling import pull_models
+from a4ps.cli.pulling import pull_files, pull_models
 from a4ps.cli.streams import somebody_is_there
 from a4ps.errors import A4PSError, ModelMissing
 from a4ps.kernel.answered import Answered
@@ -34,7 +34,7 @@ async def opened_kernel(frame: Frame) -> AsyncIterator[Kernel]:
         click.secho(f"{plain(missing.message)}.", fg="yellow", err=True)
         if not await confirm(f"Fetch {'it' if len(missing.models) == 1 else 'them'} now?"):
             raise
-        await pull_models(frame, missing.models)
+        await (pull_files if missing.engine == "llamacpp" else pull_models)(frame, missing.models)
         kernel = await open_kernel(frame.env)
     try:
         yield kernel

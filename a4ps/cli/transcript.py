@@ -24,6 +24,7 @@ from a4ps.society.progress import (
     Spoke,
     Thought,
     Token,
+    WaitingForModel,
 )
 
 _COLOURS = {"ALFRED": "bright_blue", "BRICK": "cyan", "ROBIN": "yellow", "BABS": "magenta"}
@@ -57,6 +58,8 @@ class Transcript:
                     self._line(f"remembers turn {memory.id} ({plain(memory.source)}, {memory.score:.2f})", dim=True)
             case Began(persona, step, model, round_):
                 self._begin(persona, step, model, round_)
+            case WaitingForModel(_, why):
+                self._wait(f"{plain(why)} …")
             case LoadingModel(_, model):
                 self._wait(f"loading {plain(model)} …")
             case Thought(persona, _) if not self._thinking:

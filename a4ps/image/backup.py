@@ -5,48 +5,46 @@ from __future__ import annotations
 import itertools
 import os
 import sqlite3
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from a4ps.errors import CallerError, IntegrityError, StorageFailed
 from a4ps.image.connections import connect_writer, translate
+from a4ps.image.drafts import draft_of
 from a4ps.image.keys import fsync_folder
 from a4ps.image.seal import Seal
 from a4ps.image.verify import VerifyReport, check_image
 
 
 def copy_image(source: sqlite3.Connection, path: Path, seal: Seal, meta_mac: bytes) -> VerifyReport:
-    """Copy what `source` sees to `path` and verify it deeply; see `Store.backup`. Raises sqlite3.Error of the source."""
+    """Copy what `source` sees to `path` and verify it deeply; see `Store.backup`. Raises sqlite3.Error of the source.
+
+    What a killed one left beside `path` is removed.
+    """
     path = path.resolve()
+    taken = CallerError(f"{path} exists already", next_step="name a file that does not exist")
     if path.exists():
-        raise CallerError(f"{path} exists already", next_step="name a file that does not exist")
-    draft = path.with_name(path.name + ".new")
+        raise taken
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise StorageFailed(
-            f"the backup {draft} cannot be made: {error.strerror}", next_step="name another file, or remove that one"
-        ) from error
-    try:
-        report = _filled(source, draft, seal, meta_mac)
-        if report.faults:
-            raise IntegrityError(
-                f"the copy of the image is damaged: {report.faults[0]}", next_step="run: a4ps image verify --deep"
-            )
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        # A link, unlike a rename, never takes the place of a file that appeared meanwhile.
-        os.link(draft, path)
-        draft.unlink()
+        with draft_of(path) as draft:
+            os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            report = _filled(source, draft, seal, meta_mac)
+            if report.faults:
+                raise IntegrityError(
+                    f"the copy of the image is damaged: {report.faults[0]}", next_step="run: a4ps image verify --deep"
+                )
+            with draft.open("rb") as file:
+                os.fsync(file.fileno())
+            # A link, unlike a rename, never takes the place of a file that appeared meanwhile.
+            try:
+                os.link(draft, path)
+            except FileExistsError:
+                raise taken from None
+            draft.unlink()
         fsync_folder(path.parent)
     except OSError as error:
         raise StorageFailed(f"the backup {path} failed: {error.strerror}", next_step="check the disk") from error
-    finally:
-        for suffix in ("", "-wal", "-shm", "-journal"):
-            with suppress(OSError):
-                draft.with_name(draft.name + suffix).unlink(missing_ok=True)
     return report
 
 

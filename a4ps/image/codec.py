@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from a4ps.errors import IntegrityError, Unstorable
-from a4ps.image import plain
+from a4ps.image import plain, unpickled
 from a4ps.image.plain import RecordMigration, register_record
 
 __all__ = [
@@ -45,7 +45,7 @@ MAX_SLOT_BYTES: Final = 128 * 1024 * 1024
 _PLAIN, _OPAQUE, _FOREIGN = b"P", b"O", b"F"
 _VERSION = 1
 _PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
-_WAKE = "leave it out of the state and make it anew in on_wake"
+_WAKE = "leave it out of the state: on_wake makes it anew and keeps it in live"
 _SOURCE = "give the Proto a method with `define`, or store a name"
 
 _LIVE: Final = frozenset(
@@ -122,7 +122,8 @@ def encode_slot(value: object, path: str) -> bytes:
 def decode_slot(data: bytes, path: str, *, trusted: bool = False) -> object:
     """The value of an encoded slot; of an opaque one, an Opaque.
 
-    `trusted` says that the caller verified the MAC of the row that holds `data`; without it nothing opaque is loaded.
+    `trusted` says that the caller verified the MAC of the row that holds `data`; without it nothing opaque is loaded,
+    nothing is unpickled (see unpickled.py), and a record that is not registered is a plain.Stranger.
     What is whole but cannot be read here (an unregistered record, another Python's opaque value, a later version of
     this format) is returned as a Placeholder; so is anything trusted that cannot be read. Raises IntegrityError where
     the bytes are not a slot's, or untrusted and made to do anything but hold plain data; nothing is run to find out.
@@ -135,7 +136,9 @@ def decode_slot(data: bytes, path: str, *, trusted: bool = False) -> object:
     if tag == _FOREIGN:
         return Placeholder(data, path, "it is an opaque value of a foreign image, which is never loaded")
     try:
-        return plain.loads(data, 2, trusted=trusted) if tag == _PLAIN else _decode_opaque(data, trusted)
+        if tag == _OPAQUE:
+            return _decode_opaque(data, trusted)
+        return plain.loads(data, 2) if trusted else unpickled.loads(data, 2)
     except plain.Lacking as lacking:
         return Placeholder(data, path, str(lacking))
     except IntegrityError as error:

@@ -18,14 +18,15 @@ def beside(path: Path, suffix: str) -> Path:
 def put_in_place(image: Path, draft: Path, aside: Path | None) -> None:
     """Rename `draft`, one durable file without a log, to `image`, which nobody has open.
 
-    The old image keeps the name `aside` besides, with its log; up to the last rename it is in its place as well. Raises
-    OSError.
+    The old image keeps the name `aside` besides, which it may have already, with its log; up to the last rename it is in
+    its place as well. Raises OSError.
     """
     if aside is not None:
         log = beside(image, "-wal")
         if log.exists():
             os.link(log, beside(aside, "-wal"))
-        os.link(image, aside)
+        if not (aside.exists() and aside.samefile(image)):
+            os.link(image, aside)
         fsync_folder(image.parent)
     # SQLite would replay the old image's log into the new one.
     for suffix in _LOGS:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from a4ps.errors import NotInTransaction, UnknownProto
-from a4ps.image.calls import LiveMethod
+from a4ps.image.calls import LiveMethod, trust_mark
 from a4ps.image.codex import Codex
 from a4ps.image.content import slot_path
 from a4ps.image.description import describe
@@ -19,6 +19,7 @@ from a4ps.image.heads import Root, Versions
 from a4ps.image.methods import Method
 from a4ps.image.proto import Proto
 from a4ps.image.versions import ProtoVersion, VersionState, ancestors_of
+from a4ps.image.waking import LIVE
 
 if TYPE_CHECKING:
     from a4ps.image.proto_manager import ProtoManager
@@ -29,6 +30,8 @@ class Handle:
 
     Slots and methods can be reached as attributes; a name that is both is the method. Calling a method runs it on a
     copy: in the caller's transaction, or in one of its own that is committed once when it returns.
+
+    `live` is a dict for what cannot be kept (locks, sockets, tasks), one per open image and name; see waking.py.
     """
 
     __slots__ = ("__weakref__", "_home", "_name", "_root")
@@ -108,7 +111,8 @@ class Handle:
         for each in (*reversed(ancestors), version):
             methods.update(each.content.methods)
         slots = VersionState(version, ancestors)
-        return describe(self._name, version.codex, version.parents, slots, methods.values(), version.generation)
+        mark = functools.partial(trust_mark, home=self._home)
+        return describe(self._name, version.codex, version.parents, slots, methods.values(), version.generation, mark)
 
     def invoke_llm(self, prompt: str) -> str:
         """The reply of this persona's model; blocks until it is there. Raises NotBound where no model is wired."""
@@ -117,11 +121,14 @@ class Handle:
     def __getattr__(self, attribute: str) -> Any:
         if attribute.startswith("__") or attribute in Handle.__slots__:
             raise AttributeError(attribute)
+        if attribute == LIVE:
+            # Not a property: Python would take an AttributeError of on_wake for the lack of one.
+            return self._home.live_of(self._name)
         version, versions = self._seen()
         for each in (version, *ancestors_of(version.name, version.content.parents, versions)):
             method = each.content.methods.get(attribute)
             if method is not None:
-                return LiveMethod(method, functools.partial(self._call, method))
+                return LiveMethod(method, functools.partial(self._call, method), self._home)
             slot = each.content.slots.get(attribute)
             if slot is not None:
                 return slot.shown(slot_path(each.name, attribute))
@@ -138,7 +145,8 @@ class Handle:
         return f"<{self._name}, removed>" if version is None else f"<{self._name} at {version.generation}>"
 
     def _place(self, attribute: str) -> str:
-        return f"{self._name}.{attribute}" if hasattr(Handle, attribute) else slot_path(self._name, attribute)
+        taken = attribute == LIVE or hasattr(Handle, attribute)
+        return f"{self._name}.{attribute}" if taken else slot_path(self._name, attribute)
 
     def _seen(self) -> tuple[ProtoVersion, Versions]:
         versions = self._root.versions

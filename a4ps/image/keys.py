@@ -19,6 +19,8 @@ from a4ps.errors import A4PSError, DiskFull, IntegrityError, KeyLost, StorageFai
 from a4ps.image.seal import MAC_BYTES, Seal, same
 
 KEY_BYTES = 32
+WAITING_SUFFIX = ".witness-new"
+"""Of the witness of an image that a restore is about to put in place."""
 
 _log = logging.getLogger(__name__)
 _RECORD = struct.Struct(f">8sQ{MAC_BYTES}s{MAC_BYTES}s")
@@ -71,7 +73,7 @@ class KeyFolder:
         except FileNotFoundError:
             raise KeyLost(
                 f"the key of this image, {path.name}, is not in {self.path}",
-                next_step="restore the key folder from its backup",
+                next_step="restore the key folder from its backup, or, without one: a4ps image import --salvage FILE",
             ) from None
         except OSError as error:
             raise _world_error(error, f"the key {path} cannot be read") from error
@@ -120,12 +122,20 @@ class Witness:
             raise ValueError(error.strerror) from error
         if not record:
             return None
-        if len(record) != _RECORD.size:
-            raise ValueError(f"{len(record)} bytes instead of {_RECORD.size}")
-        magic, generation, commit_mac, own_mac = _RECORD.unpack(record)
-        if magic != _MAGIC or generation >= 1 << 63 or not same(own_mac, self._seal.witness(generation, commit_mac)):
-            raise ValueError("its signature is wrong")
-        return Mark(generation, commit_mac)
+        return self._mark(record)
+
+    def adopt(self, tip: Mark) -> bool:
+        """Whether a restore that was killed after its exchange left a witness of `tip`; this one says so too then."""
+        left = self.path.with_suffix(WAITING_SUFFIX)
+        try:
+            if self._mark(left.read_bytes()) != tip:
+                return False
+        except (OSError, ValueError):
+            return False
+        self.write(tip)
+        with suppress(OSError):
+            left.unlink()
+        return True
 
     def write(self, mark: Mark) -> None:
         """Record `mark`. A failure is logged and otherwise harmless: the commit that it would attest is durable."""
@@ -138,6 +148,15 @@ class Witness:
     def close(self) -> None:
         """Call once."""
         os.close(self._fd)
+
+    def _mark(self, record: bytes) -> Mark:
+        """Raises ValueError."""
+        if len(record) != _RECORD.size:
+            raise ValueError(f"{len(record)} bytes instead of {_RECORD.size}")
+        magic, generation, commit_mac, own_mac = _RECORD.unpack(record)
+        if magic != _MAGIC or generation >= 1 << 63 or not same(own_mac, self._seal.witness(generation, commit_mac)):
+            raise ValueError("its signature is wrong")
+        return Mark(generation, commit_mac)
 
 
 def fsync_folder(path: Path) -> None:

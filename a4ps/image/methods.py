@@ -3,8 +3,8 @@
 A method is kept as source, never as bytecode. Its function is made when it is first called, and its lines are given to
 `linecache` under a name made of the text's digest, so a traceback shows the text that ran, also after it was replaced.
 
-Trust belongs to the author of a text: `architect` and `package` run in this process, everybody else's text goes to the
-`CodeRunner`, and is refused while there is none (I5). Running in this process is no sandbox.
+Texts of `architect` and `package` run in this process, and so do those that the Architect promoted (governance/trust.py);
+every other goes to the `CodeRunner`, and is refused while there is none (I5). Running in this process is no sandbox.
 
 Not covered: what a method keeps in its module's globals lives as long as the process, outside image and transactions.
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import hashlib
 import linecache
 import types
 from collections.abc import Callable, Mapping
@@ -21,8 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from a4ps.errors import MethodRefused
-
-TRUSTED_AUTHORS = frozenset({"architect", "package"})
+from a4ps.governance.trust import digest_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +43,8 @@ class Method:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the text, hex."""
-        return hashlib.sha256(self.source.encode("utf-8", "surrogatepass")).hexdigest()
-
-    @property
-    def trusted(self) -> bool:
-        return self.author in TRUSTED_AUTHORS or not self.author
+        """SHA-256 of the text, hex: what trust is recorded under."""
+        return digest_of(self.source)
 
     @property
     def signature(self) -> str:
@@ -69,7 +63,10 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class MethodCall:
-    """What a sandboxed method is given: its text, its arguments, the slots it reads, the names it may write."""
+    """What a sandboxed method is given: its text, its arguments, the slots it reads, the names it may write.
+
+    `folders` are absolute paths that the Architect granted to this very text.
+    """
 
     proto: str
     method: Method
@@ -77,6 +74,7 @@ class MethodCall:
     kwargs: Mapping[str, object]
     slots: Mapping[str, object]
     deadline_s: float
+    folders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

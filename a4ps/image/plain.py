@@ -4,7 +4,7 @@ Plain are None, bool, int, float, complex, str, bytes, bytearray, list, tuple, d
 `datetime`, ZoneInfo, Decimal, UUID, numpy arrays whose dtype holds no objects, and registered records. Types are meant
 exactly: a subclass is somebody else's. Aliases and cycles are kept, at any depth.
 
-What a stream may ask for is a name in `_MAKERS`; these names, and `a4ps.image.plain`, are part of the format and stay.
+What a stream may ask for is a name in `MAKERS`; these names, and `a4ps.image.plain`, are part of the format and stay.
 Even a stream forged with the right key can only make odd values of these types; it cannot run code.
 
 Not covered: a record that is reached through a set or a key inside itself and hashes by its fields, which cannot be
@@ -29,14 +29,14 @@ from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from a4ps.errors import CallerError, IntegrityError
-from a4ps.image import opcodes
 from a4ps.image.deep_pickler import DeepPickler
 
 _Record = TypeVar("_Record", bound=type)
 Added = tuple[str, Callable[[], object]]
 """A field that a record has gained since it was written, and what makes its value."""
 
-_MODULE: Final = "a4ps.image.plain"
+MODULE: Final = "a4ps.image.plain"
+"""Where a stream says that its names are."""
 
 
 class Refused(Exception):
@@ -60,17 +60,15 @@ def dumps(value: object) -> bytes:
     try:
         pickler.dump(value)
     except RecursionError:
-        return DeepPickler(_reduce, _MODULE).dumps(value)
+        return DeepPickler(_reduce, MODULE).dumps(value)
     return buffer.getvalue()
 
 
-def loads(data: bytes, start: int, *, trusted: bool) -> object:
-    """The value of `data[start:]`. Raises IntegrityError where `dumps` did not write these bytes, Lacking.
+def loads(data: bytes, start: int) -> object:
+    """The value of `data[start:]`, for which a MAC must vouch; any other bytes are for unpickled.py.
 
-    Names are held to `_MAKERS` always; the instructions are looked at one by one unless a MAC vouches for them.
+    Raises IntegrityError where `dumps` did not write these bytes, Lacking. Names are held to `MAKERS` even so.
     """
-    if not trusted:
-        opcodes.check(data, start)
     stream = io.BytesIO(data)
     stream.seek(start)
     try:
@@ -118,19 +116,18 @@ def register_record(cls: _Record, *, migrations: Sequence[RecordMigration] = ())
 
 
 def blank_record(name: str, fields: tuple[str, ...]) -> tuple[object, Callable[[tuple[object, ...]], None]]:
-    """A record without its values, and what gives them to it, once; a Stranger where its class is not known here."""
+    """A record without its values, and what gives them to it, once; a Stranger where it cannot be made here."""
     try:
         schema = make_schema(name, fields)
     except Lacking:
-        stranger = Stranger(name, fields)
-        return stranger, functools.partial(setattr, stranger, "values")
+        schema = strange_schema(name, fields)
     record = make_blank(schema)
     return record, lambda values: fill_record(record, (schema, values))
 
 
 def schema_of(value: object) -> Schema | None:
-    """The schema of a registered record, None for anything else."""
-    return _writers.get(type(value))
+    """The schema of a registered record or a Stranger, None for anything else."""
+    return value.schema if type(value) is Stranger else _writers.get(type(value))
 
 
 class Schema:
@@ -152,12 +149,14 @@ class Schema:
         self.added = added
         self.migration = migration
         slotted = any(isinstance(getattr(cls, field, None), types.MemberDescriptorType) for field in fields)
-        self.direct = not slotted and not added and migration is None
+        self.direct = not slotted and not added and migration is None and cls is not Stranger
         # With fewer than two names an attrgetter gives no tuple.
         self._get = operator.attrgetter(*fields) if len(fields) > 1 else None
 
     def values(self, record: object) -> tuple[object, ...]:
         """Raises AttributeError where the record was not made whole."""
+        if type(record) is Stranger:
+            return record.values
         if self._get is not None:
             return self._get(record)
         return tuple([getattr(record, field) for field in self.fields])
@@ -176,6 +175,9 @@ class Schema:
             raise IntegrityError(f"a stored {self.name} has {len(values)} values for {len(self.fields)} fields")
         if self.direct:
             record.__dict__.update(zip(self.fields, values, strict=True))
+            return
+        if isinstance(record, Stranger):
+            record.schema, record.values = self, values
             return
         given: Mapping[str, object] = dict(zip(self.fields, values, strict=True))
         if self.migration is not None:
@@ -199,13 +201,12 @@ class Schema:
 
 
 class Stranger:
-    """A record that was read from text in a process that does not know its class; written as what it was."""
+    """A record that a process read which does not know its class; written as what it was. Equal to itself only."""
 
     __slots__ = ("schema", "values")
 
-    def __init__(self, name: str, fields: tuple[str, ...]) -> None:
-        self.schema = _strange_schema(name, fields)
-        self.values: tuple[object, ...] = ()
+    schema: Schema
+    values: tuple[object, ...]
 
 
 _records: dict[str, Schema] = {}
@@ -214,7 +215,7 @@ _writers: dict[type, Schema] = {}
 
 
 class _Maker:
-    """Stands in a stream for one entry of `_MAKERS`, so that no class or function of a user is ever written."""
+    """Stands in a stream for one entry of `MAKERS`, so that no class or function of a user is ever written."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -242,7 +243,8 @@ class Make:
 
 
 @functools.lru_cache(maxsize=1024)
-def _strange_schema(name: str, fields: tuple[str, ...]) -> Schema:
+def strange_schema(name: str, fields: tuple[str, ...]) -> Schema:
+    """The schema of a Stranger."""
     return Schema(Stranger, name, fields)
 
 
@@ -304,7 +306,7 @@ def fill_record(record: object, state: tuple[Schema, tuple[object, ...]]) -> Non
     schema.fill(record, values)
 
 
-_MAKERS: Final[dict[str, Callable[..., object]]] = {
+MAKERS: Final[dict[str, Callable[..., object]]] = {
     "Make.datetime": datetime,
     "Make.date": date,
     "Make.time": time,
@@ -398,6 +400,6 @@ class _Pickler(pickle.Pickler):
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        if module == _MODULE and name in _MAKERS:
-            return _MAKERS[name]
+        if module == MODULE and name in MAKERS:
+            return MAKERS[name]
         raise IntegrityError(f"the stored value asks for {module}.{name}, which no stored value may have")

@@ -11,25 +11,25 @@ All of it is verified before anything is unpickled, and what is unpickled then i
 so that any Python with dill can read it, but reading it here needs no dill. The MAC's message begins with the magic, and
 those of seal.py with a length whose first byte is 0, so neither can pass for the other.
 
-A file is written beside its name, synced and renamed: a kill or a full disk leaves the old file or the new one. What a
-killed writer left beside it is removed by the next. The whole file is held in memory, about three times.
+What it carries, it carries with its promotions (promotions.py): whoever holds the key is the Architect.
+
+A file is written as a draft (drafts.py), synced and renamed: a kill or a full disk leaves the old file or the new one.
+The whole file is held in memory, about three times.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import hmac
 import os
-import secrets
 import struct
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from a4ps.errors import DiskFull, ImageTooNew, IntegrityError, KeyLost, StorageFailed, Unstorable, WorldError
 from a4ps.image import plain
+from a4ps.image.drafts import draft_of
 from a4ps.image.keys import KeyFolder, fsync_folder
 from a4ps.image.seal import MAC_BYTES, same
 from a4ps.image.snapshot import PortableImage, PortableRecord, ProtoSnapshot
@@ -117,8 +117,8 @@ def _packed(content: PortableImage) -> bytes:
 
 def _unpacked(data: bytes, start: int, path: Path) -> PortableImage:
     try:
-        body: Any = plain.loads(data, start, trusted=True)
-        fields: Any = plain.loads(body["content"], 0, trusted=True)
+        body: Any = plain.loads(data, start)
+        fields: Any = plain.loads(body["content"], 0)
         protos = [ProtoSnapshot.from_payload(payload) for payload in fields["protos"]]
         return PortableImage(
             fields["created_at"],
@@ -142,32 +142,13 @@ def _thawed(value: object) -> object:
 
 def _replace(path: Path, parts: tuple[bytes, ...]) -> None:
     """Raises OSError, and then removes what it wrote."""
-    _sweep(path)
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
-    try:
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with draft_of(path) as draft:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
             file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
-            fresh.rename(path)
-    except BaseException:
-        with suppress(OSError):
-            fresh.unlink()
-        raise
+        draft.rename(path)
     fsync_folder(path.parent)
-
-
-def _sweep(path: Path) -> None:
-    """Remove what writers that were killed left beside `path`; a living one holds a lock on its own."""
-    for left in path.parent.glob(f".{_literal(path.name)}.*.new"):
-        with suppress(OSError), left.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            left.unlink()
-
-
-def _literal(name: str) -> str:
-    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in name)
 
 
 def _world_error(error: OSError, message: str) -> WorldError:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import keyword
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from a4ps.errors import CallerError, MethodRefused, NotBound, NotInTransaction
-from a4ps.image.calls import LiveMethod, run
+from a4ps.image.calls import LiveMethod, run, trust_mark
 from a4ps.image.codex import Codex, as_codex
 from a4ps.image.content import Content, Slot, slot_path
 from a4ps.image.description import describe
 from a4ps.image.draft_state import DraftState, check_name
 from a4ps.image.methods import Method, check
 from a4ps.image.versions import ProtoVersion, ancestors_of
+from a4ps.image.waking import LIVE, Space
 
 if TYPE_CHECKING:
     from a4ps.image.proto_manager import ProtoManager
@@ -31,9 +33,12 @@ class Proto:
     `transaction.edit(name)` one whose changes are committed. For one thread at a time. Nothing is durable before it is
     committed. A draft of a transaction becomes read-only when that ends; a container taken out of its state earlier
     cannot be watched, and what is then written into it is lost.
+
+    `live` is a dict for what cannot be kept, never stored or cloned: that of the registered Proto which the draft was
+    made from (see waking.py), else one of its own.
     """
 
-    __slots__ = ("_base", "_codex", "_home", "_methods", "_name", "_parents", "_state", "_tx", "_versions")
+    __slots__ = ("_base", "_codex", "_home", "_live", "_methods", "_name", "_parents", "_state", "_tx", "_versions")
 
     def __init__(
         self, name: str, codex: Codex | Mapping[str, object], *, parents: Sequence[str] = (), state: Any = None
@@ -141,7 +146,7 @@ class Proto:
         and `writes` name the slots that a sandboxed run sees and may change.
         """
         self._need_open(name)
-        if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("__") or hasattr(Proto, name):
+        if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("__") or _is_taken(name):
             raise MethodRefused(
                 f"{name!r} cannot name a method", next_step="take a name that a Proto does not have yet"
             )
@@ -178,7 +183,9 @@ class Proto:
         return copied
 
     def get_self_description(self) -> str:
-        return describe(self._name, self._codex, self._parents, self._state, self._all_methods().values(), self.version)
+        methods = self._all_methods().values()
+        mark = partial(trust_mark, home=self._home)
+        return describe(self._name, self._codex, self._parents, self._state, methods, self.version, mark)
 
     def invoke_llm(self, prompt: str) -> str:
         """The reply of the model that is bound to this Proto's manager; blocks until it is there. Raises NotBound."""
@@ -189,15 +196,18 @@ class Proto:
     def __getattr__(self, attribute: str) -> Any:
         if attribute.startswith("__") or attribute in Proto.__slots__:
             raise AttributeError(attribute)
+        if attribute == LIVE:
+            # Not a property: Python would take an AttributeError of on_wake for the lack of one.
+            return self._live_space()
         own = self._methods.get(attribute)
         if own is not None:
-            return LiveMethod(own, lambda args, kwargs: self._call(attribute, args, kwargs))
+            return LiveMethod(own, lambda args, kwargs: self._call(attribute, args, kwargs), self._home)
         if attribute in self._state.own():
             return self._state[attribute]
         for version in self._ancestors():
             inherited = version.content.methods.get(attribute)
             if inherited is not None:
-                return LiveMethod(inherited, lambda args, kwargs: self._call(attribute, args, kwargs))
+                return LiveMethod(inherited, lambda args, kwargs: self._call(attribute, args, kwargs), self._home)
             if attribute in version.content.slots:
                 return self._state[attribute]
         raise AttributeError(f"{self._name} has no method or slot {attribute!r}")
@@ -236,6 +246,8 @@ class Proto:
         copied = self.clone()
         copied._state = DraftState(self._name, self._state.encoded(), copied._ancestors)
         copied._tx = transaction
+        if self._is_outside:
+            copied._live = self._live_space()
         return copied
 
     def adopt(self, nested: Proto) -> None:
@@ -262,6 +274,20 @@ class Proto:
         # A text without an author is its holder's, who is at work in this process.
         return method if method.author else replace(method, author="architect")
 
+    @property
+    def _is_outside(self) -> bool:
+        """Whether it was made from no version of an image."""
+        return self._home is None or self._base is None
+
+    def _live_space(self) -> Space:
+        if self._home is not None and self._base is not None:
+            return self._home.live_of(self._name)
+        try:
+            return self._live
+        except AttributeError:  # first reached
+            self._live: Space = {}
+            return self._live
+
     def _all_methods(self) -> dict[str, Method]:
         inherited = [version.content.methods for version in reversed(self._ancestors())]
         methods: dict[str, Method] = {}
@@ -286,6 +312,11 @@ class Proto:
     def _need_open(self, what: str) -> None:
         if self._state.sealed:
             raise NotInTransaction(f"{self._name}.{what}")
+
+
+def _is_taken(name: str) -> bool:
+    """Whether every Proto has an attribute of that name."""
+    return name == LIVE or hasattr(Proto, name)
 
 
 def _parents(names: Sequence[str]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ bound from outside.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,19 +19,22 @@ from typing import Any, ClassVar, Protocol, cast
 from a4ps import ports
 from a4ps.clock import Clock, SystemClock
 from a4ps.errors import A4PSError, CallerError, NotBound, StorageFailed, UnknownProto
+from a4ps.governance.trust import ARCHITECT, Level, Trust, level_named
 from a4ps.image import calls, transaction
 from a4ps.image.backup import dated
+from a4ps.image.calls import LiveMethod
 from a4ps.image.changes import Change, Diff
 from a4ps.image.codex import Codex
 from a4ps.image.content import Content
 from a4ps.image.draft_state import check_name
 from a4ps.image.events import ChangeEvents, Observer
-from a4ps.image.handle import Handle, Pin, handle_of
+from a4ps.image.handle import Handle, Pin, PinnedProto, handle_of
 from a4ps.image.heads import Root, Versions
 from a4ps.image.keys import KeyFolder
-from a4ps.image.methods import CodeRunner
+from a4ps.image.methods import CodeRunner, Method
 from a4ps.image.past import Past
 from a4ps.image.portable import read_portable, write_portable
+from a4ps.image.promotions import Promotions, check_records
 from a4ps.image.proposal import Delta, Judging, delta_of
 from a4ps.image.proto import Proto
 from a4ps.image.snapshot import PortableImage
@@ -39,10 +43,9 @@ from a4ps.image.text_export import export_text, import_text
 from a4ps.image.transaction import Transaction
 from a4ps.image.transfer import Takeover, contents_of, rows_towards, whole_of
 from a4ps.image.verify import VerifyReport
-from a4ps.image.versions import ProtoVersion
+from a4ps.image.versions import ProtoVersion, ancestors_of
+from a4ps.image.waking import ON_WAKE, Lives, Space
 from a4ps.image.writer import Judge
-
-ARCHITECT = "architect"
 
 
 class Invoker(Protocol):
@@ -81,8 +84,11 @@ class ProtoManager:
     _closed: bool
     _events: ChangeEvents
     _past: Past
+    _promotions: Promotions
+    _lives: Lives
     _root: Root
     _handles: dict[str, Handle]
+    _takeover: threading.Lock
     _invoker: Invoker | None
     _code_runner: CodeRunner | None
     method_deadline_s: float
@@ -134,12 +140,15 @@ class ProtoManager:
         self._closed = False
         self._events = ChangeEvents()
         self._past = Past(store)
+        self._promotions = Promotions(store)
+        self._lives = Lives()
         self._handles = {}
+        self._takeover = threading.Lock()
         self._invoker = None
         self._code_runner = None
         self.method_deadline_s = method_deadline_s
         self._root = Root({})
-        store.judge_by(self._past.heads, self._flip)
+        store.judge_by(self._read_back, self._flip)
         return self
 
     def make_own(self) -> ProtoManager:
@@ -179,7 +188,50 @@ class ProtoManager:
             )
         return self._invoker.invoke(name, codex, prompt)
 
+    # Trust
+
+    def promote(
+        self,
+        text: Method | LiveMethod | str,
+        level: Level | str,
+        *,
+        folders: Sequence[str | Path] = (),
+        author: str = ARCHITECT,
+        reason: str = "",
+    ) -> Trust:
+        """Say how far a text is trusted, to the letter: "sandboxed", "granted" (with folders) or "in-process".
+
+        `text` is a method, or the digest of one. To withdraw a promotion is to promote to "sandboxed". Durable when this
+        returns, and in force from then on, for every method of that text, in this image and no other; it is part of no
+        transaction. Raises PromotionRefused where `author` is not the Architect, level and folders do not go together,
+        no text of that digest is here, or it is a text that needs no promotion; and what `Store.commit` raises.
+        """
+        self._need_open()
+        digest, authors = self._text_of(text)
+        return self._promotions.promote(digest, authors, level_named(level), map(str, folders), author, reason)
+
+    @property
+    def trusts(self) -> Mapping[str, Trust]:
+        """The newest promotion of each text by its digest, a withdrawal as well; never changed, read without a lock."""
+        return self._promotions.in_force
+
+    def trust_of(self, digest: str) -> Trust | None:
+        """The promotion of a text that is in force, a withdrawal as well; None where there never was one."""
+        return self.trusts.get(digest)
+
+    def promotions(self) -> list[Trust]:
+        """Every promotion that was ever recorded in this image, oldest first, whether it is still in force or not."""
+        return self._promotions.history()
+
     # Reading
+
+    def live_of(self, name: str) -> Space:
+        """What `live` of a Proto is: built first by its on_wake, where that was not done yet.
+
+        Raises UnknownProto, MethodRefused where the on_wake is not trusted, NotInTransaction where it writes,
+        MethodOverran, and whatever it raises; the next call then tries again.
+        """
+        return self._lives.reach(name, lambda: self._on_wake(name), self.method_deadline_s)
 
     def names(self) -> list[str]:
         """All Protos of this moment, sorted."""
@@ -349,8 +401,9 @@ class ProtoManager:
         """Make what `save_image` wrote the image's content, in one commit; returns where the image was kept before.
 
         All of the file is verified first. Protos, turns and other rows that are not in it are there no longer, but their
-        history is, and `revert` brings a Proto back. Raises KeyLost where the file was signed by a key that is not here,
-        what `read_portable` and `become` raise, and then has changed nothing.
+        history is, and `revert` brings a Proto back. The promotions are those of the file, also such as were withdrawn
+        since, and only the Architect may load it if it has any. Raises KeyLost where the file was signed by a key that
+        is not here, what `read_portable` and `become` raise, and then has changed nothing.
         """
         return self.become(read_portable(Path(path), self._store.keys), author=author, reason=reason or f"load {path}")
 
@@ -359,32 +412,40 @@ class ProtoManager:
         export_text(Path(folder), self.content())
 
     def import_text(self, folder: str | Path, *, author: str = ARCHITECT, reason: str = "") -> Path | None:
-        """`load` for a text export, which is a stranger's: its methods are not trusted, nothing opaque is loaded."""
+        """`load` for a text export, which is a stranger's: its methods are not trusted, nothing opaque is loaded.
+
+        It brings no promotions, and those that there were end with the content that they were for.
+        """
         return self.become(import_text(Path(folder)), author=author, reason=reason or f"import {folder}")
 
     def become(self, image: PortableImage, *, author: str = ARCHITECT, reason: str = "") -> Path | None:
         """Make `image` the content of this one, in one commit, after keeping a verified backup beside it.
 
         Returns where that is, None where the image was empty. Raises CallerError where something in `image` cannot be
-        held, Conflict where something was committed meanwhile, and what `backup` and `Store.commit` raise; nothing has
-        changed then, except that after StorageFailed the backup stays.
+        held, PromotionRefused where it has promotions and `author` is not the Architect, Conflict where something was
+        committed meanwhile, and what `backup` and `Store.commit` raise; nothing has changed then, except that after
+        StorageFailed the backup stays.
         """
+        check_records(image.records, author)
         contents = contents_of(image)
-        before = whole_of(self._store)
-        rows = rows_towards(before.image, image)
-        deltas = self._install(contents, author, reason)
-        kept = dated(self._store.path, self._store.clock.now()) if before.generation else None
-        if kept is not None:
-            self.backup(kept)
-        judging = self._judging(deltas)
-        try:
-            self._commit(judging, Takeover(judging, rows, before.generation), author, reason)
-        except A4PSError as error:
-            # Where the outcome is not known, the backup may be the only way back.
-            if kept is not None and not isinstance(error, StorageFailed):
-                kept.unlink(missing_ok=True)
-            raise
-        return kept
+        # One after the other: two at once would give one name to what they keep, and one of them be refused anyway.
+        with self._takeover:
+            before = whole_of(self._store)
+            rows = rows_towards(before.image, image)
+            deltas = self._install(contents, author, reason)
+            kept = dated(self._store.path, self._store.clock.now()) if before.generation else None
+            if kept is not None:
+                self.backup(kept)
+            judging = self._judging(deltas)
+            with self._promotions.replaced():
+                try:
+                    self._commit(judging, Takeover(judging, rows, before.generation), author, reason)
+                except A4PSError as error:
+                    # Where the outcome is not known, the backup may be the only way back.
+                    if kept is not None and not isinstance(error, StorageFailed):
+                        kept.unlink(missing_ok=True)
+                    raise
+            return kept
 
     def backup(self, path: str | Path) -> VerifyReport:
         """A verified copy of the image at `path`; see `Store.backup`."""
@@ -400,6 +461,7 @@ class ProtoManager:
         What was read already can still be read; committing raises CallerError.
         """
         self._closed = True
+        self._lives.close()
         if self._owns_store:
             self._store.close()
         self._events.close()
@@ -450,9 +512,14 @@ class ProtoManager:
             return calls.run(joined.edit(name), method, args, kwargs, self)
 
     def _judging(self, deltas: Sequence[Delta]) -> Judging:
+        self._need_open()
+        return Judging(tuple(deltas))
+
+    def _need_open(self) -> None:
         if self._closed:
             raise CallerError(f"the image {self._store.path} is closed", next_step="open it again")
-        return Judging(tuple(deltas))
+        if self._lives.unfinished_here():
+            raise calls.not_while_waking("the image")
 
     def _commit(self, judging: Judging, judge: Judge, author: str, reason: str) -> None:
         self._store.commit(judge, author=author, reason=reason, then=lambda _: self._events.announce(judging.changes))
@@ -475,8 +542,38 @@ class ProtoManager:
     def _named(self, change: Change | int) -> list[Change]:
         return [change] if isinstance(change, Change) else self._past.changes(change)
 
+    def _text_of(self, text: Method | LiveMethod | str) -> tuple[str, set[str]]:
+        """A text's digest, and the authors of the methods that have it."""
+        if isinstance(text, LiveMethod):
+            text = text.method
+        if isinstance(text, Method):
+            return text.digest, {text.author}
+        methods = (method for version in self._root.versions.values() for method in version.content.methods.values())
+        return text, {method.author for method in methods if method.digest == text}
+
+    def _on_wake(self, name: str) -> tuple[str | None, Callable[[], object] | None]:
+        versions = self._root.versions
+        seen = Pin(versions, self).get_proto(name)
+        version = seen.current
+        for each in (version, *ancestors_of(name, version.content.parents, versions)):
+            method = each.content.methods.get(ON_WAKE)
+            if method is not None:
+                return method.source, functools.partial(self._wake, seen, method)
+        return None, None
+
+    def _wake(self, seen: PinnedProto, method: Method) -> None:
+        # A transaction of whoever reached `live` is none of its business: it would write there.
+        with transaction.apart():
+            calls.wake(seen, method, self)
+
+    def _read_back(self) -> Versions:
+        self._promotions.refresh()
+        return self._past.heads()
+
     def _flip(self, versions: Versions) -> None:
+        self._promotions.heads_changed()
         self._root.versions = versions
+        self._lives.keep(versions)
 
     @classmethod
     def _wired(cls) -> Home:

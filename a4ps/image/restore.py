@@ -1,10 +1,11 @@
 """Putting a backup in the place of an image, which may be damaged, older than its witness, or gone.
 
 All is prepared beside the image first: a copy of the backup is opened, every row of it verified, and the act recorded in
-it as a commit. Then the old image gets a second, dated name, its log is taken out of the way, and the copy is renamed
-into its place, and last the witness, made by that commit, is put in the place of the old one. A kill between these steps
-leaves an image that does not open for being older than its witness, never one that opens with the wrong content; the
-same restore can then be done again.
+it as a commit; its witness waits beside the image's. Then the old image gets a second, dated name, what its log holds is
+written back into it and the log is taken out of the way, and the copy is renamed into its place, and last its witness. A
+kill between these steps leaves the old image or the restored one, whole and open to all: where the restored one lacks its
+witness yet, opening finds the one that waits (`Witness.adopt`). Only an old image that is damaged, and so did not open
+before either, may lie there without its log, which its dated name has then.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from a4ps.clock import Clock
-from a4ps.errors import CallerError, DiskFull, IntegrityError, StorageFailed
+from a4ps.errors import A4PSError, CallerError, DiskFull, IntegrityError, StorageFailed
 from a4ps.image.backup import dated
 from a4ps.image.connections import translate
-from a4ps.image.exchange import beside, put_in_place, remove_draft
-from a4ps.image.keys import KeyFolder, Witness, fsync_folder
+from a4ps.image.drafts import draft_of
+from a4ps.image.exchange import beside, put_in_place
+from a4ps.image.keys import WAITING_SUFFIX, KeyFolder, Witness, fsync_folder
 from a4ps.image.lock import OwnerLock
 from a4ps.image.migrations import upgrade
 from a4ps.image.rows import Row
@@ -30,6 +32,7 @@ from a4ps.image.seal import Seal
 from a4ps.image.store import Store
 from a4ps.image.transfer import RESTORED
 from a4ps.image.verify import VerifyReport
+from a4ps.image.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +54,18 @@ def restore(image: Path, backup: Path, keys: KeyFolder, clock: Clock, *, author:
     if not backup.is_file() or backup == image:
         what = "is the image itself" if backup == image else "is not there"
         raise CallerError(f"{backup} {what}", next_step="name a backup of the image")
-    draft = image.with_name(image.name + ".restoring")
     with ExitStack() as undo:
         try:
             image.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             undo.callback(OwnerLock(image).release)
-            undo.callback(remove_draft, draft)
-            remove_draft(draft)
+            draft = undo.enter_context(draft_of(image))
             _copy(backup, draft)
             fresh = _FreshWitness(keys.path)
             undo.callback(fresh.discard)
             report = _proved(draft, backup, fresh, clock, author, reason or f"restore {backup}")
-            aside = dated(image, clock.now()) if image.exists() else None
+            fresh.make_durable()
+            _settle(image, keys, clock)
+            aside = _aside(image, clock) if image.exists() else None
             put_in_place(image, draft, aside)
             fresh.put_in_place()
         except OSError as error:
@@ -80,11 +83,20 @@ class _FreshWitness(KeyFolder):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._made: Path | None = None
+        self._needed = False
 
     def witness(self, image_id: bytes, seal: Seal) -> Witness:
-        self._made = self.path / f"{image_id.hex()}.witness-new"
+        self._made = (self.path / image_id.hex()).with_suffix(WAITING_SUFFIX)
         self._made.unlink(missing_ok=True)
         return Witness(self._made, seal)
+
+    def make_durable(self) -> None:
+        """From now on it may be needed by whoever opens the image. Raises OSError."""
+        assert self._made is not None
+        self._needed = True
+        with self._made.open("rb") as file:
+            os.fsync(file.fileno())
+        fsync_folder(self.path)
 
     def put_in_place(self) -> None:
         """Raises OSError."""
@@ -93,7 +105,8 @@ class _FreshWitness(KeyFolder):
         fsync_folder(self.path)
 
     def discard(self) -> None:
-        if self._made is not None:
+        """Call when no image can need it."""
+        if self._made is not None and not self._needed:
             with suppress(OSError):
                 self._made.unlink(missing_ok=True)
 
@@ -133,3 +146,19 @@ def _proved(draft: Path, backup: Path, keys: KeyFolder, clock: Clock, author: st
 def _need_whole(report: VerifyReport) -> None:
     if report.faults:
         raise IntegrityError(f"it is damaged: {report.faults[0]}", next_step="take another backup")
+
+
+def _settle(image: Path, keys: KeyFolder, clock: Clock) -> None:
+    """Have an image that opens need no log; one that does not is left as it is."""
+    if beside(image, "-wal").exists():
+        with suppress(A4PSError):
+            Writer(image, keys, clock).checkpoint_and_close()
+
+
+def _aside(image: Path, clock: Clock) -> Path:
+    """A dated name for the image: the one that a restore which was cut off has given it already, or a new one."""
+    for given in image.parent.glob(f"*{image.suffix}"):
+        same_file = os.path.samestat(given.lstat(), image.stat())
+        if given != image and same_file and not beside(given, "-wal").exists():
+            return given
+    return dated(image, clock.now())

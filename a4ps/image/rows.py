@@ -12,7 +12,7 @@ import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from a4ps.errors import CallerError
+from a4ps.errors import CallerError, IntegrityError
 
 GONE_SUFFIX = "-gone"
 """A row of a kind with this behind it says that what its key named is there no longer."""
@@ -112,6 +112,28 @@ def unpack(body: bytes) -> tuple[bytes, str]:
     content = zlib.decompress(body[1:]) if body[:1] == _DEFLATED else body[1:]
     end = _LENGTH.size + _LENGTH.unpack_from(content)[0]
     return content[_LENGTH.size : end], content[end:].decode()
+
+
+def unpack_unverified(body: bytes) -> tuple[bytes, str]:
+    """`unpack` for a body that nobody vouches for. Raises IntegrityError where `pack` cannot have made it."""
+    content = body[1:]
+    if body[:1] == _DEFLATED:
+        inflating = zlib.decompressobj()
+        try:
+            content = inflating.decompress(content, MAX_BODY_BYTES)
+        except zlib.error as error:
+            raise IntegrityError(f"a row's body is damaged: {error}") from error
+        if not inflating.eof or inflating.unused_data:
+            raise IntegrityError("a row's body does not end where it should")
+    elif body[:1] != _PLAIN:
+        raise IntegrityError("a row's body begins with no flag")
+    if len(content) < _LENGTH.size or _LENGTH.size + _LENGTH.unpack_from(content)[0] > len(content):
+        raise IntegrityError("a row's body is cut short")
+    end = _LENGTH.size + _LENGTH.unpack_from(content)[0]
+    try:
+        return content[_LENGTH.size : end], content[end:].decode()
+    except UnicodeDecodeError as error:
+        raise IntegrityError(f"a row's text is damaged: {error}") from error
 
 
 def check_text(name: str, value: str) -> None:

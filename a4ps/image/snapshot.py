@@ -17,6 +17,9 @@ import msgpack  # type: ignore[import-untyped]
 from a4ps.errors import CallerError, ImageTooNew, IntegrityError
 
 SNAPSHOT_FORMAT: Final = 1
+TRUST: Final = "trust"
+"""The kind of the records that say which texts were promoted: what a stranger's image never brings along."""
+
 PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 

@@ -14,6 +14,8 @@ is inside.
 
 The folder is not signed. Whoever imports one takes it for a stranger's: its methods get the author "import:…", which
 nobody trusts, and its opaque values are kept but never loaded. Nothing in it is unpickled.
+Promotions (promotions.py) are not in an export, and one that has any all the same is refused: trust is given where
+somebody has read the text, never brought along.
 """
 
 from __future__ import annotations
@@ -26,9 +28,9 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -38,7 +40,7 @@ import tomlkit
 from a4ps.errors import A4PSError, CallerError, DiskFull, ImageTooNew, StorageFailed, Unsupported, WorldError
 from a4ps.image import plain, typed_json
 from a4ps.image.codec import Placeholder, as_foreign, as_own, decode_slot, encode_slot
-from a4ps.image.snapshot import MethodSnapshot, PortableImage, PortableRecord, ProtoSnapshot
+from a4ps.image.snapshot import TRUST, MethodSnapshot, PortableImage, PortableRecord, ProtoSnapshot
 
 FORMAT: Final = 1
 IMPORTED: Final = "import:"
@@ -49,6 +51,7 @@ MAX_FILE_BYTES: Final = 256 * 1024 * 1024
 _MARKER = "image.toml"
 _WRAPPED, _RAW = "$json", "$slot"
 _TURNS = frozenset(("turn", "reply", "stop", "resume"))
+_NOT_OTHERS = _TURNS | {TRUST}
 _HEADER = ("author", "reads", "writes", "reason", "method")
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]")
 _MAX_LABEL = 100
@@ -116,10 +119,45 @@ def import_text(folder: Path) -> PortableImage:
     return PortableImage(created_at, protos, history, tuple(records), python)
 
 
+def exportable(content: PortableImage) -> tuple[PortableImage, tuple[str, ...]]:
+    """What of `content`, which nobody verified, an export can hold, and the name of each part that is left out."""
+    lost: list[str] = []
+
+    def fits(part: str, write: Callable[..., object], *arguments: object) -> bool:
+        try:
+            write(*arguments)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - anything at all may be wrong with it
+            lost.append(f"{part}: {error}")
+            return False
+        return True
+
+    protos = {}
+    for name, proto in content.protos.items():
+        if fits(name, _codex_text, proto):
+            paths = {slot: _slot_path(name, slot) for slot in proto.slots}
+            slots = {
+                slot: data for slot, data in proto.slots.items() if fits(paths[slot], _slot_node, data, paths[slot])
+            }
+            methods = {
+                key: method
+                for key, method in proto.methods.items()
+                if fits(f"the method {name}.{key}", _method_text, key, method)
+            }
+            protos[name] = replace(proto, slots=slots, methods=methods)
+    history = {
+        name: tuple(line for line in lines if fits(f"a change of {name}", _jsonl, [line]))
+        for name, lines in content.history.items()
+    }
+    records = tuple(each for each in content.records if fits(f"the {each.kind} {each.key}", _record_text, each))
+    return replace(content, protos=protos, history=history, records=records), tuple(lost)
+
+
 def content_hash(content: PortableImage) -> str:
     """SHA-256, hex, over all that an export of `content` would say of it.
 
-    Not of when and by what it was exported, nor of who brought its methods here.
+    Not of when and by what it was exported, nor of who brought its methods here and which of them are trusted.
     """
     digest = hashlib.sha256()
     for name, text in sorted(_files(content, as_first_written=True)):
@@ -157,7 +195,7 @@ def _files(content: PortableImage, *, as_first_written: bool = False) -> Iterato
         if name not in content.protos
     ]
     turns = [_line_of(record) for record in content.records if record.kind in _TURNS]
-    others = [_line_of(record) for record in content.records if record.kind not in _TURNS]
+    others = [_line_of(record) for record in content.records if record.kind not in _NOT_OTHERS]
     for file, lines in (("removed.jsonl", gone), ("turns.jsonl", turns), ("records.jsonl", others)):
         if lines:
             yield file, _jsonl(lines)
@@ -232,10 +270,12 @@ def _from_table(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _state_text(proto: ProtoSnapshot) -> str:
-    slots = {
-        name: _slot_node(data, f"{proto.name}.state[{json.dumps(name)}]") for name, data in sorted(proto.slots.items())
-    }
+    slots = {name: _slot_node(data, _slot_path(proto.name, name)) for name, data in sorted(proto.slots.items())}
     return json.dumps(slots, indent=1, ensure_ascii=False) + "\n"
+
+
+def _slot_path(proto: str, slot: str) -> str:
+    return f"{proto}.state[{json.dumps(slot)}]"
 
 
 def _slot_node(data: bytes, path: str) -> object:
@@ -258,7 +298,7 @@ def _slot_of(node: object, path: str) -> bytes:
     return encode_slot(typed_json.from_json(node), path)
 
 
-def _method_text(name: str, method: MethodSnapshot, *, as_first_written: bool) -> str:
+def _method_text(name: str, method: MethodSnapshot, *, as_first_written: bool = False) -> str:
     author = method.author.removeprefix(IMPORTED) if as_first_written else method.author
     values = (author, list(method.reads), list(method.writes), method.reason, name)
     header = [
@@ -291,6 +331,10 @@ def _line_of(record: PortableRecord) -> dict[str, object]:
     return {**line, "payload": payload}
 
 
+def _record_text(record: PortableRecord) -> bytes:
+    return _jsonl([_line_of(record)])
+
+
 def _as_json(payload: bytes) -> object:
     """The JSON data that is written as these very bytes, None where there is none (or it is null)."""
     try:
@@ -305,6 +349,11 @@ def _record_of(line: Mapping[str, Any]) -> PortableRecord:
     at = datetime.fromisoformat(line["at"])
     if at.tzinfo is None:
         raise ValueError("`at` has no time zone")
+    if line["kind"] == TRUST:
+        raise CallerError(
+            f"the export brings trust for the text {ascii(line['key'])[:70]}",
+            next_step="take it out; read, then promote",
+        )
     return PortableRecord(str(line["kind"]), str(line["key"]), payload, at, str(line.get("text", "")))
 
 
@@ -334,7 +383,7 @@ def _read_proto(source: _Source, place: str) -> ProtoSnapshot:
     file = f"{place}/state.json"
     with source.reading(file):
         nodes = json.loads(source.text(file))
-        slots = {slot: _slot_of(node, f"{name}.state[{json.dumps(slot)}]") for slot, node in nodes.items()}
+        slots = {slot: _slot_of(node, _slot_path(name, slot)) for slot, node in nodes.items()}
     methods = {}
     for file in source.sources(f"{place}/methods"):
         with source.reading(file):

@@ -179,6 +179,16 @@ class Transaction:
             raise NotInTransaction("a Proto of a transaction that is not running")
 
 
+@contextmanager
+def apart() -> Iterator[None]:
+    """A block that is in nobody's transaction."""
+    token = _current.set(None)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
 def current(home: ProtoManager) -> Transaction | None:
     """The running transaction of `home` in whose block the caller is, the innermost.
 

@@ -24,13 +24,13 @@ import msgpack  # type: ignore[import-untyped]
 from a4ps.errors import CallerError, Conflict
 from a4ps.image.changes import Change
 from a4ps.image.codex import Codex
-from a4ps.image.content import Content, Slot, unpack_record
+from a4ps.image.content import Content, Record, Slot, unpack_record
 from a4ps.image.draft_state import check_name
 from a4ps.image.heads import Heads
 from a4ps.image.methods import Method
 from a4ps.image.migrations import MIGRATED
 from a4ps.image.proposal import GONE, KIND, Judging
-from a4ps.image.rows import GONE_SUFFIX, MAX_ROWS, PackedRow, Row, from_us, pack
+from a4ps.image.rows import GONE_SUFFIX, MAX_ROWS, PackedRow, Row, StoredRow, from_us, pack
 from a4ps.image.snapshot import MethodSnapshot, PortableImage, PortableRecord, ProtoSnapshot
 from a4ps.image.store import Store
 from a4ps.image.writer import Judged
@@ -77,30 +77,12 @@ def whole_of(store: Store) -> Whole:
 
     Raises IntegrityError where a row is not what was stored, StorageFailed.
     """
-    gathering = _Gathering()
+    gathering = Gathering()
     generation, at = 0, from_us(0)
     for row, text in store.walk():
         generation, at = row.generation, row.at
-        if row.kind == KIND:
-            record = unpack_record(row.payload).record(gathering.protos.get(row.key))
-            gathering.put_proto(row.key, record.content, Change.of(row.key, row.generation, record, row.at))
-        elif row.kind == LOADED_HISTORY:
-            gathering.loaded[row.key] = json.loads(row.payload)
-        elif row.kind == LOADED:
-            gathering.put_loaded(msgpack.unpackb(row.payload) if row.payload else None)
-        elif row.kind.endswith(GONE_SUFFIX):
-            gathering.records.pop((row.kind.removesuffix(GONE_SUFFIX), row.key), None)
-        elif row.kind not in _NO_CONTENT:
-            # Taken out first: a record's place in the order is that of its newest row.
-            gathering.records.pop((row.kind, row.key), None)
-            gathering.records[row.kind, row.key] = PortableRecord(row.kind, row.key, row.payload, row.at, text)
-    image = PortableImage(
-        at,
-        {name: _snapshot(name, content) for name, content in sorted(gathering.protos.items())},
-        {name: tuple(lines) for name, lines in sorted(gathering.history.items())},
-        tuple(gathering.records.values()),
-    )
-    return Whole(image, generation)
+        gathering.put(row, text)
+    return Whole(gathering.image(at), generation)
 
 
 def contents_of(image: PortableImage) -> dict[str, Content]:
@@ -134,8 +116,8 @@ def rows_towards(now: PortableImage, wanted: PortableImage) -> tuple[PackedRow, 
     return tuple(pack(row) for row in rows)
 
 
-class _Gathering:
-    """What the rows so far come to."""
+class Gathering:
+    """What the rows so far, in the order of the log, come to."""
 
     def __init__(self) -> None:
         self.protos: dict[str, Content] = {}
@@ -143,11 +125,46 @@ class _Gathering:
         self.records: dict[tuple[str, str], PortableRecord] = {}
         self.loaded: dict[str, list[Mapping[str, object]]] = {}
 
+    def put(self, row: StoredRow, text: str) -> None:
+        """Raises, of a row that was not verified, whatever reading it may raise."""
+        if row.kind == KIND:
+            record = self.record_of(row)
+            self.put_proto(row.key, record.content, Change.of(row.key, row.generation, record, row.at))
+        elif row.kind == LOADED_HISTORY:
+            self.put_history(row.key, json.loads(row.payload))
+        elif row.kind == LOADED:
+            self.put_loaded(msgpack.unpackb(row.payload) if row.payload else None)
+        elif row.kind.endswith(GONE_SUFFIX):
+            self.records.pop((row.kind.removesuffix(GONE_SUFFIX), row.key), None)
+        elif row.kind not in _NO_CONTENT:
+            self.put_record(PortableRecord(row.kind, row.key, row.payload, row.at, text))
+
+    def image(self, at: datetime) -> PortableImage:
+        """All of it; `at` is the time of the newest commit."""
+        return PortableImage(
+            at,
+            {name: _snapshot(name, content) for name, content in sorted(self.protos.items())},
+            {name: tuple(lines) for name, lines in sorted(self.history.items())},
+            tuple(self.records.values()),
+        )
+
+    def record_of(self, row: StoredRow) -> Record:
+        """A Proto's row, upon those of it that came before. Raises IntegrityError where they come to nothing."""
+        return unpack_record(row.payload).record(self.protos.get(row.key))
+
     def put_proto(self, name: str, content: Content | None, change: Change) -> None:
         self.protos.pop(name, None)
         if content is not None:
             self.protos[name] = content
         self.history.setdefault(name, []).append(_line(change))
+
+    def put_record(self, record: PortableRecord) -> None:
+        # Taken out first: a record's place in the order is that of its newest row.
+        self.records.pop((record.kind, record.key), None)
+        self.records[record.kind, record.key] = record
+
+    def put_history(self, name: str, lines: list[Mapping[str, object]]) -> None:
+        self.loaded[name] = lines
 
     def put_loaded(self, times_us: list[int] | None) -> None:
         """The last row of a takeover: what came before it is now what the value said."""

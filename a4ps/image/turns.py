@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from a4ps.errors import A4PSError, NoSuchTurn
+from a4ps.errors import A4PSError, IntegrityError, NoSuchTurn
 from a4ps.image.rows import Row, StoredRow
 from a4ps.image.store import Match, Store
 from a4ps.image.transfer import LOADED
@@ -91,6 +91,29 @@ class Reply:
 def flat(record: Turn | Contribution | MemoryUsed | Reply) -> dict[str, Any]:
     """The fields of a record as they are, without copying what they hold."""
     return {name: getattr(record, name) for name in record.__slots__}
+
+
+TURN_KINDS = frozenset(("turn", "reply", "stop", "resume"))
+
+
+def check_row(row: StoredRow) -> None:
+    """Raise (whatever it may be) where `row`, of TURN_KINDS and verified by nobody, is none that a TurnLog wrote."""
+    if not row.key.isascii() or not row.key.isdecimal() or str(int(row.key)) != row.key:
+        raise IntegrityError(f"{row.key!r} is not the number of a turn")
+    if row.kind == "turn":
+        turn = _turn(row)
+        texts = [turn.question, turn.engine, *turn.models, *turn.models.values(), *turn.pins]
+        if turn.asked_at.tzinfo is None or not all(type(pin) is int for pin in turn.pins.values()):
+            raise IntegrityError(f"turn {row.key} has odd figures")
+    elif row.kind == "reply":
+        reply = _reply(row)
+        said, used = reply.contributions, reply.memories_used
+        texts = [reply.answer, *reply.notes, *reply.dropped, *(memory.id for memory in used)]
+        texts += [text for each in said for text in (each.persona, each.role, each.text, each.model)]
+    else:
+        return
+    if not all(type(text) is str for text in texts):
+        raise IntegrityError(f"the {row.kind} of turn {row.key} holds what is no text")
 
 
 class TurnLog:

@@ -32,9 +32,7 @@ class TooDeep(Exception):
 
 def to_json(value: object) -> object:
     """JSON data for a value that `codec.decode_slot` returned. Raises TooDeep, and plain.Refused for other values."""
-    writer = _Writer()
-    writer.survey(value, 0)
-    return writer.node(value)
+    return _json_of(value, {})
 
 
 def from_json(node: object) -> object:
@@ -45,8 +43,17 @@ def from_json(node: object) -> object:
     return _Reader().value(node)
 
 
+def _json_of(value: object, texts: dict[int, str]) -> object:
+    writer = _Writer(texts)
+    writer.survey(value, 0)
+    return writer.node(value)
+
+
 class _Writer:
-    def __init__(self) -> None:
+    """`texts` are those of members of sets, by id: without them, sets in sets would be written over and over."""
+
+    def __init__(self, texts: dict[int, str]) -> None:
+        self._texts = texts
         self._seen: set[int] = set()
         self._open: set[int] = set()
         self._shared: set[int] = set()
@@ -102,7 +109,7 @@ class _Writer:
         if kind is tuple:
             return {"$tuple": [self.node(item) for item in value]}
         if kind is set or kind is frozenset:
-            return {f"${kind.__name__}": [self.node(member) for member in _ordered(value)]}
+            return {f"${kind.__name__}": [self.node(member) for member in sorted(value, key=self._text)]}
         if kind is bytearray:
             return {"$bytearray": _base64(value)}
         schema = plain.schema_of(value)
@@ -111,6 +118,12 @@ class _Writer:
             return {"$record": schema.name, "fields": {field: self.node(item) for field, item in fields}}
         descriptor, shape, order, content = plain.array_parts(value)
         return {"$array": _base64(content), "dtype": to_json(descriptor), "shape": list(shape), "order": order}
+
+    def _text(self, member: object) -> str:
+        text = self._texts.get(id(member))
+        if text is None:
+            text = self._texts[id(member)] = json.dumps(_json_of(member, self._texts))
+        return text
 
 
 class _Reader:
@@ -260,10 +273,6 @@ def _parts(value: Any) -> Iterable[object]:
     if schema is not None:
         return schema.values(value)
     return () if isinstance(value, bytearray) or plain.is_array(value) else value
-
-
-def _ordered(members: Iterable[object]) -> list[object]:
-    return sorted(members, key=lambda member: json.dumps(to_json(member)))
 
 
 def _base64(content: bytes | bytearray) -> str:

@@ -1,6 +1,7 @@
 """Checks of the commit chain: every row's MAC, every commit's MAC, and that none is missing, extra or out of place.
 
-Reading only. Damage is reported as sentences, not raised, so that one pass names all that is wrong.
+Reading only, but for a witness that a restore left. Damage is reported as sentences, not raised, so that one pass names
+all that is wrong.
 """
 
 from __future__ import annotations
@@ -211,7 +212,8 @@ def check_pages(connection: sqlite3.Connection) -> list[str]:
 def check_witness(connection: sqlite3.Connection, tip: Mark, witness: Witness) -> str:
     """Compare the image with its witness; returns a warning or "".
 
-    Raises IntegrityError when the image is older than what was acknowledged, or took another course.
+    An image that a restore put in place before it was killed gets the witness that was made for it. Raises
+    IntegrityError when the image is older than what was acknowledged, or took another course.
     """
     try:
         mark = witness.read()
@@ -221,6 +223,10 @@ def check_witness(connection: sqlite3.Connection, tip: Mark, witness: Witness) -
         if tip.generation == 0:
             return ""
         return f"the witness {witness.path.name} was not there; whether the image is the newest is not known"
+    at_mark = connection.execute("SELECT mac FROM commits WHERE generation = ?", (mark.generation,)).fetchone()
+    attested = at_mark is not None and isinstance(at_mark[0], bytes) and same(at_mark[0], mark.mac)
+    if attested or witness.adopt(tip):
+        return ""
     missing = mark.generation - tip.generation
     if missing > 0:
         word = "commit is" if missing == 1 else "commits are"
@@ -229,10 +235,7 @@ def check_witness(connection: sqlite3.Connection, tip: Mark, witness: Witness) -
             next_step="restore a backup: a4ps image restore FILE; to keep the older image knowingly, move the witness "
             f"{witness.path} away",
         )
-    at_mark = connection.execute("SELECT mac FROM commits WHERE generation = ?", (mark.generation,)).fetchone()
-    if at_mark is None or not isinstance(at_mark[0], bytes) or not same(at_mark[0], mark.mac):
-        raise IntegrityError(
-            f"commit {mark.generation} of the image is not the one that was acknowledged",
-            next_step="restore a backup: a4ps image restore FILE",
-        )
-    return ""
+    raise IntegrityError(
+        f"commit {mark.generation} of the image is not the one that was acknowledged",
+        next_step="restore a backup: a4ps image restore FILE",
+    )

@@ -43,19 +43,44 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A GGUF file. `source` is what `models pull` takes, `name` what the embedded engine calls the model."""
+
+    source: str
+    size_gb: float
+
+    @property
+    def name(self) -> str:
+        return self.source.rpartition("/")[2].removesuffix(".gguf")
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
-    """All proposals. `sizes_gb` is the size of each download, by canonical name."""
+    """All proposals, by canonical names. `sizes_gb` is the size of each download by Ollama, `files` the same models as
+    files for the embedded engine."""
 
     profiles: Mapping[str, Profile]
     sizes_gb: Mapping[str, float]
+    files: Mapping[str, ModelFile]
 
     def models_for(self, profile: str, overrides: Mapping[Any, str]) -> dict[str, str]:
         """Persona → model, the user's overrides last."""
         return {**self.profiles[profile].models, **overrides}
 
+    def embedded(self, model: str) -> str:
+        """The name of a model in the embedded engine: that of its file, or the name itself where the catalog has none."""
+        file = self.files.get(canonical(model))
+        return model if file is None else file.name
+
+    def source(self, model: str) -> str:
+        """Where the embedded engine's file of a model can be fetched; "" where the catalog does not know."""
+        named = (file for tag, file in self.files.items() if model == file.name or canonical(model) == tag)
+        return next((file.source for file in named), "")
+
     def size_gb(self, models: Iterable[str]) -> float:
         """Size of the distinct models together; one the catalog does not know counts as 0."""
-        return round(sum(self.sizes_gb.get(model, 0.0) for model in {canonical(model) for model in models}), 1)
+        known = {**self.sizes_gb, **{canonical(file.name): file.size_gb for file in self.files.values()}}
+        return round(sum(known.get(model, 0.0) for model in {canonical(model) for model in models}), 1)
 
     def next_profile(self, current: str, vram_gb: float, ram_gb: float, disk_gb: float) -> Profile | None:
         """The profile after `current` if this machine can carry it, else None.
@@ -89,4 +114,8 @@ def load_catalog() -> Catalog:
         )
         for name, entry in data["profiles"].items()
     }
-    return Catalog(profiles, {canonical(name): float(entry["size_gb"]) for name, entry in data["models"].items()})
+    sizes = {canonical(name): float(entry["size_gb"]) for name, entry in data["models"].items()}
+    files = {
+        canonical(name): ModelFile(entry["gguf"], float(entry["gguf_gb"])) for name, entry in data["models"].items()
+    }
+    return Catalog(profiles, sizes, files)

@@ -17,8 +17,11 @@ The contract of a stream, for every engine:
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
+
+from a4ps.inference.calls import SwitchCost, Who
+from a4ps.inference.layout import Layout
 
 JsonSchema: TypeAlias = Mapping[str, Any]
 
@@ -33,7 +36,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One call of a model. `persona` and `step` say on whose behalf and for what ("thesis"): for logs and rehearsal."""
+    """One call of a model. `persona` and `step` say on whose behalf and for what ("thesis"): for logs and rehearsal.
+
+    `turn` names the turn it belongs to, "" for none; `coming` are the models that this turn will call next, in order, as
+    far as it knows. Engines need not look at these, nor at `who`.
+    """
 
     model: str
     messages: tuple[Message, ...]
@@ -47,6 +54,9 @@ class ChatRequest:
     temperature: float = 0.7
     seed: int | None = None
     keep_alive_s: float = 300.0
+    turn: str = ""
+    coming: tuple[str, ...] = ()
+    who: Who = "architect"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +91,15 @@ class Finished:
     notes: tuple[str, ...] = ()
 
 
-Chunk: TypeAlias = Loading | Thinking | Text | Finished
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The call waits for others, and why, in words for the user. Sent by the model manager only, before all else."""
+
+    model: str
+    why: str
+
+
+Chunk: TypeAlias = Held | Loading | Thinking | Text | Finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +139,22 @@ class Resident:
 class ModelCard:
     """What is known of a model without loading it.
 
-    `metadata` has the keys of a GGUF header ("qwen3.block_count"), which is what a footprint is computed from; arrays may
-    be left out. `capabilities` are "completion", "thinking", "tools", "embedding", "vision".
+    `base` names the weights: models of one base take one place in memory; `lora` is the adapter that is laid over them, ""
+    for none. `file` is its path on this machine, "" where the engine does not tell. `layout` is what its memory is
+    reckoned from, None where it cannot be told. `capabilities` are "completion", "thinking", "tools", "embedding",
+    "vision".
     """
 
     name: str
     architecture: str
     weights_bytes: int
+    base: str
+    lora: str = ""
     context_length: int = 0
     digest: str = ""
+    file: str = ""
     capabilities: frozenset[str] = frozenset()
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    layout: Layout | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +170,7 @@ class Engine(Protocol):
     """What the society calls. One instance serves many concurrent streams; every method may raise `PeerError`."""
 
     name: str
+    cost: SwitchCost
 
     async def status(self) -> EngineStatus:
         """Asked before a turn and by `doctor`; answers within two seconds and never raises."""
@@ -162,6 +186,10 @@ class Engine(Protocol):
 
     async def inspect(self, model: str) -> ModelCard:
         """Asked once a model and process, before its first call. Raises `ModelMissing`."""
+        ...
+
+    async def load(self, model: str, *, num_ctx: int, keep_alive_s: float) -> None:
+        """Return when the model is in memory, with that context, and answers. Raises `PeerError`; nothing is loaded then."""
         ...
 
     async def loaded(self) -> tuple[Resident, ...]:

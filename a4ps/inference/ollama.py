@@ -28,6 +28,7 @@ from a4ps.errors import (
     PeerError,
 )
 from a4ps.inference import ollama_wire as wire
+from a4ps.inference.calls import OLLAMA
 from a4ps.inference.catalog import canonical
 from a4ps.inference.engine import (
     ChatRequest,
@@ -104,6 +105,7 @@ class OllamaEngine:
     """
 
     name = "ollama"
+    cost = OLLAMA
 
     def __init__(self, host: str, *, deadlines: Deadlines | None = None) -> None:
         """`host` as in OLLAMA_HOST. Opens nothing. Raises `SettingsError` for what is no address."""
@@ -248,6 +250,11 @@ class OllamaEngine:
         told = await self._ask("POST", "/api/show", self._deadlines.answer_s, {"model": model})
         known = {canonical(info.name): info for info in await self.models()}
         return wire.parse_card(told, replace(known.get(canonical(model), ModelInfo(model)), name=model))
+
+    async def load(self, model: str, *, num_ctx: int, keep_alive_s: float) -> None:
+        """Raises `ModelMissing`, `EngineRefused` where it does not load, `EngineTimeout` ("load") and as `loaded` does."""
+        body = wire.load_body(model, num_ctx, keep_alive_s)
+        await self._ask("POST", "/api/generate", self._deadlines.first_byte_s, body)
 
     async def loaded(self) -> tuple[Resident, ...]:
         """Raises `EngineUnreachable`, `EngineTimeout` ("load") or `EngineGarbled`."""

@@ -23,12 +23,14 @@ from a4ps.errors import (
     EngineGarbled,
     EngineRefused,
     EngineUnreachable,
+    ModelFileBad,
     ModelMissing,
     PeerError,
     PromptTooLong,
     SettingsError,
 )
 from a4ps.inference.engine import ChatRequest, Message, ModelCard, ModelInfo, PullProgress, Resident
+from a4ps.inference.layout import Layout, layout_of_show
 
 DEFAULT_PORT = 11434
 _TOO_LONG = re.compile(
@@ -132,6 +134,19 @@ def chat_body(request: ChatRequest, *, think: bool | None, num_predict: int) -> 
     if think is not None:
         body["think"] = think
     return body
+
+
+def load_body(model: str, num_ctx: int, keep_alive_s: float) -> dict[str, Any]:
+    """The JSON of POST /api/generate that only loads: an empty prompt, and whatever a reload depends on as in a chat."""
+    return {
+        "model": model,
+        "prompt": "",
+        "stream": False,
+        "truncate": False,
+        "shift": False,
+        "options": {"num_ctx": num_ctx},
+        "keep_alive": keep_alive(keep_alive_s),
+    }
 
 
 def keep_alive(seconds: float) -> float:
@@ -340,11 +355,26 @@ def parse_card(payload: Mapping[str, Any], info: ModelInfo) -> ModelCard:
         name=info.name,
         architecture=architecture,
         weights_bytes=info.size_bytes,
+        base=_blob(payload, "FROM") or info.name,
+        lora=_blob(payload, "ADAPTER"),
         context_length=_count(metadata, f"{architecture}.context_length"),
         digest=info.digest,
         capabilities=parse_capabilities(payload),
-        metadata=metadata,
+        layout=_layout(payload, info.size_bytes),
     )
+
+
+def _blob(payload: Mapping[str, Any], instruction: str) -> str:
+    """The digest of the file that a Modelfile's `instruction` names, "" for none: names of the same one share a runner."""
+    found = re.search(rf"^{instruction} .*sha256-([0-9a-f]{{64}})", _text(payload, "modelfile"), re.MULTILINE)
+    return found[1] if found else ""
+
+
+def _layout(payload: Mapping[str, Any], size_bytes: int) -> Layout | None:
+    try:
+        return layout_of_show(payload, size_bytes)
+    except ModelFileBad:
+        return None  # an architecture that is not known here: its memory is reckoned from its size
 
 
 def embed_body(model: str, texts: Sequence[str]) -> dict[str, Any]:

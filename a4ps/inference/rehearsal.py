@@ -20,6 +20,7 @@ from typing import Any
 
 from a4ps.errors import EngineRefused, ModelMissing, PromptTooLong, Unsupported
 from a4ps.inference import lexical
+from a4ps.inference.calls import WEIGHTLESS
 from a4ps.inference.engine import (
     ChatRequest,
     Chunk,
@@ -55,6 +56,7 @@ class RehearsalEngine:
     """Passes the engine contract without a model. `schema` replies fill the shape with the same lines."""
 
     name = MODEL
+    cost = WEIGHTLESS
 
     async def status(self) -> EngineStatus:
         return EngineStatus(True, detail="no model: rehearses with prepared lines")
@@ -65,7 +67,13 @@ class RehearsalEngine:
     async def inspect(self, model: str) -> ModelCard:
         if model not in _ABILITIES:
             raise ModelMissing(model)
-        return ModelCard(model, architecture=MODEL, weights_bytes=0, capabilities=_ABILITIES[model])
+        return ModelCard(model, architecture=MODEL, weights_bytes=0, base=model, capabilities=_ABILITIES[model])
+
+    async def load(self, model: str, *, num_ctx: int, keep_alive_s: float) -> None:
+        """There is nothing to load."""
+        del num_ctx, keep_alive_s
+        if model not in _ABILITIES:
+            raise ModelMissing(model)
 
     async def loaded(self) -> tuple[Resident, ...]:
         """Nothing: there is nothing to load."""

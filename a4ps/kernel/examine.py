@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from a4ps.errors import A4PSError, ImageHeld, PeerError
+from a4ps.inference.card import read_card
 from a4ps.kernel.engine_choice import choose
 from a4ps.kernel.health import SYSTEM_PACKAGES, Facts
 from a4ps.kernel.wiring import Environment, elsewhere, ollama_engine, open_log, signs
@@ -27,7 +28,7 @@ async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> 
             installed = set()
     finally:
         await engine.aclose()
-    card = _card()
+    card = read_card()
     memory = _memory()
     keys_fault = _keys_fault(env)  # before the image is opened, which tightens what is loose
     image = _image(env)
@@ -44,8 +45,8 @@ async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> 
         ollama_hazard=status.hazard,
         ollama_elsewhere=elsewhere(env.settings),
         installed=frozenset(installed),
-        vram_total_gb=card.total_gb if card else None,
-        vram_free_gb=card.free_gb if card else None,
+        vram_total_gb=card.total_bytes / 1e9 if card else None,
+        vram_free_gb=card.free_bytes / 1e9 if card else None,
         card=card.name if card else "",
         ram_total_gb=memory["MemTotal"],
         ram_free_gb=memory["MemAvailable"],
@@ -65,13 +66,6 @@ async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class _Card:
-    name: str
-    total_gb: float
-    free_gb: float
-
-
-@dataclass(frozen=True, slots=True)
 class _Image:
     generation: int | None = None
     turns: int = 0
@@ -79,24 +73,6 @@ class _Image:
     mend: str = ""
     holder_pid: int = 0
     last_engine: str = ""
-
-
-def _card() -> _Card | None:
-    """The first NVIDIA card, None where there is none or no driver."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return None
-    try:
-        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-        return _Card(str(pynvml.nvmlDeviceGetName(handle)), memory.total / 1e9, memory.free / 1e9)
-    except pynvml.NVMLError:
-        return None
-    finally:
-        pynvml.nvmlShutdown()
 
 
 def _memory() -> dict[str, float]:

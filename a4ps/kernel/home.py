@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from a4ps import ports
 from a4ps.image.keys import KeyFolder
 from a4ps.image.proto_manager import ProtoManager
+from a4ps.inference.model_manager import Parts
 from a4ps.personas.roster import enrol
 from a4ps.places import Places
 
@@ -32,6 +34,15 @@ class DefaultHome:
         return KeyFolder(Places.find(None, os.environ).keys)
 
 
-def default_home() -> DefaultHome:
-    """What `a4ps.__getattr__` binds. Touches nothing."""
-    return DefaultHome()
+def default_models() -> Parts:
+    """What `ModelManager()` is made of where nobody says otherwise. Asks whether Ollama answers."""
+    from a4ps.kernel.wiring import default_parts  # loads the engines, which whoever wants a Proto only does without
+
+    return default_parts()
+
+
+def bind_defaults() -> None:
+    """Bind what is not bound yet, for the public constructors without arguments. Touches nothing else."""
+    bound = ports.current()
+    bound.home = bound.home or DefaultHome()
+    bound.models = bound.models or default_models

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib.util
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +15,22 @@ from pathlib import Path
 from a4ps.clock import SystemClock
 from a4ps.errors import EngineUnreachable, ModelMissing
 from a4ps.image.keys import KeyFolder
+from a4ps.image.model_ledger import ModelLedger
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.store import Store
 from a4ps.image.turns import TurnLog
 from a4ps.inference.catalog import lacking, load_catalog
 from a4ps.inference.engine import Engine, EngineStatus
+from a4ps.inference.llamacpp import LlamaCppEngine
+from a4ps.inference.llamacpp_seat import Deadlines as EmbeddedDeadlines
+from a4ps.inference.local_models import find_model
+from a4ps.inference.memory_budget import MemoryBudget
+from a4ps.inference.model_manager import Ledger, ModelManager, Parts
 from a4ps.inference.ollama import Deadlines, OllamaEngine
 from a4ps.inference.ollama_wire import base_url, is_loopback
 from a4ps.inference.rehearsal import MODEL as REHEARSAL_MODEL
 from a4ps.inference.rehearsal import RehearsalEngine
-from a4ps.kernel.engine_choice import Signs, choose
+from a4ps.kernel.engine_choice import Choice, Signs, choose
 from a4ps.kernel.health import LOCAL_OLLAMA
 from a4ps.kernel.invoker import EngineInvoker
 from a4ps.kernel.kernel import KEPT_OPEN, Kernel
@@ -31,7 +40,6 @@ from a4ps.settings import Loaded, Settings, load
 
 #: The models of the service that Ollama's installer makes. Only its home, two levels up, is open to others.
 SERVICE_MODELS = Path("/usr/share/ollama/.ollama/models")
-INSTALL_OLLAMA = "install Ollama (https://ollama.com/download), then: a4ps models pull"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +55,19 @@ class Environment:
 
     @property
     def models(self) -> dict[str, str]:
-        """Persona → model of a real engine, by profile and overrides."""
+        """Persona → model, by profile and overrides, as Ollama calls them."""
         return load_catalog().models_for(self.settings.profile, self.settings.models)
+
+    @property
+    def embedded_models(self) -> dict[str, str]:
+        """The same models as the embedded engine calls them."""
+        return {persona: load_catalog().embedded(model) for persona, model in self.models.items()}
+
+    def models_of(self, choice: Choice) -> dict[str, str]:
+        """Persona → model of the engine that was chosen."""
+        if choice == "rehearsal":
+            return dict.fromkeys(NAMES, REHEARSAL_MODEL)
+        return self.embedded_models if choice == "llamacpp" else self.models
 
 
 def environment(home: str | None, environ: Mapping[str, str] = os.environ) -> Environment:
@@ -63,6 +82,32 @@ def ollama_engine(settings: Settings) -> OllamaEngine:
         connect_s=settings.connect_s, first_byte_s=settings.first_byte_s, between_tokens_s=settings.between_tokens_s
     )
     return OllamaEngine(settings.ollama_host, deadlines=deadlines)
+
+
+def llamacpp_engine(env: Environment) -> LlamaCppEngine:
+    """The embedded engine over the home's models folder; nothing is started yet."""
+    settings = env.settings
+    deadlines = EmbeddedDeadlines(load_s=settings.first_byte_s, between_tokens_s=settings.between_tokens_s)
+    return LlamaCppEngine(env.places.models, models=env.embedded_models.values(), deadlines=deadlines)
+
+
+def has_embedded_models(env: Environment) -> bool:
+    """Whether the embedded engine is installed and has a file for every model that the four speak with."""
+    if importlib.util.find_spec("xllamacpp") is None:
+        return False
+    return not lacking_files(env, env.embedded_models.values())
+
+
+def lacking_files(env: Environment, models: Iterable[str]) -> tuple[str, ...]:
+    """Those of `models` (names of the embedded engine) whose file, or whose LoRA's, is not there; each once."""
+    missing: dict[str, None] = {}
+    for model in models:
+        for part in model.split("+"):
+            try:
+                find_model(env.places.models, part)
+            except ModelMissing:
+                missing[part] = None
+    return tuple(missing)
 
 
 def elsewhere(settings: Settings) -> bool:
@@ -92,6 +137,7 @@ def signs(env: Environment, status: EngineStatus, last_engine: str) -> Signs:
     return Signs(
         setting=env.settings.engine,
         reachable=status.reachable,
+        embedded=has_embedded_models(env),
         host_given=env.loaded.origins["ollama_host"] != "default",
         on_path=shutil.which("ollama") is not None,
         last_engine=last_engine,
@@ -114,57 +160,91 @@ async def open_kernel(env: Environment) -> Kernel:
     async with AsyncExitStack() as undo:
         store = undo.enter_context(Store.open(env.places.image, KeyFolder(env.places.keys), clock))
         log = TurnLog(store)
-        engine, models, notice = await _choose_engine(env, log)
+        last = log.latest(1)
+        choice = await choose_engine(env, last[0][0].engine if last else "")
+        engine = engine_of(env, choice)
         undo.push_async_callback(engine.aclose)
+        models = env.models_of(choice)
+        if choice != "rehearsal":
+            await _need_models(engine, models)
+        manager = ModelManager(parts_of(env, engine, ModelLedger(store)))
         deliberation = await Deliberation.open(env.places.checkpoints)
         undo.push_async_callback(deliberation.aclose)
         await deliberation.sweep(keep=log.open_ids[-KEPT_OPEN:])
-        manager = ProtoManager.over(store)
-        enrol(manager)
-        manager.bind_invoker(EngineInvoker(engine, env.settings, models, clock))
-        society = Society(manager, models, engine, env.settings, deliberation, log, clock)
+        protos = ProtoManager.over(store)
+        enrol(protos)
+        protos.bind_invoker(EngineInvoker(manager, env.settings, models, clock))
+        society = Society(protos, models, manager, env.settings, deliberation, log, clock)
         undo.pop_all()
-    return Kernel(store, log, engine, society, clock, notice)
+    return Kernel(store, log, manager, society, clock, _notice(env, choice))
 
 
-async def _choose_engine(env: Environment, log: TurnLog) -> tuple[Engine, dict[str, str], str]:
-    """The engine, the model of each persona, and what the user should know of it.
-
-    Raises `EngineUnreachable`, and `ModelMissing` before a turn is accepted for a model that is not there.
-    """
-    ollama = ollama_engine(env.settings)
-    try:
-        status = EngineStatus(False) if env.settings.engine == "rehearsal" else await ollama.status()
-        last = log.latest(1)
-        choice = choose(signs(env, status, last[0][0].engine if last else ""))
-        if choice == "ollama":
-            await _need_models(ollama, env.models)
-            return ollama, env.models, _where(env.settings)
-    except BaseException:
-        await ollama.aclose()
-        raise
-    await ollama.aclose()
+async def choose_engine(env: Environment, last_engine: str) -> Choice:
+    """Which engine speaks here and now. Raises `EngineUnreachable` where an Ollama that ought to answer does not."""
+    status = EngineStatus(False)
+    if env.settings.engine not in ("rehearsal", "llamacpp"):
+        ollama = ollama_engine(env.settings)
+        try:
+            status = await ollama.status()
+        finally:
+            await ollama.aclose()
+    choice = choose(signs(env, status, last_engine))
     if choice == "unreachable":
         raise EngineUnreachable(
             f"Ollama is of no use at {env.settings.ollama_host}: {status.detail}",
             next_step="start it: ollama serve   (or rehearse without a model: A4PS_ENGINE=rehearsal a4ps ask ...)",
         )
+    return choice
+
+
+def engine_of(env: Environment, choice: Choice) -> Engine:
+    """The engine of a choice; it opens nothing before it is asked."""
+    if choice == "ollama":
+        return ollama_engine(env.settings)
+    return llamacpp_engine(env) if choice == "llamacpp" else RehearsalEngine()
+
+
+def parts_of(env: Environment, engine: Engine, ledger: Ledger | None = None) -> Parts:
+    """What the model manager is made of."""
+    settings = env.settings
+    is_local = engine.name != "ollama" or not elsewhere(settings)
+    return Parts(
+        engine,
+        budget=MemoryBudget(settings.memory_mb * 1_000_000, is_local=is_local).read,
+        residency=settings.residency,
+        num_ctx=settings.num_ctx,
+        reply_tokens=settings.reply_tokens,
+        sizes_gb=load_catalog().sizes_gb,
+        ledger=ledger,
+    )
+
+
+def default_parts() -> Parts:
+    """What `ModelManager()` is made of: the engine that the command line would find, without an image to remember in."""
+    env = environment(None)
+    with ThreadPoolExecutor(1) as thread:  # the caller's thread may have an event loop
+        choice = thread.submit(lambda: asyncio.run(choose_engine(env, ""))).result()
+    return parts_of(env, engine_of(env, choice))
+
+
+def _notice(env: Environment, choice: Choice) -> str:
+    """What the user should know of the engine that was chosen, "" for nothing."""
+    host = env.settings.ollama_host
+    if choice == "ollama" and elsewhere(env.settings):
+        return f"Your words go to Ollama at {host}, beyond this machine. To keep them here: {LOCAL_OLLAMA}"
+    if choice != "rehearsal":
+        return ""
     if env.settings.engine == "rehearsal":
         why, mend = "the setting engine asks for it", "a4ps config set engine auto"
     else:
-        why, mend = "no Ollama is installed here", INSTALL_OLLAMA
-    notice = f"Rehearsal: {why}, so the four speak prepared lines. For a real model: {mend}"
-    return RehearsalEngine(), dict.fromkeys(NAMES, REHEARSAL_MODEL), notice
-
-
-def _where(settings: Settings) -> str:
-    if not elsewhere(settings):
-        return ""
-    return f"Your words go to Ollama at {settings.ollama_host}, beyond this machine. To keep them here: {LOCAL_OLLAMA}"
+        why, mend = "no model is here yet", "a4ps models pull"
+    return f"Rehearsal: {why}, so the four speak prepared lines. For a real model: {mend}"
 
 
 async def _need_models(engine: Engine, models: Mapping[str, str]) -> None:
     """Raises `ModelMissing` with all models that the engine lacks, before a turn is accepted for them."""
     missing = lacking(models.values(), (model.name for model in await engine.models()))
     if missing:
-        raise ModelMissing(*missing)
+        lacks = ModelMissing(*missing)
+        lacks.engine = engine.name
+        raise lacks

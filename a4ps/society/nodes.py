@@ -49,7 +49,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class TurnContext:
-    """All that a turn began with and keeps to its end: codices, models, limits, and the means to speak and recall."""
+    """All that a turn began with and keeps to its end: codices, models, limits, and the means to speak and recall.
+
+    `turn` is its id.
+    """
 
     codices: Mapping[str, Codex]
     models: Mapping[str, str]
@@ -59,6 +62,7 @@ class TurnContext:
     recall: Callable[[str], tuple[Recalled, ...]]
     clock: Clock
     began_s: float
+    turn: str
 
     def request(self, persona: str, step: str, messages: tuple[Message, ...]) -> ChatRequest:
         """One call on behalf of `persona`. Options are equal for all calls of one model, so that none reloads it."""
@@ -72,6 +76,8 @@ class TurnContext:
             max_tokens=self.limits.reply_tokens,
             think_tokens=self.limits.think_tokens,
             temperature=self.codices[persona].temperature,
+            turn=self.turn,
+            coming=tuple(self.models[later] for later in routes.SPEAKERS_AFTER.get(step, ())),
         )
 
     def ask(self, persona: str, step: str, template: str | None = None, **parts: str) -> ChatRequest:

@@ -36,6 +36,14 @@ class Began:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingForModel:
+    """A persona's model is in use or has to be loaded after others: for whom it waits, and why."""
+
+    persona: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class LoadingModel:
     """The engine loads `model`; no text can come until it has."""
 
@@ -90,6 +98,16 @@ class Noted:
 
 
 Progress: TypeAlias = (
-    Accepted | Recollected | Began | LoadingModel | Thought | Token | Restarted | Spoke | Measured | Noted
+    Accepted
+    | Recollected
+    | Began
+    | WaitingForModel
+    | LoadingModel
+    | Thought
+    | Token
+    | Restarted
+    | Spoke
+    | Measured
+    | Noted
 )
 Listener: TypeAlias = Callable[[Progress], None]

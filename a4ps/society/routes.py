@@ -8,6 +8,7 @@ research first, then the antithesis. The synthesis is never left out.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,6 +27,15 @@ _TRIFLE_PHRASE = "|".join(
 )
 _ADDRESSED = r"(?:to )?(?:you )?(?:there|all|everyone|friends?|again|alfred|brick|robin|babs|and)"
 _TRIFLE = re.compile(rf"(?:{_TRIFLE_PHRASE})(?: (?:{_TRIFLE_PHRASE}|{_ADDRESSED}))*")
+
+
+#: Who speaks after a step in an ordinary turn, in order: so that models can be kept or made ready for them.
+SPEAKERS_AFTER: Mapping[str, tuple[str, ...]] = {
+    "plan": ("BRICK", "ROBIN", "BABS", "ALFRED"),
+    "thesis": ("ROBIN", "BABS", "ALFRED"),
+    "antithesis": ("BABS", "ALFRED"),
+    "findings": ("ALFRED",),
+}
 
 
 @dataclass(frozen=True, slots=True)

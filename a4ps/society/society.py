@@ -110,6 +110,7 @@ class Society:
             recall=recall_for,
             clock=self.clock,
             began_s=began_s,
+            turn=turn.id,
         )
 
 

@@ -18,10 +18,30 @@ from pydantic_core import from_json
 from a4ps.clock import Clock
 from a4ps.errors import EngineGarbled
 from a4ps.image.turns import Contribution
-from a4ps.inference.engine import ChatRequest, Engine, Finished, JsonSchema, Loading, Message, Text, Thinking
+from a4ps.inference.engine import (
+    ChatRequest,
+    Engine,
+    Finished,
+    Held,
+    JsonSchema,
+    Loading,
+    Message,
+    Text,
+    Thinking,
+)
 from a4ps.inference.loop_guard import ENDED
 from a4ps.inference.tokens import estimate_prompt
-from a4ps.society.progress import Began, Listener, LoadingModel, Noted, Restarted, Spoke, Thought, Token
+from a4ps.society.progress import (
+    Began,
+    Listener,
+    LoadingModel,
+    Noted,
+    Restarted,
+    Spoke,
+    Thought,
+    Token,
+    WaitingForModel,
+)
 
 #: A model with a string field `say`. Its fields are generated in their order, so what is to be thought first comes first.
 ShapeT = TypeVar("ShapeT", bound=BaseModel)
@@ -141,6 +161,8 @@ class Speaker:
                                 shown = grown
                             if self.clock.monotonic_s() > deadline_s and whole.strip():
                                 return self._cut(request, whole, pieces)
+                        case Held(_, why):
+                            self.listener(WaitingForModel(request.persona, why))
                         case Loading(model):
                             self.listener(LoadingModel(request.persona, model))
                         case Thinking(text):

@@ -87,7 +87,7 @@ def test_a_greeting_says_that_alfred_answered_alone(person: Household) -> None:
         (["ask", "--resume"], 1, "no_such_turn"),
         (["config", "set", "num_ctx", "many"], 2, "settings_error"),
         (["config", "set", "numctx", "4096"], 2, "settings_error"),
-        (["models", "pull"], 1, "engine_unreachable"),
+        (["models", "pull"], 1, "download_failed"),
         (["chat"], 2, "usage_error"),
     ],
 )

@@ -114,6 +114,9 @@ def test_what_others_wrote_cannot_drive_the_terminal(person: Household) -> None:
         (("load", "/nowhere/file"), 1, "storage_failed"),
         (("import", "/nowhere/folder"), 1, "caller_error"),
         (("restore", "/nowhere/file"), 1, "caller_error"),
+        (("import", "--salvage", "/nowhere/file"), 1, "caller_error"),
+        (("import", "--salvage", "/"), 1, "caller_error"),
+        (("import", "--salvage", __file__), 4, "integrity_error"),
         (("restore", __file__), 4, "integrity_error"),
         (("load", __file__), 4, "integrity_error"),
         (("save", "/proc/no"), 1, "storage_failed"),
@@ -201,6 +204,42 @@ def test_loading_makes_an_image_where_there_is_none(person: Household, tmp_path:
     assert person.json("ask", "--turn", "1", "--home", elsewhere)["turn_id"] == "1"
 
 
+def test_an_image_whose_key_is_lost_is_salvaged(person: Household, tmp_path: Path) -> None:
+    """In its own place: the command that the error names, and then a question that recalls what was said before."""
+    change_something(person)
+    shutil.rmtree(keys_of(person).path)
+    error = person.json("image", "verify", expect=4)["error"]
+    assert (error["kind"], "a4ps image import --salvage" in error["next"]) == ("key_lost", True)
+    image = person.home / "image.a4ps"
+    value = seen(person, "import", "--salvage", str(image))
+    assert (value["image"], value["protos"]) == (str(image), FOUR)
+    rows = value["salvaged"].pop("rows")
+    assert value["salvaged"] == {"turns": 1, "others": 0, "rows_skipped": 0, "lost": []}
+    assert rows >= 7
+    assert Path(value["kept"]).parent == person.home
+    assert seen(person, "history", "BRICK")["changes"][-1]["act"] == "install"
+    assert person.json("ask", "--turn", "1")["question"] == "Tea or coffee in the morning?"
+    assert "coffee" in person.json("ask", "What did I ask before?")["answer"]
+    assert seen(person, "verify", "--deep")["ok"]
+
+
+def test_salvage_tells_a_person_what_came_and_that_nothing_vouches_for_it(person: Household, tmp_path: Path) -> None:
+    harm(person, "UPDATE rows SET body = zeroblob(5) WHERE kind = 'reply'")
+    done = person.run("image", "import", "--salvage", str(person.home / "image.a4ps"), "--home", str(tmp_path / "new"))
+    assert done.returncode == 0
+    assert "verified by nothing: 4 Protos, 1 turns and 0 other records; 1 rows could not be read" in done.stdout
+    assert "define it anew" in done.stdout
+    assert (tmp_path / "new" / "image.a4ps").exists()
+
+
+def test_a_whole_image_whose_key_is_here_is_left_to_restore(person: Household, tmp_path: Path) -> None:
+    seen(person, "backup", str(tmp_path / "backup"))
+    for file in (tmp_path / "backup", person.home / "image.a4ps"):
+        error = person.json("image", "import", "--salvage", str(file), expect=1)["error"]
+        assert "a4ps image restore" in error["next"]
+    assert seen(person, "verify", "--deep")["ok"]
+
+
 @pytest.mark.parametrize("name", ["restore", "load", "import"])
 def test_a_person_is_asked_before_anything_is_replaced(person: Household, name: str, tmp_path: Path) -> None:
     """No is the default, and leaves everything; --yes does not ask."""
@@ -217,6 +256,17 @@ def test_a_person_is_asked_before_anything_is_replaced(person: Household, name: 
         assert "before" in terminal.rest()
         assert process.wait(30) == 0
     assert seen(person, "history", "BRICK")["changes"][-1]["reason"] != "be calm"
+
+
+def test_a_person_is_asked_before_a_salvage(person: Household) -> None:
+    image = person.home / "image.a4ps"
+    before = image.read_bytes()
+    with at_terminal(person, "image", "import", "--salvage", str(image)) as (terminal, process):
+        assert "unverified" in terminal.wait_for("[y/N]")
+        terminal.type("\n")
+        terminal.rest()
+        assert process.wait(30) == 130
+    assert image.read_bytes() == before
 
 
 def test_an_image_in_use_is_not_touched(person: Household, tmp_path: Path) -> None:

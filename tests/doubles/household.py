@@ -32,9 +32,11 @@ class Household:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment of a fresh account: PATH and a home, and what pip was told about its index."""
+        """The environment of a fresh account: PATH and a home, what pip was told about its index, and no hub."""
         kept = {key: value for key, value in os.environ.items() if key == "PATH" or key.startswith("PIP_")}
-        return {**kept, "HOME": str(self.folder), "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT), **self.environ}
+        home = {"HOME": str(self.folder), "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+        # Nothing listens there: no test asks the real hub.
+        return {**kept, **home, "A4PS_HUB": "http://127.0.0.1:9", **self.environ}
 
     @property
     def home(self) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from a4ps.image.keys import KeyFolder
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.store import Store
 from a4ps.image.turns import TurnLog
+from a4ps.inference.llamacpp import LlamaCppEngine
 from a4ps.kernel.kernel import Kernel
 from a4ps.personas.roster import NAMES, enrol
 from a4ps.settings import Settings
@@ -22,14 +23,20 @@ from tests.doubles.scripted_engine import ScriptedEngine
 
 @asynccontextmanager
 async def open_kernel(
-    folder: Path, engine: ScriptedEngine, clock: Clock | None = None, **settings: Any
+    folder: Path,
+    engine: ScriptedEngine | LlamaCppEngine,
+    clock: Clock | None = None,
+    models: Mapping[str, str] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Kernel]:
-    """As `a4ps.kernel.wiring.open_kernel`, but the engine is given and every persona speaks with its model."""
+    """As `a4ps.kernel.wiring.open_kernel`, but the engine is given; a scripted one also gives the models."""
     clock = clock or SystemClock()
     store = Store.open(folder / "image.a4ps", KeyFolder(folder / "keys"), clock)
     log = TurnLog(store)
     deliberation = await Deliberation.open(folder / "cache" / "checkpoints.sqlite")
-    models = dict.fromkeys(NAMES, engine.model)
+    if models is None:
+        assert isinstance(engine, ScriptedEngine)
+        models = dict.fromkeys(NAMES, engine.model)
     manager = ProtoManager.over(store)
     enrol(manager)
     society = Society(manager, models, engine, Settings(**settings), deliberation, log, clock)

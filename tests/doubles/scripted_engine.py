@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from a4ps.errors import EngineRefused, ModelMissing, PromptTooLong
 from a4ps.inference import lexical
+from a4ps.inference.calls import WEIGHTLESS, SwitchCost
 from a4ps.inference.engine import (
     ChatRequest,
     Chunk,
@@ -65,6 +66,7 @@ class ScriptedEngine:
     requests: list[ChatRequest] = field(default_factory=list)
     closed: int = 0
     resident: bool = False
+    cost: SwitchCost = WEIGHTLESS
 
     async def status(self) -> EngineStatus:
         return EngineStatus(True, "1", "scripted")
@@ -76,7 +78,12 @@ class ScriptedEngine:
         if model not in (self.model, lexical.NAME):
             raise ModelMissing(model)
         ability = "completion" if model == self.model else "embedding"
-        return ModelCard(model, "scripted", weights_bytes=1, capabilities=frozenset({ability}))
+        return ModelCard(model, "scripted", weights_bytes=1, base=model, capabilities=frozenset({ability}))
+
+    async def load(self, model: str, *, num_ctx: int, keep_alive_s: float) -> None:
+        if model != self.model:
+            raise ModelMissing(model)
+        self.resident = True
 
     async def loaded(self) -> tuple[Resident, ...]:
         return (Resident(self.model, 1, 1),) if self.resident else ()

@@ -24,6 +24,7 @@ from a4ps.clock import ManualClock
 from a4ps.errors import Conflict, WorldError
 from a4ps.image import connections
 from a4ps.image.codec import decode_slot
+from a4ps.image.drafts import PREFIX
 from a4ps.image.heads import Versions
 from a4ps.image.keys import KeyFolder
 from a4ps.image.portable import read_portable, write_portable
@@ -254,12 +255,8 @@ def backing_up(request: dict[str, Any], folder: Path) -> dict[str, Any]:
             except WorldError as error:
                 check(error)
                 refusals += 1
-                # A name that could not be removed, or whose folder could not be synced, is in the way of the next one.
-                for name in (
-                    "backup.a4ps",
-                    *(f"backup.a4ps.new{suffix}" for suffix in ("", "-wal", "-shm", "-journal")),
-                ):
-                    remove(folder / name)
+                # A name whose folder could not be synced is in the way of the next one.
+                remove(backup)
             else:
                 assert report.faults == ()
                 break
@@ -267,6 +264,7 @@ def backing_up(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     with opened(folder) as manager:
         afresh(lambda: deed(manager))
         assert {file.name for file in folder.iterdir() if "backup" in file.name} == {backup.name}
+        assert not list(folder.glob(f"{PREFIX}*"))
         assert manager.verify(deep=True).faults == ()
     shutil.copytree(folder / "keys", folder / "alone", ignore=shutil.ignore_patterns("*.witness"))
     with ProtoManager.open(backup, keys=KeyFolder(folder / "alone"), clock=ManualClock()) as manager:
@@ -298,7 +296,7 @@ def saving(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     afresh(deed)
     (held,) = {decode_slot(proto.slots["n"], "n") for proto in read_portable(file, keys).protos.values()}
     assert held == 2
-    assert not list(folder.glob(".*.new"))
+    assert not list(folder.glob(f"{PREFIX}*"))
     return {"outcome": "refused" if refusals else "saved"}
 
 

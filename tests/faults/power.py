@@ -20,7 +20,7 @@ from tests.faults.killing import ROOT
 
 CALLS = (
     "openat,write,writev,pwrite64,pwritev,pwritev2,fsync,fdatasync,rename,renameat,renameat2,ftruncate,truncate,"
-    "unlink,unlinkat,link,linkat,mkdir,mkdirat,creat,fallocate,copy_file_range,sendfile"
+    "unlink,unlinkat,rmdir,link,linkat,mkdir,mkdirat,creat,fallocate,copy_file_range,sendfile"
 )
 UNREAD = {"writev", "pwritev", "pwritev2", "truncate", "creat", "fallocate", "copy_file_range", "sendfile"}
 SAYING = 1
@@ -136,7 +136,7 @@ def _ops(trace: str, root: str, live: set[str]) -> Iterator[Op]:
         elif name.startswith("mkdir"):
             live.add(paths[0])
             yield Names(((paths[0], "/"),))
-        elif name.startswith("unlink"):
+        elif name.startswith("unlink") or name == "rmdir":
             live.discard(paths[0])
             yield Names(((paths[0], ""),))
         elif name.startswith("rename"):

@@ -117,7 +117,7 @@ def test_an_error_before_commit_rolls_back(
     """An error while rows are inserted rejects the group, leaves nothing, and the next commit works."""
     faults = Faults(monkeypatch)
     with Store.open(image, keys, clock) as store:
-        faults.fail_once("before", "RELEASE one", disk_error(sqlite3.SQLITE_FULL))
+        faults.fail_once("before", "RELEASE some", disk_error(sqlite3.SQLITE_FULL))
         with pytest.raises(DiskFull):
             put(store, "a")
         assert store.generation == 0

@@ -19,13 +19,14 @@ import pytest
 from a4ps.errors import IntegrityError, KeyLost
 from a4ps.image import plain
 from a4ps.image.codec import decode_slot, encode_slot
+from a4ps.image.drafts import PREFIX
 from a4ps.image.keys import KeyFolder
 from a4ps.image.portable import read_portable, write_portable
 from a4ps.image.snapshot import PortableImage, ProtoSnapshot
 from tests.faults.killing import LONG, ROOT
 from tests.image.images import CREATED, an_image
 
-FLIPS = 10_000 if LONG else 400
+FLIPS = 10_000 if LONG else 1_000
 CUTS = 1_000 if LONG else 100
 KILLS = 300 if LONG else 20
 HEAD_BYTES = 66
@@ -114,6 +115,7 @@ def numbered(number: int) -> PortableImage:
 SAVING = """
 import sys
 from pathlib import Path
+from a4ps.image.drafts import PREFIX
 from a4ps.image.keys import KeyFolder
 from a4ps.image.portable import write_portable
 from tests.faults.test_portable_flips import IMAGE_ID, numbered
@@ -140,9 +142,9 @@ def test_a_kill_during_a_save_leaves_the_old_file_or_the_new(tmp_path: Path, key
         (number,) = {decode_slot(proto.slots["n"], "n") for proto in content.protos.values()}
         assert number in (done, begun), "neither the last save nor the one in flight"
         found["finished" if done == begun else "new" if number == begun else "old"] += 1
-        found["a draft left"] += sum(path.suffix == ".new" for path in tmp_path.iterdir())
+        found["a draft left"] += sum(path.name.startswith(PREFIX) for path in tmp_path.iterdir())
         write_portable(file, numbered(0), keys, IMAGE_ID)
-        assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [file.name]
+        assert {path.name for path in tmp_path.iterdir()} == {file.name, keys.path.name}
     print(f"\nportable file, {KILLS} kills during a save: {dict(found)}")
 
 

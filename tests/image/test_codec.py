@@ -342,12 +342,11 @@ class TestRecords:
     ) -> None:
         data = encode_slot([Point(1)], PATH)
         monkeypatch.setattr(plain, "_records", {})
-        for trusted in (True, False):
-            kept = decode_slot(data, PATH, trusted=trusted)
-            assert isinstance(kept, Placeholder)
-            assert kept.path == PATH
-            assert "Point" in kept.why
-            assert encode_slot(kept, PATH) == data
+        kept = decode_slot(data, PATH, trusted=True)
+        assert isinstance(kept, Placeholder)
+        assert kept.path == PATH
+        assert "Point" in kept.why
+        assert encode_slot(kept, PATH) == data
 
     def test_take_defaults_for_fields_they_gained(self) -> None:
         data = evolved({"x": object}, {"x": object, "tags": (list, field(default_factory=list)), "n": (int, 7)})
@@ -360,7 +359,7 @@ class TestRecords:
     def test_with_fields_they_lost_or_cannot_fill_are_placeholders(
         self, before: dict[str, Any], after: dict[str, Any]
     ) -> None:
-        assert isinstance(decode_slot(evolved(before, after), PATH), Placeholder)
+        assert isinstance(decode_slot(evolved(before, after), PATH, trusted=True), Placeholder)
 
     def test_half_made_are_refused(self) -> None:
         with pytest.raises(Unstorable):
@@ -410,7 +409,7 @@ class TestMigrations:
 
     def test_concern_the_very_fields_that_they_name(self) -> None:
         step = RecordMigration(("z",), "2026-11-30", "", self.STEP.upgrade)
-        assert isinstance(decode_slot(evolved({"x": object}, self.AFTER, step), PATH), Placeholder)
+        assert isinstance(decode_slot(evolved({"x": object}, self.AFTER, step), PATH, trusted=True), Placeholder)
 
 
 def evolved(before: dict[str, Any], after: dict[str, Any], *migrations: RecordMigration) -> bytes:

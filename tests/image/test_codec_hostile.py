@@ -77,7 +77,7 @@ ATTACKS: dict[str, bytes] = {
     "a function behind the makers": named(MODULE, b"register_record") + VICTIM + b"\x85R",
     "a module behind the makers": named(MODULE, b"pickle.loads") + b"C\x02N.\x85R",
     "dunder path": named(MODULE, b"Make.__init__.__globals__") + b".",
-    "the makers themselves": named(MODULE, b"_MAKERS"),
+    "the makers themselves": named(MODULE, b"MAKERS"),
     "another module's name": named(b"a4ps.image.codec", b"Make.datetime") + b")R",
     "empty names": named(b"", b""),
     "global by text": b"cos\nsystem\n" + text(b"true") + b"\x85R",
@@ -162,11 +162,11 @@ ATTACKS: dict[str, bytes] = {
 def untouched() -> Iterator[None]:
     """Nothing was run, and nothing that attacks could reach was changed."""
     RAN.clear()
-    before = {name: dict(vars(maker)) for name, maker in plain._MAKERS.items() if hasattr(maker, "__dict__")}
+    before = {name: dict(vars(maker)) for name, maker in plain.MAKERS.items() if hasattr(maker, "__dict__")}
     before_uuid = dict(vars(UUID))
     yield
     assert RAN == []
-    assert {name: dict(vars(maker)) for name, maker in plain._MAKERS.items() if hasattr(maker, "__dict__")} == before
+    assert {name: dict(vars(maker)) for name, maker in plain.MAKERS.items() if hasattr(maker, "__dict__")} == before
     assert dict(vars(UUID)) == before_uuid
 
 

@@ -17,6 +17,7 @@ import pytest
 from a4ps.errors import CallerError, DiskFull, ImageTooNew, IntegrityError, KeyLost, StorageFailed, Unstorable
 from a4ps.image import plain, portable
 from a4ps.image.codec import Opaque, decode_slot
+from a4ps.image.drafts import draft_of
 from a4ps.image.keys import KeyFolder
 from a4ps.image.portable import read_portable, write_portable
 from a4ps.image.snapshot import MethodSnapshot, PortableImage, ProtoSnapshot
@@ -159,16 +160,15 @@ class TestTheDisk:
         assert [path.name for path in file.parent.iterdir() if path.is_file()] == [file.name]
 
     def test_what_a_killed_writer_left_is_removed_and_a_living_ones_is_not(self, file: Path, keys: KeyFolder) -> None:
-        import fcntl
-
-        dead = file.with_name(f".{file.name}.00.new")
-        living = file.with_name(f".{file.name}.01.new")
-        dead.write_bytes(b"half")
-        with living.open("wb") as writing:
-            fcntl.flock(writing, fcntl.LOCK_EX)
+        dead = file.with_name(".a4ps-draft.dead")
+        dead.mkdir()
+        (dead / file.name).write_bytes(b"half")
+        with draft_of(file) as living:
+            living.write_bytes(b"half")
             write_portable(file, PortableImage(CREATED, {}), keys, IMAGE_ID)
-            assert living.exists()
+            assert living.read_bytes() == b"half"
         assert not dead.exists()
+        assert not living.parent.exists()
 
 
 class TestSnapshot:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -377,6 +379,22 @@ def test_a_commit_meanwhile_is_a_conflict(
         manager.load(tmp_path / "saved")
     assert manager.store.head("note", "1") is not None
     assert [path for path in manager.store.path.parent.iterdir() if path.name.startswith("image-")] == []
+
+
+def test_two_loads_at_once_take_turns(manager: ProtoManager, tmp_path: Path) -> None:
+    """In the same second too: each keeps what was there before it under a name of its own."""
+    fill(manager)
+    manager.save_image(tmp_path / "saved")
+    begin = threading.Barrier(4)
+
+    def load(_: int) -> Path | None:
+        begin.wait(30)
+        return manager.load(tmp_path / "saved")
+
+    with ThreadPoolExecutor(4) as pool:
+        kept = set(pool.map(load, range(4)))
+    assert len(kept) == 4
+    assert {path for path in manager.store.path.parent.iterdir() if path.name.startswith("image-")} == kept
 
 
 def test_saving_over_the_image_itself_is_refused(manager: ProtoManager) -> None:

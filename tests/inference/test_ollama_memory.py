@@ -59,8 +59,8 @@ class TestMemory:
         (info,) = [known for known in await engine.models() if known.name == MODEL]
         assert (card.name, card.architecture, card.context_length) == ("TINY", "qwen3", server.train_ctx)
         assert (card.weights_bytes, card.digest) == (info.size_bytes, info.digest)
-        assert card.metadata["qwen3.block_count"] == 4
-        assert None not in card.metadata.values()
+        assert card.layout is not None
+        assert len(card.layout.layers) == 4
         assert card.capabilities == {"completion"}
         assert (await engine.inspect(THINKER)).capabilities == {"completion", "thinking"}
         assert server.runners.loads == []

@@ -79,6 +79,7 @@ async def requests_of(question: str, contribution: str, remembered: tuple[Recall
     engine = ScriptedEngine(script)
     clock = ManualClock()
     context = TurnContext(
+        turn="1",
         codices=CODICES,
         models=dict.fromkeys(NAMES, MODEL),
         think=frozenset(),

@@ -1,0 +1,115 @@
+"""What llama.cpp is asked for one reply, and what its chunks mean: values in, values out, no model and no process.
+
+xllamacpp takes the JSON of llama.cpp's own server (`/v1/chat/completions`); the keys beyond OpenAI's are explained here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from a4ps.inference.llamacpp_wire import Speak
+
+#: Room for the marks around a thought ("<think>", "</think>", line breaks), which are a few tokens each.
+MARK_TOKENS = 32
+#: Into how many equal steps a bounded fraction is divided.
+STEPS = 100
+
+
+def chat_body(speak: Speak, *, loras: int, thinker: bool) -> dict[str, Any]:
+    """The request. `loras` is how many the worker has; `thinker` whether the chat template knows of thinking.
+
+    A thinker has room for thoughts besides the reply, which the worker then bounds by counting: see `Reply`.
+    """
+    # A budget of 0 is not kept by llama.cpp where the template has opened the thought already; 1 ends it at once.
+    budget = max(1, speak.think_tokens) if speak.think else 1
+    body: dict[str, Any] = {
+        "messages": [{"role": role, "content": content} for role, content in speak.messages],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        # Reports before and while the prompt is read: the prompt's length before any work, and chances to stop it.
+        "return_progress": True,
+        "max_tokens": max(1, speak.max_tokens) + (budget + MARK_TOKENS if thinker else 0),
+        "temperature": speak.temperature,
+        "seed": speak.seed,
+        "lora": [{"id": index, "scale": float(index == speak.lora)} for index in range(loras)],
+    }
+    if thinker:
+        body["chat_template_kwargs"] = {"enable_thinking": speak.think}
+        body["thinking_budget_tokens"] = budget
+    if speak.schema:
+        shape = {"name": "reply", "schema": stepped(json.loads(speak.schema))}
+        body["response_format"] = {"type": "json_schema", "json_schema": shape}
+    return body
+
+
+def stepped(schema: Any) -> Any:
+    """`schema` whose fractions between two bounds are a choice of 101 equal steps.
+
+    llama.cpp's grammars bound whole numbers only, so that a confidence between 0 and 1 could come out as -3e9.
+    """
+    if isinstance(schema, list):
+        return [stepped(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    low, high = _finite(schema.get("minimum")), _finite(schema.get("maximum"))
+    if schema.get("type") == "number" and low is not None and high is not None and low <= high:
+        digits = max(0, 2 - math.floor(math.log10(high - low))) if high > low else 6
+        steps = (round(low + (high - low) * step / STEPS, digits) for step in range(STEPS + 1))
+        return {"enum": list(dict.fromkeys(min(max(step, low), high) for step in steps))}
+    return {key: value if key in ("enum", "const") else stepped(value) for key, value in schema.items()}
+
+
+def _finite(value: object) -> int | float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) else None
+
+
+@dataclass(slots=True)
+class Reply:
+    """Follows the chunks of one reply. `stop` says that nothing more may come: a limit is reached that is kept here.
+
+    `most_text` bounds the reply's own tokens, `num_ctx` prompt and reply together. While the reply runs a piece counts as
+    a token; the last chunk brings the exact numbers.
+    """
+
+    most_text: int
+    num_ctx: int
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    reason: str = ""
+    too_long: bool = False
+    stop: bool = False
+    _texts: int = 0
+
+    def read(self, chunk: Mapping[str, Any]) -> tuple[str, str]:
+        """The thinking and the text that `chunk` brings: one of them, or neither."""
+        choices = chunk["choices"]
+        if not choices:
+            usage = chunk["usage"]
+            self.prompt_tokens, self.completion_tokens = usage["prompt_tokens"], usage["completion_tokens"]
+            return "", ""
+        choice = choices[0]
+        delta = choice["delta"]
+        text = delta.get("content") or ""
+        thought = delta.get("reasoning_content") or ""
+        if text or thought:
+            return self._count(thought, text)
+        if choice["finish_reason"]:
+            self.reason = choice["finish_reason"]
+        elif "prompt_progress" in chunk:
+            self.prompt_tokens = chunk["prompt_progress"]["total"]
+            self.too_long = self.stop = self.prompt_tokens >= self.num_ctx
+        return "", ""
+
+    def _count(self, thought: str, text: str) -> tuple[str, str]:
+        if text and self._texts >= self.most_text:
+            self.reason, self.stop = "length", True
+            return "", ""
+        self._texts += bool(text)
+        self.completion_tokens += 1
+        if self.prompt_tokens + self.completion_tokens >= self.num_ctx:
+            self.reason, self.stop = "length", True
+        return thought, text
