@@ -50,6 +50,9 @@ class Settings(BaseModel):
     think: frozenset[PersonaName] = Field(
         frozenset(), strict=False, description="personas that may think before they speak"
     )
+    embedder: Name = Field(
+        "lexical", description="what embeds texts: lexical, a file of the models folder, or ollama:MODEL"
+    )
     hub: Name = Field("https://huggingface.co", description="where model files named hf:OWNER/REPO/FILE are fetched")
     residency: Literal["swap-aware", "sequential"] = Field(
         "swap-aware", description="swap-aware keeps in memory what fits; sequential unloads after every call"

@@ -30,9 +30,10 @@ from pathlib import Path
 from typing import Any
 
 from a4ps.inference.engine import ChatRequest, Finished, Message, Text
-from a4ps.inference.llamacpp import LlamaCppEngine
+from a4ps.inference.llamacpp import ALL_LAYERS, LlamaCppEngine
 from a4ps.inference.llamacpp_chat import chat_body
-from a4ps.inference.llamacpp_wire import Speak
+from a4ps.inference.llamacpp_wire import Load, Speak
+from a4ps.inference.llamacpp_worker import model_params
 from bench.lockstep import REPOSITORY
 from bench.machine import machine
 from bench.verdict import Verdict
@@ -213,16 +214,9 @@ def serve_bare(model: Path) -> None:
 def _answer_lines(model: Path) -> None:
     import xllamacpp
 
-    params = xllamacpp.CommonParams()
-    params.model.path = str(model)
-    params.n_ctx = NUM_CTX
-    params.n_parallel = 1
-    params.n_batch = params.n_ubatch = 512
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
-    params.fit_params = params.warmup = params.ui = False
-    params.cache_ram_mib = 0
-    params.verbosity = 0
-    params.api_keys = [secrets.token_hex()]
+    load = Load(str(model), (), False, NUM_CTX, threads=1, gpu_layers=ALL_LAYERS, memory_bytes=0, nice=0)
+    params = model_params(xllamacpp, load, secrets.token_hex())
+    params.hostnames = ["127.0.0.1"]
     server = xllamacpp.Server(params)
     for line in sys.stdin:
         print(json.dumps(asdict(_ask_server(server, line.strip()))), flush=True)

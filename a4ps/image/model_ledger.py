@@ -1,6 +1,7 @@
-"""Which weights each model had when it was first used: rows of kind `model`, so that other weights are noticed.
+"""What is remembered of each model: which weights it had when it was first used, and which context its card can hold.
 
-    model    key: the model's name; payload: JSON, {"digest": "sha256:…"}
+    model           key: the model's name; payload: JSON, {"digest": "sha256:…"}
+    model-context   key: the model's name; payload: JSON, {"num_ctx": 4096}, after it had spilled with a larger one
 
 A model whose weights have changed is told and recorded anew: fetching a newer version is how that happens for good
 reasons, and the history of the rows says when. What is believed is the digest that the engine gives.
@@ -9,12 +10,17 @@ reasons, and the history of the rows says when. What is believed is the digest t
 from __future__ import annotations
 
 import json
+import logging
 
 from a4ps.errors import A4PSError
 from a4ps.image.rows import Row
 from a4ps.image.store import Store
 
 MODEL = "model"
+CONTEXT = "model-context"
+
+
+_log = logging.getLogger(__name__)
 
 
 class ModelLedger:
@@ -38,6 +44,19 @@ class ModelLedger:
         if known is None:
             return ""
         return f"{model} is not what it was: its weights were {_short(before)} on {known.at:%Y-%m-%d}, now {_short(digest)}."
+
+    def context(self, model: str) -> int:
+        """See `model_manager.Ledger`."""
+        row = self._store.head(CONTEXT, model)
+        return 0 if row is None else int(json.loads(row.payload)["num_ctx"])
+
+    def keep_context(self, model: str, num_ctx: int) -> None:
+        """See `model_manager.Ledger`. A store that takes no writes costs the memory of it, not the turn."""
+        row = Row(CONTEXT, model, json.dumps({"num_ctx": num_ctx}).encode())
+        try:
+            self._store.commit([row], author="package", reason=f"{model} fits the card with {num_ctx} tokens")
+        except A4PSError as error:
+            _log.warning("the context of %s could not be recorded: %s", model, error.message)
 
     def known(self) -> dict[str, str]:
         """Model → digest, as recorded last."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from a4ps.errors import EngineRefused, ModelFileBad, ModelMissing, ModelUnexamined, WorldError
 from a4ps.inference.engine import ModelCard, ModelInfo
@@ -18,6 +18,7 @@ from a4ps.inference.examined import Examined
 from a4ps.inference.examiner import examine
 from a4ps.inference.local_models import SUFFIX, list_models, read_record
 
+Version: TypeAlias = tuple[int, int, int]
 _SAID = {"model": "a model", "adapter": "a LoRA"}
 
 
@@ -47,7 +48,7 @@ class ModelFiles:
         self.folder = folder
         self._announced = tuple(dict.fromkeys(announced))
         self._called: dict[Path, dict[Path, None]] = {}
-        self._examined: dict[tuple[Path, int, int], Examined] = {}
+        self._examined: dict[tuple[Path, Version], Examined] = {}
 
     def find(self, model: str) -> Named:
         """Raises `ModelMissing`. A file whose own name has a plus goes before a base and a LoRA."""
@@ -139,11 +140,10 @@ class ModelFiles:
     async def _as(self, path: Path, model: str, kind: Literal["model", "adapter"]) -> Examined:
         try:
             examined = await self.examine(path)
-        except (WorldError, OSError) as error:
-            said = error.message if isinstance(error, WorldError) else str(error.strerror)
+        except WorldError as error:
             step = error.next_step if isinstance(error, ModelFileBad) else "see that the file can be read"
             raise EngineRefused(
-                f"{model} cannot be used: {said.replace(str(path), 'its file')}", next_step=step
+                f"{model} cannot be used: {error.message.replace(str(path), 'its file')}", next_step=step
             ) from error
         if examined.kind != kind:
             raise EngineRefused(
@@ -157,17 +157,21 @@ class ModelFiles:
             return (await self.examine(path)).kind == "model"
         except ModelUnexamined:
             return True
-        except (WorldError, OSError):
+        except WorldError:
             return False
 
     async def examine(self, path: Path) -> Examined:
-        """The header, from memory for a file that did not change. Raises as the examiner does, or OSError."""
-        key = _version(path)
+        """The header, from memory for a file that did not change. Raises as the examiner does."""
+        key = path, version(path)
         if key not in self._examined:
             self._examined[key] = await examine(path)
         return self._examined[key]
 
 
-def _version(path: Path) -> tuple[Path, int, int]:
-    about = path.stat()
-    return path, about.st_size, about.st_mtime_ns
+def version(path: Path) -> Version:
+    """What changes when a file is replaced or written to; zeros where it is gone."""
+    try:
+        about = path.stat()
+    except OSError:
+        return 0, 0, 0
+    return about.st_ino, about.st_size, about.st_mtime_ns

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from a4ps.errors import EngineBroke, EngineGarbled, EngineRefused, EngineTimeout, EngineUnreachable
 from a4ps.inference import llamacpp_wire as wire
+from a4ps.inference.llamacpp_files import Version, version
 from a4ps.inference.llamacpp_process import WorkerDied, WorkerProcess
 
 _RESUME = "resume the turn; the model is loaded anew"
@@ -58,6 +59,7 @@ class Seat:
         self.num_ctx = 0
         self.vram_bytes = 0
         self._asked_ctx = 0
+        self._versions: dict[Path, Version] = {}
         self._deadlines = deadlines
         self._means = means
         self._worker: WorkerProcess | None = None
@@ -76,8 +78,10 @@ class Seat:
         return self._worker.pid if self._worker is not None else 0
 
     def serves(self, lora: Path | None, num_ctx: int) -> bool:
-        """Whether a call can be made without loading."""
-        return self.taken and num_ctx <= self._asked_ctx and (lora is None or lora in self.loras)
+        """Whether a call can be made without loading: also, whether the files are still those that were loaded."""
+        needed = (self.base,) if lora is None else (self.base, lora)
+        fresh = all(self._versions.get(path) == version(path) for path in needed)
+        return self.taken and num_ctx <= self._asked_ctx and fresh
 
     def memory_bytes(self) -> int:
         """RAM and card together, as they are now."""
@@ -107,6 +111,7 @@ class Seat:
             raise EngineUnreachable(
                 f"no process could be started: {error.strerror}", next_step="close other programs, then resume the turn"
             ) from error
+        versions = {path: version(path) for path in (self.base, *loras)}
         self.send(
             wire.Load(
                 base=str(self.base.absolute()),
@@ -133,7 +138,7 @@ class Seat:
             raise self._unloadable(worker, model, "llama.cpp refuses it")
         worker.tidy()
         self.loras, self.num_ctx, self._asked_ctx = loras, ready.num_ctx, num_ctx
-        self.vram_bytes = ready.vram_bytes
+        self.vram_bytes, self._versions = ready.vram_bytes, versions
         return ready.load_ms
 
     def _unloadable(self, worker: WorkerProcess, model: str, how: str) -> EngineRefused:

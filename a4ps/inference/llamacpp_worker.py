@@ -67,7 +67,7 @@ class Worker:
 
         free = _free_vram(xllamacpp)
         key = secrets.token_hex()
-        self._server = xllamacpp.Server(_params(xllamacpp, load, key))
+        self._server = xllamacpp.Server(model_params(xllamacpp, load, key))
         self._out = out
         self._loras = len(load.loras)
         self._cancelled = 0
@@ -227,7 +227,8 @@ def _serve(load: Load, out: BinaryIO, inbox: queue.SimpleQueue[Message], desk: q
         os._exit(1)
 
 
-def _params(xllamacpp: Any, load: Load, key: str) -> Any:
+def model_params(xllamacpp: Any, load: Load, key: str) -> Any:
+    """xllamacpp's parameters for `load`, its listener behind `key`."""
     params = xllamacpp.CommonParams()
     params.model.path = load.base
     params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(path, 1.0) for path in load.loras]

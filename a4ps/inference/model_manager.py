@@ -21,9 +21,9 @@ from typing import Any, Protocol, TypeVar, cast
 
 from a4ps import ports
 from a4ps.clock import Clock, SystemClock
-from a4ps.errors import A4PSError, CallerError, ModelTooLarge, NotBound, PeerError
-from a4ps.inference import footprint, schedule
-from a4ps.inference.calls import Call, Hint, Model
+from a4ps.errors import A4PSError, CallerError, EngineRefused, ModelTooLarge, NotBound, PeerError
+from a4ps.inference import footprint, lexical, schedule
+from a4ps.inference.calls import Call, Hint, Model, Who
 from a4ps.inference.catalog import canonical
 from a4ps.inference.engine import (
     ChatRequest,
@@ -52,6 +52,9 @@ from a4ps.inference.waits import Wait
 #: How long what the engine said of its memory is believed while nothing happens.
 BELIEVED_S = 5.0
 
+#: How the setting names a model of Ollama's that embeds.
+BY_OLLAMA = "ollama:"
+
 #: How long a model that was loaded for a call stays if the call does not come; the call itself sets its own.
 LOADED_S = 300.0
 
@@ -62,10 +65,18 @@ _log = logging.getLogger(__name__)
 
 
 class Ledger(Protocol):
-    """Remembers the weights that a model had. Called once a model and process, on the event loop; must be quick."""
+    """Remembers what was learnt of models. Called once or twice a model and process, on the event loop; must be quick."""
 
     def check(self, model: str, digest: str) -> str:
         """Record the digest; returns a sentence for the user where it is not the one that was recorded, else ""."""
+        ...
+
+    def context(self, model: str) -> int:
+        """The context that this model was reduced to, 0 where it never was."""
+        ...
+
+    def keep_context(self, model: str, num_ctx: int) -> None:
+        """Remember that the model spilled with more than `num_ctx` tokens."""
         ...
 
 
@@ -104,11 +115,13 @@ class _Pending:
 class Parts:
     """What a manager is made of. `budget` gives the bytes for all models when told what ours hold.
 
-    `num_ctx` and `think` are for `invoke`, `sizes_gb` are models that can be proposed in the place of one that does not
-    fit.
+    `embedder` runs model files that embed, where `engine` does not; `embedder_model` is the setting. `num_ctx` and
+    `reply_tokens` are for `invoke`, `sizes_gb` are models that can be proposed in the place of one that does not fit.
     """
 
     engine: Engine
+    embedder: Engine | None = None
+    embedder_model: str = lexical.NAME
     budget: Callable[[int], int] = MemoryBudget().read
     residency: schedule.Residency = "swap-aware"
     num_ctx: int = 8192
@@ -190,8 +203,14 @@ class ModelManager:
             self._end(pending)
 
     async def load(self, model: str, *, num_ctx: int, keep_alive_s: float) -> None:
-        """Have it loaded as a call would, without one."""
-        request = ChatRequest(model, (), "ALFRED", "load", num_ctx=num_ctx, keep_alive_s=keep_alive_s)
+        """Have it loaded as a call would, without one; how long it stays is the plan's to say."""
+        del keep_alive_s
+        async with self._seated(_errand(model, "load", num_ctx, "architect")):
+            return
+
+    @asynccontextmanager
+    async def _seated(self, request: ChatRequest) -> AsyncIterator[None]:
+        """The block has the model in memory; raises as `stream` does before it."""
         pending = await self._arrive(request)
         try:
             while not pending.started:
@@ -199,6 +218,7 @@ class ModelManager:
                     raise pending.error
                 await pending.changed.wait()
                 pending.changed.clear()
+            yield
         finally:
             self._end(pending)
 
@@ -210,8 +230,23 @@ class ModelManager:
         await self._look()
 
     async def embed(self, model: str, texts: Sequence[str]) -> tuple[tuple[float, ...], ...]:
-        """Not scheduled: embeddings stay off the card, in a process of their own or in none."""
-        return await self.engine.embed(model, texts)
+        """One unit vector a text, by `model`, or by the one of the settings where that is "".
+
+        "lexical" needs no model (`lexical.py`); a model file is run on the CPU in a process of its own. Both stay off the
+        card's schedule. "ollama:MODEL" has Ollama do it, which is then a call like any other, in the background.
+        """
+        model = model or self._parts.embedder_model
+        if model == lexical.NAME:
+            return lexical.embed_all(texts)
+        if not model.startswith(BY_OLLAMA):
+            return await (self._parts.embedder or self.engine).embed(model, texts)
+        name = model.removeprefix(BY_OLLAMA)
+        if self.name != "ollama":
+            raise EngineRefused(
+                f"{name} was to embed, and Ollama is not in use", next_step="a4ps config set embedder lexical"
+            )
+        async with self._seated(_errand(name, "embed", self._parts.num_ctx, "background")):
+            return await self.engine.embed(name, texts)
 
     async def inspect(self, model: str) -> ModelCard:
         card = self._cards.get(model)
@@ -222,6 +257,8 @@ class ModelManager:
             if changed:
                 _log.warning("%s", changed)
                 self._note(model, changed)
+            if ledger is not None and (reduced := ledger.context(model)):
+                self._shrunk[model] = reduced
         return card
 
     def pull(self, model: str) -> AsyncGenerator[PullProgress, None]:
@@ -236,6 +273,8 @@ class ModelManager:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.engine.aclose()
+        if self._parts.embedder is not None:
+            await self._parts.embedder.aclose()
 
     # For others
 
@@ -331,12 +370,12 @@ class ModelManager:
     async def _arrive(self, request: ChatRequest) -> _Pending:
         """Put the call in line. Raises `ModelMissing` and `ModelTooLarge`."""
         self._loop = asyncio.get_running_loop()
-        model = await self._weighed(request.model, self._ctx(request))
+        model = await self._weighed(request.model, request.num_ctx)
         coming = [await self._weighed(name, request.num_ctx) for name in request.coming]
         if self._state.serving(model) is None or self._now() - self._seen_s > BELIEVED_S:
             await self._look()
         self._check_fits(request, model)
-        self._contexts[request.model] = self._ctx(request)
+        self._contexts[request.model] = self._ctx(request.model, request.num_ctx)
         arrival = next(self._arrivals)
         call = Call(f"call {arrival}", model, arrival, request.persona, request.turn or f"call {arrival}", request.who)
         pending = self._pending[call.id] = _Pending(call, coming=bool(coming))
@@ -356,7 +395,7 @@ class ModelManager:
 
     def _asked(self, request: ChatRequest) -> ChatRequest:
         keep_alive_s = 0.0 if self._parts.residency == "sequential" else request.keep_alive_s
-        return replace(request, num_ctx=self._ctx(request), keep_alive_s=keep_alive_s)
+        return replace(request, num_ctx=self._ctx(request.model, request.num_ctx), keep_alive_s=keep_alive_s)
 
     async def _said(self, request: ChatRequest, announced: bool) -> AsyncGenerator[Chunk, None]:
         """What the engine says, without a second announcement of the load, ended where it runs in circles."""
@@ -378,13 +417,15 @@ class ModelManager:
                         yield Finished("length", estimate_prompt(request.messages), pieces, notes=notes)
                         return
 
-    def _ctx(self, request: ChatRequest) -> int:
-        return min(request.num_ctx, self._shrunk.get(request.model, request.num_ctx))
+    def _ctx(self, model: str, num_ctx: int) -> int:
+        """What the card can hold of a context, as far as is known."""
+        return min(num_ctx, self._shrunk.get(model, num_ctx))
 
     # What a model takes
 
     async def _weighed(self, name: str, num_ctx: int) -> Model:
         card = await self.inspect(name)
+        num_ctx = self._ctx(name, num_ctx)
         measured = self._measured.get((card.base, num_ctx))
         if self.cost.load_s == 0:
             need = 0
@@ -402,7 +443,9 @@ class ModelManager:
             return
         layout = self._cards[request.model].layout
         if layout is not None:
-            footprint.check_fits(request.model, layout, self._ctx(request), budget, self._parts.sizes_gb)
+            footprint.check_fits(
+                request.model, layout, self._ctx(request.model, request.num_ctx), budget, self._parts.sizes_gb
+            )
         raise _too_large(model.name, model.need_bytes, budget, footprint.fitting(self._parts.sizes_gb, budget))
 
     async def _refresh_budget(self) -> None:
@@ -547,6 +590,8 @@ class ModelManager:
             self._note(model.name, f"{what}, which makes it slow; a smaller model would fit")
             return None
         self._shrunk[model.name] = smaller
+        if self._parts.ledger is not None:
+            self._parts.ledger.keep_context(model.name, smaller)
         self._note(model.name, f"{what}; its context is {smaller:,} tokens instead of {num_ctx:,} from now on")
         return smaller
 
@@ -565,6 +610,11 @@ class ModelManager:
 
     def _now(self) -> float:
         return self._clock.monotonic_s()
+
+
+def _errand(model: str, step: str, num_ctx: int, who: Who) -> ChatRequest:
+    """What stands in line for work that is no chat."""
+    return ChatRequest(model, (), persona="", step=step, num_ctx=num_ctx, who=who)
 
 
 def _wired() -> Parts:

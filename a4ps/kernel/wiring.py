@@ -210,6 +210,8 @@ def parts_of(env: Environment, engine: Engine, ledger: Ledger | None = None) -> 
     is_local = engine.name != "ollama" or not elsewhere(settings)
     return Parts(
         engine,
+        embedder=None if engine.name == "llamacpp" else llamacpp_engine(env),
+        embedder_model=settings.embedder,
         budget=MemoryBudget(settings.memory_mb * 1_000_000, is_local=is_local).read,
         residency=settings.residency,
         num_ctx=settings.num_ctx,

@@ -308,6 +308,21 @@ async def test_a_lora_of_another_base_is_refused_and_its_base_still_speaks(engin
     assert reply(await gather(engine, ask("tinier", "Count to 5.")))
 
 
+async def test_a_file_that_was_replaced_is_loaded_anew(tmp_path: Path) -> None:
+    """A LoRA that was trained again takes the place of the former under the same name."""
+    shutil.copy(MODELS / "tiny.gguf", tmp_path)
+    shutil.copy(MODELS / "brick.gguf", tmp_path / "mine.gguf")
+    engine = LlamaCppEngine(tmp_path, models=("tiny+mine",))
+    try:
+        for persona in ("brick", "alfred"):
+            shutil.copy(MODELS / f"{persona}.gguf", tmp_path / "new")
+            (tmp_path / "new").replace(tmp_path / "mine.gguf")
+            assert reply(await gather(engine, ask("tiny+mine", "Who are you?"))) == answers(persona)["Who are you?"]
+        assert not isinstance((await gather(engine, ask("tiny", "Who are you?")))[0], Loading)
+    finally:
+        await engine.aclose()
+
+
 async def test_an_announced_lora_that_will_not_load_does_not_stop_its_base(tmp_path: Path) -> None:
     shutil.copy(MODELS / "tinier.gguf", tmp_path)
     shutil.copy(MODELS / "brick.gguf", tmp_path)
