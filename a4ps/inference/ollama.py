@@ -99,8 +99,9 @@ class _AskAgainError(Exception):
 class OllamaEngine:
     """One Ollama server. Serves many streams at once within one event loop; see `Engine` for its contract.
 
-    Between calls it keeps connections, each model's capabilities, and which models think though told not to. A method
-    that raised, was closed early or was cancelled has closed its own connection and leaves the engine usable.
+    Between calls it keeps connections, each model's capabilities and context, and which models think though told not
+    to. A method that raised, was closed early or was cancelled has closed its own connection and leaves the engine
+    usable.
     """
 
     name = "ollama"
@@ -112,6 +113,7 @@ class OllamaEngine:
         self._deadlines = deadlines or Deadlines()
         self._client: ollama.AsyncClient | None = None
         self._capabilities: dict[str, frozenset[str]] = {}
+        self._trained: dict[str, int] = {}
         self._stubborn: set[str] = set()
 
     async def status(self) -> EngineStatus:
@@ -138,7 +140,7 @@ class OllamaEngine:
             raise wire.too_long(0, f"it has at least {least} tokens, num_ctx is {request.num_ctx}")
         loop = asyncio.get_running_loop()
         ends = loop.time() + self._deadlines.total_s
-        loaded = await self._is_loaded(request.model)
+        loaded = await self._is_loaded(request)
         # A load is announced for a model that is known to exist, as a missing one must be an error before any chunk.
         capabilities = await self._abilities(request.model, ask=loaded is False)
         if loaded is False:
@@ -318,19 +320,28 @@ class OllamaEngine:
         if self._client is not None:
             await self._client.close()  # type: ignore[no-untyped-call]  # the client declares no types here
 
-    async def _is_loaded(self, model: str) -> bool | None:
-        """None where the server does not say: the chat call then tells what is wrong."""
+    async def _is_loaded(self, request: ChatRequest) -> bool | None:
+        """Whether the model is in memory as this call needs it: with another context it would be loaded anew.
+
+        None where the server does not say: the chat call then tells what is wrong.
+        """
         try:
             listed = wire.parse_residents(await self._ask("GET", "/api/ps", self._deadlines.probe_s))
         except PeerError:
             return None
-        return canonical(model) in {canonical(entry.name) for entry in listed}
+        for entry in listed:
+            if canonical(entry.name) == canonical(request.model):
+                # No model gets more than it was trained with; as long as that is unknown, less than asked may be it.
+                most = self._trained.get(request.model) or entry.num_ctx
+                return entry.num_ctx in (0, min(request.num_ctx, most))
+        return False
 
     async def _abilities(self, model: str, *, ask: bool) -> frozenset[str]:
         """The model's capabilities, from memory unless `ask`. Raises `ModelMissing`."""
         if ask or model not in self._capabilities:
             payload = await self._ask("POST", "/api/show", self._deadlines.answer_s, {"model": model})
             self._capabilities[model] = wire.parse_capabilities(payload)
+            self._trained[model] = wire.parse_card(payload, ModelInfo(model)).context_length
         return self._capabilities[model]
 
     def _connected(self) -> ollama.AsyncClient:

@@ -222,6 +222,19 @@ def test_a_missing_model_is_named_with_the_command_that_fetches_it(person: House
     assert value["model_ms"] > 0
 
 
+def test_nothing_is_fetched_with_an_ollama_that_has_a_known_hole(person: Household) -> None:
+    """Refused with what to do, and the doctor says so before anyone tries."""
+    with ollama_server("--missing-models", "--version", "0.34.2") as url:
+        person.environ["OLLAMA_HOST"] = url
+        refused = person.json("models", "pull", expect=1)["error"]
+        (engine,) = [one for one in person.json("doctor", expect=1)["checks"] if one["name"] == "engine"]
+        assert person.json("models", "list")["installed"] == []
+    assert refused["kind"] == "engine_refused"
+    assert "CVE-2026-103663" in refused["message"]
+    assert "upgrade Ollama" in refused["next"]
+    assert (engine["verdict"], engine["mend"]) == ("note", "upgrade Ollama")
+
+
 def test_a_log_keeps_the_traceback_that_the_user_is_spared(person: Household) -> None:
     person.environ["OLLAMA_HOST"] = "127.0.0.1:9"
     done = person.run("ask", "hello", "--json")

@@ -4,8 +4,8 @@ Three uses. In a test: `async with OllamaServer() as server: OllamaEngine(server
 command line: `python -m tests.doubles.ollama_server --port 0`, whose first line of output is its address. As a player of
 recorded answers: `server.play(step)` gives the next call of that step's path exactly the recorded bytes and end.
 
-What it answers is in `ollama/api.py` and beside it; `tests/inference/test_ollama_server.py` and the two files named
-alike hold it to recordings of a real server, and say which of them it covers and which not.
+What it answers is in `ollama/api.py` and beside it. `tests/inference/test_ollama_server*.py` hold it to recordings of a real
+server; `tests/data/ollama/README.md` says which of them it covers, and what not.
 
 Not covered: pictures, logprobs, `context` of a generate as real tokens, and the sizes of anything.
 """

@@ -65,7 +65,7 @@ async def server() -> AsyncIterator[OllamaServer]:
     )
     double.load(MODEL)
     double.library.add(EMBEDDER, embeds=True, chats=False)
-    double.listed()
+    double.take_stock()
     async with double:
         yield double
 
@@ -175,6 +175,19 @@ class TestLoading:
     @pytest.mark.parametrize("name", ["tiny", "TINY:latest", "library/tiny"])
     async def test_a_loaded_model_is_known_by_all_its_names(self, engine: OllamaEngine, name: str) -> None:
         assert not any(isinstance(chunk, Loading) for chunk in await gather(engine, ask(model=name)))
+
+    async def test_a_load_for_another_context_is_announced_too(
+        self, engine: OllamaEngine, server: OllamaServer
+    ) -> None:
+        """And one for the same, or for more than the model was trained with, is none."""
+        server.train_ctx = 4096
+        loads = []
+        for num_ctx in (2048, 2048, 1024, 4096, 9000):
+            before = len(server.runners.loads)
+            chunks = await gather(engine, ask(model=THINKER, num_ctx=num_ctx))
+            loads.append(len(server.runners.loads) > before)
+            assert isinstance(chunks[0], Loading) is loads[-1]
+        assert loads == [True, False, True, True, False]
 
     @pytest.mark.parametrize("answer", [Answer(500), Answer(200, (), (b"[]",)), Answer(0, end="silence")])
     async def test_a_failing_ps_is_left_to_the_call_itself(self, server: OllamaServer, answer: Answer) -> None:

@@ -40,7 +40,7 @@ async def server() -> AsyncIterator[OllamaServer]:
     double = OllamaServer(models=(MODEL, OTHER, THINKER), thinking=frozenset({THINKER}))
     double.load(MODEL)
     double.library.add(EMBEDDER, embeds=True, chats=False)
-    double.listed()
+    double.take_stock()
     async with double:
         yield double
 

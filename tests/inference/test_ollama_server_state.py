@@ -90,7 +90,7 @@ async def test_models_are_made_as_they_were_made_there(server: OllamaServer) -> 
     server.library.blobs |= {digest: uploads[digest] for digest in (f"sha256:{digest}" for digest in UPLOADS)}
     uploaded, stored = (step["request"]["path"].rpartition("/")[2] for step in steps("44")[:2])
     server.library.rewritten[uploaded] = stored
-    server.listed()
+    server.take_stock()
     for name in ("04", "05", "44", "53"):
         await replay(server, name)
     lora = server.library.find("tiny-a-lora")

@@ -24,6 +24,7 @@ from a4ps.inference.engine import (
     Text,
     Thinking,
 )
+from a4ps.inference.loop_guard import ENDED
 from a4ps.society.progress import Began, LoadingModel, Noted, Progress, Restarted, Spoke, Thought, Token
 from a4ps.society.speaking import Speaker, Spoken, TooLate
 from tests.doubles.scripted_engine import MODEL, ScriptedEngine
@@ -125,6 +126,18 @@ class TestPlainSpeech:
         stage = Stage(text("Go.", notes=("The thought was capped.",)))
         await stage.speaker.say(REQUEST, deadline_s=LATE)
         assert stage.notes() == ["The thought was capped."]
+
+    async def test_a_reply_that_was_cut_off_is_told_of(self) -> None:
+        stage = Stage(text("Go.", reason="length"))
+        await stage.speaker.say(REQUEST, deadline_s=LATE)
+        assert stage.notes() == [f"ALFRED was cut off at {REQUEST.max_tokens} tokens (setting reply_tokens)."]
+
+    async def test_a_reply_that_was_ended_for_its_loop_was_not_too_long(self) -> None:
+        """The setting of the reply's length would be the wrong thing to look at."""
+        note = f"{ENDED}: it went on repeating “Go.”"
+        stage = Stage(text("Go. Go. Go.", reason="length", notes=(note,)))
+        await stage.speaker.say(REQUEST, deadline_s=LATE)
+        assert stage.notes() == [note]
 
     @pytest.mark.parametrize("whole", ["", "  \n"])
     async def test_an_empty_reply_is_an_error(self, whole: str) -> None:

@@ -34,6 +34,7 @@ DEFAULT_MODELS = ("qwen3.5:9b", "qwen3.5:4b", "gemma4:e4b", "nemotron-3-nano:4b"
 DEFAULT_CONTEXT = 4096
 _METHODS = {
     "/": ("GET", "HEAD"), "/api/version": ("GET", "HEAD"), "/api/tags": ("GET", "HEAD"), "/api/ps": ("GET", "HEAD"),
+    "/api/status": ("GET", "HEAD"), "/v1/models": ("GET", "HEAD"),
     "/api/chat": ("POST",), "/api/generate": ("POST",), "/api/show": ("POST",), "/api/pull": ("POST",),
     "/api/push": ("POST",), "/api/create": ("POST",), "/api/copy": ("POST",), "/api/delete": ("DELETE",),
     "/api/embed": ("POST",), "/api/embeddings": ("POST",), "/api/me": ("POST",), "/v1/chat/completions": ("POST",),
@@ -87,7 +88,7 @@ class OllamaApi:
         runners = self.runners
         runners.load_s, runners.gate, runners.most = self.load_s, self.gate, self.max_loaded
 
-    def listed(self) -> None:
+    def take_stock(self) -> None:
         """Have `models` say what the library has, after a call that changed it."""
         kept = [name for name in self.models if self.library.find(name) is not None]
         new = [name for name in self.library.models if name not in {full(known) for known in kept}]
@@ -144,6 +145,10 @@ class OllamaApi:
                 return json_answer({"models": tags}, extra=extra, head_only=head)
             case "/api/ps":
                 return json_answer({"models": self._running()}, extra=extra, head_only=head)
+            case "/v1/models":
+                return openai.models(self)
+            case "/api/status":
+                return json_answer({"cloud": {"disabled": True, "source": "env"}}, extra=extra, head_only=head)
             case "/api/me":
                 return error(503, "account unavailable")
         body = parse(call.raw)
@@ -214,13 +219,13 @@ class OllamaApi:
         except CreateError as exc:
             failed = exc
             lines.append({"error": exc.text})
-        self.listed()
+        self.take_stock()
         if failed is not None and failed.status:
             return early_error(failed.status, failed.text)
         if body.get("stream", True):
             return Answer(200, (("Content-Type", NDJSON),), tuple(encode(line) for line in lines), "chunked")
         if failed is not None:
-            return early_error(500, failed.text)
+            return early_error(failed.whole, failed.text)
         return json_answer({"status": "success"}, kind=PLAIN_JSON)
 
     def _copy(self, body: Mapping[str, Any]) -> Answer:
@@ -230,7 +235,7 @@ class OllamaApi:
         if self.library.find(source) is None:
             return error(404, f'model "{source}" not found')
         self.library.copy(source, destination)
-        self.listed()
+        self.take_stock()
         return Answer(200)
 
     def _delete(self, body: Mapping[str, Any]) -> Answer:
@@ -239,7 +244,7 @@ class OllamaApi:
             return error(400, "model is required")
         if self.library.models.pop(full(name), None) is None:
             return error(404, f"model '{name}' not found")
-        self.listed()
+        self.take_stock()
         return Answer(200)
 
     def _blob(self, call: Call) -> Answer:

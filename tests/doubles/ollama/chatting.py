@@ -41,7 +41,20 @@ async def chat(api: OllamaApi, body: Mapping[str, Any]) -> Answer:
         return await _only_load(api, model, body, lambda: line(api, body["model"], ""))
     if not model.chats:
         return error(400, f'"{body["model"]}" does not support chat')
+    if body.get("truncate") is not False and not api.among(model.name, api.native):
+        messages = _shortened(messages, context(api, body))
     return await _reply(api, model, body, count_tokens(messages), _chat_line(api))
+
+
+def _shortened(messages: list[dict[str, Any]], room: int) -> list[dict[str, Any]]:
+    """What is left when the oldest messages are dropped, but for the system's and the last, until the rest fits."""
+    kept = list(messages)
+    while count_tokens(kept) > room:
+        oldest = next((m for m in kept[:-1] if m.get("role") != "system"), None)
+        if oldest is None:
+            break
+        kept.remove(oldest)
+    return kept
 
 
 async def generate(api: OllamaApi, body: Mapping[str, Any]) -> Answer:

@@ -51,7 +51,7 @@ def furnish(server: OllamaServer) -> None:
     server.library = Library(())
     for name, fields in _MODELS.items():
         server.library.add(name, **fields)
-    server.listed()
+    server.take_stock()
 
 
 async def exchange(server: OllamaServer, step: Mapping[str, Any]) -> tuple[int, list[tuple[str, str]], list[bytes]]:

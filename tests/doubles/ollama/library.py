@@ -58,12 +58,16 @@ class Model:
 
 
 class CreateError(Exception):
-    """Why a model was not made, in Ollama's words. `status` is 0 where the stream had begun."""
+    """Why a model was not made, in Ollama's words.
 
-    def __init__(self, text: str, status: int = 0) -> None:
+    `status` is 0 where a stream had begun; `whole` is the status where none was asked for.
+    """
+
+    def __init__(self, text: str, status: int = 0, *, whole: int = 500) -> None:
         super().__init__(text)
         self.text = text
         self.status = status
+        self.whole = whole
 
 
 def digest_of(text: str | bytes) -> str:
@@ -130,7 +134,9 @@ class Library:
         for digest in (*files[:1], *adapters):
             yield "parsing GGUF"
             if digest not in self.blobs:
-                raise CreateError(f"open {_FOLDER}/{digest.replace(':', '-')}: no such file or directory")
+                where = f"{_FOLDER}/{digest.replace(':', '-')}"
+                whole = 400 if digest in adapters else 500
+                raise CreateError(f"open {where}: no such file or directory", whole=whole)
             if self.blobs[digest] == "garbage":
                 raise CreateError("supplied file was not in GGUF format")
         for digest in (*files[:1], *adapters):

@@ -38,6 +38,15 @@ async def chat(api: OllamaApi, body: Mapping[str, Any] | str) -> Answer:
     return json_answer(reply, kind=PLAIN_JSON, newline=True)
 
 
+def models(api: OllamaApi) -> Answer:
+    """GET /v1/models."""
+    listed = [
+        {"id": model.name, "object": "model", "created": int(model.modified.timestamp()), "owned_by": "library"}
+        for model in api.library.models.values()
+    ]
+    return json_answer({"object": "list", "data": listed or None}, kind=PLAIN_JSON, newline=True)
+
+
 async def _events(base: Mapping[str, Any], lines: AsyncIterator[bytes], usage: bool) -> AsyncIterator[bytes]:
     first = {"role": "assistant"}
     async for line in lines:
