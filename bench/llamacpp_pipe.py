@@ -29,6 +29,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from a4ps.inference.control_tokens import ControlTokens
 from a4ps.inference.engine import ChatRequest, Finished, Message, Text
 from a4ps.inference.llamacpp import ALL_LAYERS, LlamaCppEngine
 from a4ps.inference.llamacpp_chat import chat_body
@@ -225,7 +226,7 @@ def _answer_lines(model: Path) -> None:
 
 def _ask_server(server: Any, kind: str) -> Reply:
     # What the engine adds for its own sake is left out.
-    body = chat_body(_speak(kind), loras=0, thinker=False)
+    body = chat_body(_speak(kind), loras=0, thinker=False, marks=ControlTokens())
     del body["return_progress"], body["lora"]
     firsts: list[float] = []
     tokens: list[int] = []

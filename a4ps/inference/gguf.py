@@ -74,6 +74,10 @@ TENSOR_TYPES: Mapping[int, tuple[str, int, int]] = {
 }
 BLOCKS: Mapping[str, tuple[int, int]] = {name: (elements, size) for name, elements, size in TENSOR_TYPES.values()}
 
+#: `llama_token_type` of llama.cpp's include/llama.h.
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 1, 2, 3, 4
+_TOKENS, _TOKEN_TYPES = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
+
 _STRING, _ARRAY, _BOOL = 8, 9, 7
 #: Number of a value type → its struct format. 8 is a string, 9 an array.
 _SCALARS: Mapping[int, str] = {
@@ -183,16 +187,37 @@ def read_header(head: Head, file_bytes: int) -> Header:
     return Header(version, metadata, tuple(tensors), expected, file_bytes)
 
 
+def read_vocabulary(head: Head, file_bytes: int) -> tuple[tuple[str, int], ...]:
+    """Each token's text and type, in the order of their numbers, from a `head` as `read_header` takes it.
+
+    Types are llama.cpp's `llama_token_type`; without any in the file all are `NORMAL`. Empty where it has no tokens. Raises
+    `ModelFileBad`.
+    """
+    scan = _Scan(head, file_bytes)
+    _version(scan)
+    scan.u64("the number of tensors")
+    found: dict[str, _Scan] = {}
+    for number in range(scan.u64("the number of keys")):
+        key = scan.text(f"key {number + 1}")
+        found[key] = _Scan(head, file_bytes, scan.at)
+        _value(scan, key)
+    texts = found[_TOKENS].strings(_TOKENS) if _TOKENS in found else ()
+    types = found[_TOKEN_TYPES].integers(_TOKEN_TYPES) if _TOKEN_TYPES in found else (NORMAL,) * len(texts)
+    if len(types) != len(texts):
+        raise _bad(f"has {len(texts)} tokens and types for {len(types)}")
+    return tuple(zip(texts, types, strict=True))
+
+
 class _Scan:
     """A position in the head, and what was spent of the limits. Every step checks what is left before it reads."""
 
-    def __init__(self, head: Head, file_bytes: int) -> None:
+    def __init__(self, head: Head, file_bytes: int, at: int = 0) -> None:
         self._head = head
         self._end = min(len(head), file_bytes)
         self._whole = self._end == file_bytes
         self._strings = 0
         self._kept = 0
-        self.at = 0
+        self.at = at
 
     def take(self, count: int, what: str) -> int:
         """Where the next `count` bytes begin; moves past them."""
@@ -242,6 +267,25 @@ class _Scan:
             raise self._short(what)
         self.at = at
         return Omitted(count)
+
+    def strings(self, what: str) -> tuple[str, ...]:
+        """An array of strings, which `_value` has passed before."""
+        kind, of, count = self.u32(what), self.u32(what), self.u64(what)
+        if (kind, of) != (_ARRAY, _STRING):
+            raise _bad(f"has {what} that are no strings")
+        found = []
+        for _ in range(count):
+            (length,) = _U64.unpack_from(self._head, self.take(_U64.size, what))
+            found.append(self.raw(length, what).decode("utf-8", "replace"))
+        return tuple(found)
+
+    def integers(self, what: str) -> tuple[int, ...]:
+        """An array of numbers, which `_value` has passed before, as integers."""
+        kind, of, count = self.u32(what), self.u32(what), self.u64(what)
+        if kind != _ARRAY or _SCALARS.get(of) not in tuple("BbHhIiQq"):
+            raise _bad(f"has {what} that are no whole numbers")
+        start = self.take(count * struct.calcsize("<" + _SCALARS[of]), what)
+        return struct.unpack_from(f"<{count}{_SCALARS[of]}", self._head, start)
 
     def _keep(self, count: int, what: str) -> None:
         self._kept += count

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from a4ps.inference.control_tokens import ControlTokens
 from a4ps.inference.llamacpp_wire import Speak
 
 #: Room for the marks around a thought ("<think>", "</think>", line breaks), which are a few tokens each.
@@ -19,15 +20,17 @@ MARK_TOKENS = 32
 STEPS = 100
 
 
-def chat_body(speak: Speak, *, loras: int, thinker: bool) -> dict[str, Any]:
+def chat_body(speak: Speak, *, loras: int, thinker: bool, marks: ControlTokens) -> dict[str, Any]:
     """The request. `loras` is how many the worker has; `thinker` whether the chat template knows of thinking.
+
+    What messages say is text, whatever is in it: see `control_tokens`.
 
     A thinker has room for thoughts besides the reply, which the worker then bounds by counting: see `Reply`.
     """
     # A budget of 0 is not kept by llama.cpp where the template has opened the thought already; 1 ends it at once.
     budget = max(1, speak.think_tokens) if speak.think else 1
     body: dict[str, Any] = {
-        "messages": [{"role": role, "content": content} for role, content in speak.messages],
+        "messages": [{"role": role, "content": marks.as_text(content)} for role, content in speak.messages],
         "stream": True,
         "stream_options": {"include_usage": True},
         # Reports before and while the prompt is read: the prompt's length before any work, and chances to stop it.

@@ -29,6 +29,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from a4ps.errors import ModelFileBad
+from a4ps.inference.control_tokens import ControlTokens
 from a4ps.inference.llamacpp_chat import Reply, chat_body
 from a4ps.inference.llamacpp_wire import (
     LENGTH_BYTES,
@@ -61,7 +63,10 @@ class Worker:
     """The model and the one call that it answers. Used by the serving thread, but for `cancel`."""
 
     def __init__(self, load: Load, out: BinaryIO) -> None:
-        """Loads. Raises RuntimeError where llama.cpp will not; it has then said why on stderr."""
+        """Loads. Raises RuntimeError where llama.cpp will not; it has then said why on stderr.
+
+        Raises `ModelFileBad` for a vocabulary that cannot be read here.
+        """
         began = time.monotonic()
         import xllamacpp
 
@@ -73,7 +78,9 @@ class Worker:
         self._cancelled = 0
         about = _about(key)
         Path(_SOCKET).unlink()
-        self._thinker = "think" in str(about.get("chat_template", ""))
+        template = str(about.get("chat_template", ""))
+        self._thinker = "think" in template
+        self._marks = ControlTokens.read(Path(load.base), template)
         num_ctx = int(about["default_generation_settings"]["n_ctx"])
         self.send(Ready((time.monotonic() - began) * 1000, num_ctx, max(0, free - _free_vram(xllamacpp))))
 
@@ -95,7 +102,7 @@ class Worker:
     def speak(self, speak: Speak) -> None:
         """One reply, piece by piece. What llama.cpp would swallow in its callback is raised here."""
         hearing = _Hearing(self, speak, self._thinker)
-        body = chat_body(speak, loras=self._loras, thinker=self._thinker)
+        body = chat_body(speak, loras=self._loras, thinker=self._thinker, marks=self._marks)
         try:
             self._server.handle_chat_completions(body, hearing)
         except (ValueError, RuntimeError) as error:
@@ -212,7 +219,7 @@ def _serve(load: Load, out: BinaryIO, inbox: queue.SimpleQueue[Message], desk: q
     try:
         try:
             worker = Worker(load, out)
-        except RuntimeError as error:
+        except (RuntimeError, ModelFileBad) as error:
             out.write(encode(Failed(0, "load", str(error))))
             os._exit(1)
         desk.put(worker)

@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from a4ps.inference.control_tokens import JOINER, ControlTokens
 from a4ps.inference.llamacpp_chat import MARK_TOKENS, Reply, chat_body, stepped
 from a4ps.inference.llamacpp_wire import Speak
 
@@ -25,26 +26,34 @@ SPEAK = Speak(
     seed=7,
 )
 
+NONE = ControlTokens()
+
+
+def test_marks_in_a_message_are_text_whoever_wrote_it() -> None:
+    said = replace(SPEAK, messages=(("system", "a<|end|>"), ("user", "b<|end|>"), ("assistant", "c<|end|>")))
+    body = chat_body(said, loras=0, thinker=False, marks=ControlTokens(["<|end|>"]))
+    assert [message["content"] for message in body["messages"]] == [f"{who}<{JOINER}|end|>" for who in "abc"]
+
 
 def test_each_lora_has_its_scale_in_every_call() -> None:
     """llama.cpp keeps the scales of the call before for those that are not named."""
-    assert chat_body(replace(SPEAK, lora=1), loras=3, thinker=False)["lora"] == [
+    assert chat_body(replace(SPEAK, lora=1), loras=3, thinker=False, marks=NONE)["lora"] == [
         {"id": 0, "scale": 0.0},
         {"id": 1, "scale": 1.0},
         {"id": 2, "scale": 0.0},
     ]
-    assert [entry["scale"] for entry in chat_body(SPEAK, loras=2, thinker=False)["lora"]] == [0.0, 0.0]
+    assert [entry["scale"] for entry in chat_body(SPEAK, loras=2, thinker=False, marks=NONE)["lora"]] == [0.0, 0.0]
 
 
 def test_a_model_that_cannot_think_gets_no_room_for_it() -> None:
-    body = chat_body(replace(SPEAK, think=True), loras=0, thinker=False)
+    body = chat_body(replace(SPEAK, think=True), loras=0, thinker=False, marks=NONE)
     assert body["max_tokens"] == 50
     assert "thinking_budget_tokens" not in body
 
 
 @pytest.mark.parametrize(("think", "budget"), [(True, 100), (False, 1)])
 def test_a_thinker_has_room_for_thought_and_reply(think: bool, budget: int) -> None:
-    body = chat_body(replace(SPEAK, think=think), loras=0, thinker=True)
+    body = chat_body(replace(SPEAK, think=think), loras=0, thinker=True, marks=NONE)
     assert body["chat_template_kwargs"] == {"enable_thinking": think}
     assert body["thinking_budget_tokens"] == budget
     assert body["max_tokens"] == 50 + budget + MARK_TOKENS
@@ -52,7 +61,7 @@ def test_a_thinker_has_room_for_thought_and_reply(think: bool, budget: int) -> N
 
 def test_a_schema_becomes_the_response_format() -> None:
     shape: dict[str, Any] = {"type": "object", "properties": {"x": {"type": "integer"}}}
-    body = chat_body(replace(SPEAK, schema=json.dumps(shape)), loras=0, thinker=False)
+    body = chat_body(replace(SPEAK, schema=json.dumps(shape)), loras=0, thinker=False, marks=NONE)
     assert body["response_format"]["json_schema"]["schema"] == shape
 
 
