@@ -158,7 +158,8 @@ Store.open(folder / "image.a4ps", KeyFolder(folder / "keys"), SystemClock()).clo
 @pytest.mark.slow
 @pytest.mark.parametrize("old", OLD, ids=lambda path: path.name)
 def test_killed_at_any_step_the_next_opening_goes_on(old: Path, tmp_path: Path) -> None:
-    """I1: whatever step of a migration is cut off, the image opens with all that it held, and nothing is left over."""
+    """I1: whatever step of a migration is cut off, the image opens with all that it held and with the record of what was
+    done to it, and nothing is left over."""
     step = 0
     died = True
     while died:
@@ -170,6 +171,7 @@ def test_killed_at_any_step_the_next_opening_goes_on(old: Path, tmp_path: Path) 
         with ProtoManager.open(image, keys=keys) as manager:
             check_content(manager)
             assert manager.verify(deep=True).ok
+            assert len(manager.store.past("migrated", str(FORMAT))) == 1
         names = {path.name for path in folder.iterdir()}
         assert names == {"image.a4ps", "image.a4ps.lock", "keys", f"image-format-{version_of(old / 'image.a4ps')}.a4ps"}
         assert image.stat().st_mode & 0o777 == 0o600
