@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from a4ps.clock import SystemClock
-from a4ps.errors import IntegrityError, KeyLost
+from a4ps.errors import DiskFull, IntegrityError, KeyLost
 from a4ps.image.image_file import FORMAT
 from a4ps.image.keys import KeyFolder
 from a4ps.image.migrations import MIGRATIONS
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.restore import restore
 from a4ps.image.store import Store
+from tests.faults.faulty import Faults, disk_error
 
 FORMATS = Path(__file__).parent.parent / "data" / "formats"
 OLD = sorted(FORMATS.glob("image-*"))
@@ -116,6 +117,22 @@ def test_an_older_image_behind_its_witness_is_not_brought_up(old: Path, tmp_path
     with pytest.raises(IntegrityError, match="1 commit is missing"):
         Store.open(image, keys, SystemClock())
     assert version_of(image) == version_of(old / "image.a4ps")
+
+
+@pytest.mark.parametrize("old", OLD, ids=lambda path: path.name)
+def test_a_migration_that_the_disk_refuses_can_be_done_again(
+    old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where not even its record fits, the image is as it was and nobody's."""
+    image, keys = placed(old, tmp_path)
+    faults = Faults(monkeypatch)
+    faults.fail_once("before", "COMMIT", disk_error(sqlite3.SQLITE_FULL))
+    with pytest.raises(DiskFull):
+        Store.open(image, keys, SystemClock())
+    assert image.read_bytes() == (old / "image.a4ps").read_bytes()
+    assert sorted(path.name for path in tmp_path.glob("image*")) == ["image.a4ps", "image.a4ps.lock"]
+    with ProtoManager.open(image, keys=keys) as manager:
+        check_content(manager)
 
 
 @pytest.mark.parametrize("old", OLD, ids=lambda path: path.name)
