@@ -42,6 +42,10 @@ class Heads:
     def names(self) -> list[str]:
         return [name for name in {**self._versions, **self._changed} if self.get(name) is not None]
 
+    def are(self, versions: Versions) -> bool:
+        """Whether they are the very map `versions`, as a reader has seen it, with nothing laid over it."""
+        return self._versions is versions and not self._changed
+
     def replaced(self, changed: Mapping[str, ProtoVersion | None]) -> Heads:
         """With `changed` laid over it; None takes a name away."""
         return Heads(self._versions, {**self._changed, **changed})

@@ -10,7 +10,7 @@ from a4ps.errors import Conflict, CycleRefused, UnknownProto
 from a4ps.image.changes import Change, merge, part_name
 from a4ps.image.content import Content, Record, depth_after, pack_record
 from a4ps.image.delegation import linearise
-from a4ps.image.heads import Heads
+from a4ps.image.heads import Heads, Versions
 from a4ps.image.rows import GONE_SUFFIX, PackedRow, Row, pack
 from a4ps.image.versions import ProtoVersion
 from a4ps.image.writer import Judged
@@ -65,6 +65,23 @@ class Judging:
         self.changes = tuple(changes)
         self.versions = versions
         return Judged(tuple(rows), after)
+
+
+@dataclass(frozen=True, slots=True)
+class Upon:
+    """A judgement that holds of all Protos, also of those that it leaves as they are: only upon the heads it was made from.
+
+    Those may be behind what the store shows already, since they follow a commit's fsync.
+    """
+
+    versions: Versions
+    judging: Judging
+
+    def __call__(self, heads: Heads, generation: int, at: datetime) -> Judged:
+        """Raises Conflict, CycleRefused, UnknownProto."""
+        if not heads.are(self.versions):
+            raise Conflict("something was committed to the image meanwhile", next_step="try again")
+        return self.judging(heads, generation, at)
 
 
 def delta_of(

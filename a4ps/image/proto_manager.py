@@ -35,7 +35,7 @@ from a4ps.image.methods import CodeRunner, Method
 from a4ps.image.past import Past
 from a4ps.image.portable import read_portable, write_portable
 from a4ps.image.promotions import Promotions, check_records
-from a4ps.image.proposal import Delta, Judging, delta_of
+from a4ps.image.proposal import Delta, Judging, Upon, delta_of
 from a4ps.image.proto import Proto
 from a4ps.image.snapshot import PortableImage
 from a4ps.image.store import Store
@@ -340,14 +340,17 @@ class ProtoManager:
 
         Raises Conflict where something was committed meanwhile, UnknownProto, CycleRefused.
         """
-        deltas = self._install(contents, author, reason, evidence)
-        return list(self.commit(deltas, author, reason)[0]) if deltas else []
+        versions = self._root.versions
+        deltas = self._towards(contents, versions, author, reason, evidence)
+        judging = self._judging(deltas)
+        if deltas:
+            self._commit(judging, Upon(versions, judging), author, reason)
+        return list(judging.changes)
 
-    def _install(
-        self, contents: Mapping[str, Content], author: str, reason: str, evidence: object = None
+    def _towards(
+        self, contents: Mapping[str, Content], versions: Versions, author: str, reason: str, evidence: object = None
     ) -> list[Delta]:
         _check_author(author)
-        versions = self._root.versions
         wanted: dict[str, Content | None] = {**dict.fromkeys(versions), **contents}
         return [
             delta_of(
@@ -432,14 +435,14 @@ class ProtoManager:
         with self._takeover:
             before = whole_of(self._store)
             rows = rows_towards(before.image, image)
-            deltas = self._install(contents, author, reason)
+            versions = self._root.versions
+            judging = self._judging(self._towards(contents, versions, author, reason))
             kept = dated(self._store.path, self._store.clock.now()) if before.generation else None
             if kept is not None:
                 self.backup(kept)
-            judging = self._judging(deltas)
             with self._promotions.replaced():
                 try:
-                    self._commit(judging, Takeover(judging, rows, before.generation), author, reason)
+                    self._commit(judging, Takeover(Upon(versions, judging), rows, before.generation), author, reason)
                 except A4PSError as error:
                     # Where the outcome is not known, the backup may be the only way back.
                     if kept is not None and not isinstance(error, StorageFailed):

@@ -29,7 +29,7 @@ from a4ps.image.draft_state import check_name
 from a4ps.image.heads import Heads
 from a4ps.image.methods import Method
 from a4ps.image.migrations import MIGRATED
-from a4ps.image.proposal import GONE, KIND, Judging
+from a4ps.image.proposal import GONE, KIND, Upon
 from a4ps.image.rows import GONE_SUFFIX, MAX_ROWS, PackedRow, Row, StoredRow, from_us, pack
 from a4ps.image.snapshot import MethodSnapshot, PortableImage, PortableRecord, ProtoSnapshot
 from a4ps.image.store import Store
@@ -54,7 +54,7 @@ class Whole(NamedTuple):
 class Takeover:
     """A judgement: the Protos' own, and `rows` besides, if nothing was committed after `seen`."""
 
-    judging: Judging
+    judging: Upon
     rows: tuple[PackedRow, ...]
     seen: int
 

@@ -135,7 +135,8 @@ class Ledger:
             self._follow_restore(manager, heard)
             self._follow(manager, heard)
             expected = self.chain[-1].state if self.chain else {}
-            assert state_of(manager) == expected, "the slots are not what the commits come to"
+            found = state_of(manager)
+            assert found == expected, f"not what the commits come to: {self._differing(found, expected)}"
             for act in OUTPUTS:
                 for number in range(WORKERS):
                     self._look_at(act, number, heard, deep=deep)
@@ -150,6 +151,18 @@ class Ledger:
             migrating = any(act_of(key) == MIGRATE for key in heard.in_flight)
             self.counts["migrations in flight, in place"] += migrating and in_place
         self.counts.update(act_of(key) for key, result in heard.done.items() if result >= 0)
+
+    def _differing(self, found: State, expected: State) -> str:
+        """For whoever has to understand it: the slots that differ, and the newest commits."""
+        slots = {
+            f"{name}.{slot}": (str(here.get(slot))[-200:], str(there.get(slot))[-200:])
+            for name in found.keys() | expected.keys()
+            for here, there in [(found.get(name, {}), expected.get(name, {}))]
+            for slot in here.keys() | there.keys()
+            if here.get(slot) != there.get(slot)
+        }
+        newest = [f"{generation} {entry.key} {entry.at}" for generation, entry in enumerate(self.chain, 1)][-60:]
+        return "\n".join([f"{slots} of {sorted(found)} and {sorted(expected)}", *newest])
 
     def _follow_restore(self, manager: ProtoManager, heard: Heard) -> None:
         for key in heard.begun:

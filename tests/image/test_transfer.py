@@ -17,6 +17,7 @@ import pytest
 from a4ps.clock import ManualClock
 from a4ps.errors import A4PSError, CallerError, Conflict, DiskFull, IntegrityError, KeyLost, NoSuchTurn, StorageFailed
 from a4ps.image.handle import Handle
+from a4ps.image.heads import Versions
 from a4ps.image.keys import KeyFolder
 from a4ps.image.portable import write_portable
 from a4ps.image.proto import Proto
@@ -27,6 +28,7 @@ from a4ps.image.store import Store
 from a4ps.image.text_export import content_hash
 from a4ps.image.transfer import rows_towards
 from a4ps.image.turns import Contribution, Reply, Turn, TurnLog
+from a4ps.image.verify import VerifyReport
 from tests.image.images import an_image
 
 CODEX = {"role": "logic", "model_name": "none", "system_prompt": "Think."}
@@ -379,6 +381,40 @@ def test_a_commit_meanwhile_is_a_conflict(
         manager.load(tmp_path / "saved")
     assert manager.store.head("note", "1") is not None
     assert [path for path in manager.store.path.parent.iterdir() if path.name.startswith("image-")] == []
+
+
+def test_a_commit_that_is_durable_and_not_shown_yet_is_a_conflict(
+    manager: ProtoManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is loaded is all there is: a Proto that the file has as it was a moment ago is not taken for what it is now."""
+    brick = fill(manager)
+    manager.save_image(tmp_path / "saved")
+    durable, go = threading.Event(), threading.Event()
+    show, back_up = manager.store._writer.flip, Store.backup
+    assert show is not None
+
+    def held(versions: Versions) -> None:
+        durable.set()
+        assert go.wait(30)
+        show(versions)
+
+    def last(self: Store, path: Path) -> VerifyReport:
+        go.set()
+        return back_up(self, path)
+
+    monkeypatch.setattr(manager.store._writer, "flip", held)
+    monkeypatch.setattr(Store, "backup", last)
+    draft = brick.clone()
+    draft.state["n"] = 1
+    with ThreadPoolExecutor(1) as pool:
+        swapped = pool.submit(manager.atomic_swap, draft)
+        assert durable.wait(30)
+        with pytest.raises(Conflict):
+            manager.load(tmp_path / "saved")
+        assert swapped.result().generation == manager.store.generation
+    assert brick.n == 1
+    manager.load(tmp_path / "saved")
+    assert brick.n == 0
 
 
 def test_two_loads_at_once_take_turns(manager: ProtoManager, tmp_path: Path) -> None:
