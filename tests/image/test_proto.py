@@ -56,6 +56,10 @@ def test_a_codex_needs_role_model_and_prompt_and_keeps_whatever_else() -> None:
         {"temperature": -1},
         {"temperature": True},
         {"extra": 1},
+        {"extra": {(1, 2): 3}},
+        {"extra": {"deep": [{1: 2}]}},
+        {"extra": {"score": float("nan")}},
+        {"extra": {"n": 2**64}},
         {"thing": object()},
     ],
 )
