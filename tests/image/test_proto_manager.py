@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -322,21 +323,37 @@ def test_installing_makes_the_contents_all_there_is(manager: ProtoManager, brick
 # Observers
 
 
+@pytest.mark.parametrize("raised", [ValueError, SystemExit, asyncio.CancelledError])
 def test_an_observer_that_raises_harms_nobody(
-    manager: ProtoManager, brick: Handle, caplog: pytest.LogCaptureFixture
+    manager: ProtoManager, brick: Handle, caplog: pytest.LogCaptureFixture, raised: type[BaseException]
 ) -> None:
     seen: list[int] = []
 
     def fail(change: Change) -> None:
-        raise ValueError("observer")
+        raise raised("observer")
 
     manager.subscribe(fail)
     end = manager.subscribe(lambda change: seen.append(change.generation))
     swap(manager, n=1)
+    swap(manager, n=2)
     manager.close()
-    assert seen == [2]
+    assert seen == [2, 3]
     assert "observer" in caplog.text
     end()
+
+
+def test_one_who_subscribed_twice_can_end_the_one_and_keep_the_other(manager: ProtoManager, brick: Handle) -> None:
+    seen: list[int] = []
+
+    def note(change: Change) -> None:
+        seen.append(change.generation)
+
+    end = manager.subscribe(note)
+    manager.subscribe(note)
+    end()
+    swap(manager, n=1)
+    manager.close()
+    assert seen == [2]
 
 
 def test_an_observer_may_commit(manager: ProtoManager, brick: Handle) -> None:
