@@ -98,7 +98,19 @@ def holds_view(value: object) -> bool:
             waiting.extend(each.values())
         elif isinstance(each, list | tuple):
             waiting.extend(each)
+        elif dataclasses.is_dataclass(each) and not isinstance(each, type):
+            waiting.extend(getattr(each, field.name, None) for field in dataclasses.fields(each))
     return False
+
+
+def owned(value: Any) -> Any:
+    """What `readonly` has shown, as a plain copy that may be changed; any other value as it is."""
+    if isinstance(value, dict | list):
+        return value  # a holder's own: only what was put into it may be of a version
+    flags = getattr(value, "flags", None)
+    if not getattr(flags, "writeable", True):
+        return copy.deepcopy(value)
+    return copy.deepcopy(value) if holds_view(value) else value
 
 
 def _immutable(value: object) -> bool:
