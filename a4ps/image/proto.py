@@ -140,7 +140,7 @@ class Proto:
         reads: Sequence[str] = (),
         writes: Sequence[str] = (),
     ) -> None:
-        """Give it a method: `source` is a `def name(self, ...)`. Raises MethodRefused where it is not.
+        """Give it a method: `source` is a `def name(self, ...)`. Raises MethodRefused where it is not, CallerError.
 
         `author` decides where it runs; without one, it is the author of the change that it is committed with. `reads`
         and `writes` name the slots that a sandboxed run sees and may change.
@@ -151,7 +151,7 @@ class Proto:
                 f"{name!r} cannot name a method", next_step="take a name that a Proto does not have yet"
             )
         by = author or (self._tx.author if self._tx is not None else "")
-        method = Method(name, source, by, tuple(reads), tuple(writes), reason)
+        method = Method(name, source, by, _slot_names(reads), _slot_names(writes), reason)
         check(method)
         self._methods[name] = method
 
@@ -317,6 +317,12 @@ class Proto:
 def _is_taken(name: str) -> bool:
     """Whether every Proto has an attribute of that name."""
     return name == LIVE or hasattr(Proto, name)
+
+
+def _slot_names(names: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(names, str):
+        raise CallerError("slots are a sequence of names, not one text", next_step="write reads=[name]")
+    return tuple(check_name("slot", name) for name in names)
 
 
 def _parents(names: Sequence[str]) -> tuple[str, ...]:

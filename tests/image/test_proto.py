@@ -281,6 +281,13 @@ def test_writing_an_inherited_slot_makes_it_the_childs_own(manager: ProtoManager
     assert child.mood == "calm"
 
 
+@pytest.mark.parametrize("names", ["mood", [1], [("mood",)], [""]], ids=repr)
+@pytest.mark.parametrize("what", ["reads", "writes"])
+def test_what_a_method_reads_and_writes_are_names_of_slots(brick: Handle, what: str, names: Any) -> None:
+    with pytest.raises(CallerError):
+        brick.define("f", "def f(self): return 1", **{what: names})
+
+
 @pytest.mark.parametrize(
     "value",
     [{"a": [1]}, {1}, ([1],), Point([1], {"b": [2]}), [Point([1])], Slotted("s", [1]), Point(Slotted("s", [1]))],
