@@ -116,7 +116,10 @@ class Store:
         Raises ImageHeld while somebody else has it; IntegrityError where it is damaged, foreign or older than what was
         acknowledged; KeyLost; ImageTooNew; DiskFull; StorageFailed. Nothing stays open or locked then.
         """
-        path = path.resolve()
+        try:
+            path = path.resolve()
+        except (OSError, RuntimeError) as error:
+            raise StorageFailed(f"{path} leads nowhere: {error}", next_step="name another path") from error
         _make_parents(path)
         with ExitStack() as undo:
             lock = OwnerLock(path)
@@ -341,16 +344,17 @@ class Store:
     def close(self) -> None:
         """Serve the commits that wait, write the log back into the image, release the lock; idempotent.
 
-        A second caller waits for the first. Reads and commits raise CallerError from now on.
+        A second caller waits for the first. Reads and commits raise CallerError from now on. Where Ctrl-C ends it early,
+        the next call goes on from there.
         """
         with self._closing:
             if self._closed:
                 return
-            self._closed = True
             self._writer.close()
             self._readers.close()
             self._writer.checkpoint_and_close()
             self._lock.release()
+            self._closed = True
 
     def __enter__(self) -> Store:
         return self

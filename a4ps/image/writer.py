@@ -104,6 +104,8 @@ class Writer:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._closed = False
+        self._pid = os.getpid()
+        self._file: os.stat_result | None = None
         self._readers: Readers | None = None
         self._witness: Witness | None = None
         self._attached: Attached | None = None
@@ -135,7 +137,12 @@ class Writer:
         self._thread.start()
 
     def enqueue(self, job: Job) -> None:
-        """Hand a job over; never blocks. Raises CallerError after `close`."""
+        """Hand a job over; never blocks. Raises CallerError after `close`, and in a forked child, which has no writer."""
+        if os.getpid() != self._pid:
+            raise CallerError(
+                f"the image {self._path} was opened by another process, of which this is a fork",
+                next_step="open images after forking, or start processes afresh (spawn)",
+            )
         with self._gate:
             if self._closed:
                 raise closed_error(self._path)
@@ -203,6 +210,7 @@ class Writer:
     # Committing
 
     def _commit(self, jobs: list[CommitJob]) -> list[Commit | A4PSError]:
+        self._need_file()
         if self.read_only:
             self._reopen(everything=False)
         if self.tip != self._shown:
@@ -230,6 +238,20 @@ class Writer:
         if heads is not self.heads:
             self._show(heads.merged())
         return outcomes
+
+    def _need_file(self) -> None:
+        """Nothing is acknowledged that lies in a file which has lost its name. Raises StorageFailed."""
+        try:
+            gone = self._file is not None and not os.path.samestat(self._path.stat(), self._file)
+        except OSError:
+            gone = True
+        if gone:
+            refusal = StorageFailed(
+                f"the image {self._path} was removed or replaced while it was open",
+                next_step="move it back under its name, or close it and restore a backup: a4ps image restore FILE",
+            )
+            self._refuse(refusal)
+            raise refusal
 
     def _take_up(self) -> None:
         """A group whose outcome could not be learnt is there after all: make it durable, judge upon it, not past it.
@@ -398,6 +420,7 @@ class Writer:
         attached = attach(self._path, self._keys)
         self._attached = attached
         try:
+            self._file = self._path.stat()
             check = verify.check_chain(attached.connection, attached.seal, attached.meta_mac, deep=False)
             if check.faults:
                 raise IntegrityError(
@@ -413,6 +436,10 @@ class Writer:
             warning = verify.check_witness(attached.connection, check.tip, self._witness)
         except sqlite3.Error as error:
             raise translate(error, self._path, "checking the newest commits") from error
+        except OSError as error:
+            raise StorageFailed(
+                f"the image {self._path} cannot be read: {error.strerror}", next_step="check the path"
+            ) from error
         if warning:
             _log.warning("%s", warning)
             self.warnings = (*self.warnings, warning)
