@@ -89,4 +89,3 @@ def as_codex(given: Codex | Mapping[str, object]) -> Codex:
 def _need(holds: bool, name: str, what: str) -> None:
     if not holds:
         raise CallerError(f"the codex's {name} is not {what}", next_step=f"give {what} for {name}")
-

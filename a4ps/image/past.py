@@ -48,7 +48,9 @@ class Past:
         """See `ProtoManager.changes`."""
         rows = self._store.rows_of(generation, KIND)
         if not rows:
-            raise UnknownProto(f"{generation} is not a change of a Proto", next_step="a4ps image history has the numbers")
+            raise UnknownProto(
+                f"{generation} is not a change of a Proto", next_step="a4ps image history has the numbers"
+            )
         return [Change.of(row.key, row.generation, unpack_record(row.payload), row.at) for row in rows]
 
     def diff(self, changes: Iterable[Change]) -> Diff:

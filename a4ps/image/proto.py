@@ -32,7 +32,8 @@ class Proto:
     `Proto(name, codex)` makes a new one; `clone()` of a handle, a pin's Proto or a draft gives a deep, isolated copy;
     `transaction.edit(name)` one whose changes are committed. For one thread at a time. Nothing is durable before it is
     committed. A draft of a transaction becomes read-only when that ends; a container taken out of its state earlier
-    cannot be watched, and what is then written into it is lost.
+    cannot be watched, and what is then written into it is lost; so it is with one that was taken out before a method
+    changed the same slot.
 
     `live` is a dict for what cannot be kept, never stored or cloned: that of the registered Proto which the draft was
     made from (see waking.py), else one of its own.
@@ -171,6 +172,12 @@ class Proto:
         copied._versions = self._versions
         copied._state = self._state.copied(copied._ancestors)
         return copied
+
+    def __copy__(self) -> Proto:
+        return self.clone()
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Proto:
+        return self.clone()
 
     def renamed(self, name: str) -> Proto:
         """A clone under another name, as a new Proto: `register_proto(get_proto("BRICK").clone().renamed("MORTAR"))`."""

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any, NoReturn
 
 from a4ps.errors import NotInTransaction
+from a4ps.image import plain
 
 _VALUE_MODULES = frozenset({"datetime", "decimal", "uuid", "zoneinfo"})
 _LEAVES = (str, int, float, bool, bytes, complex, type(None), frozenset, range)
@@ -183,7 +184,10 @@ class _View:
         return copy.copy(self._value)
 
     def __deepcopy__(self, memo: dict[int, object]) -> object:
-        return copy.deepcopy(self._value, memo)
+        try:
+            return copy.deepcopy(self._value, memo)
+        except RecursionError:
+            return plain.loads(plain.dumps(self._value), 0)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"{self._path} is a read-only view; pickle a copy: copy.deepcopy(...)")

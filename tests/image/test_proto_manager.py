@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -318,6 +320,23 @@ def test_installing_makes_the_contents_all_there_is(manager: ProtoManager, brick
     assert manager.names() == ["NEW"]
     assert manager.get_proto("NEW").state == {}
     assert manager.install({"NEW": Content(content.codex)}) == []
+
+
+# Copying
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_of_a_handle_is_the_handle_and_that_of_a_draft_a_clone(
+    manager: ProtoManager, brick: Handle, copied: Callable[[Any], Any]
+) -> None:
+    assert copied(brick) is brick
+    assert copied(manager.pin()).keys() == manager.pin().keys()
+    draft = brick.clone()
+    twin = copied(draft)
+    twin.state["n"] = [5]
+    assert (twin.base, "n" in draft.state and draft.state["n"] == [5]) == (draft.base, False)
+    with pytest.raises(TypeError, match="keep its name"):
+        pickle.dumps(brick)
 
 
 # Observers

@@ -80,7 +80,7 @@ def test_a_transaction_commits_all_its_protos_at_once(manager: ProtoManager, bri
 def test_evidence_that_could_not_be_read_or_shown_again_is_refused(
     manager: ProtoManager, brick: Handle, evidence: object
 ) -> None:
-    with pytest.raises(CallerError, match="evidence.* is not JSON data"):
+    with pytest.raises(CallerError, match=r"evidence.* is not JSON data"):
         manager.atomic_swap(brick.clone(), evidence=evidence)
     assert [change.generation for change in manager.history("BRICK")] == [brick.version]
 
@@ -88,7 +88,7 @@ def test_evidence_that_could_not_be_read_or_shown_again_is_refused(
 def test_evidence_is_kept_as_it_was_when_it_was_given(manager: ProtoManager, brick: Handle) -> None:
     evidence = {"scores": (1, [2])}
     change = manager.atomic_swap(brick.clone(), evidence=evidence)
-    evidence["scores"][1].append(3)  # type: ignore[attr-defined]
+    evidence["scores"][1].append(3)
     assert change == manager.history("BRICK")[-1]
     assert change.evidence == {"scores": [1, [2]]}
 
