@@ -109,7 +109,7 @@ class Writer:
         self._readers: Readers | None = None
         self._witness: Witness | None = None
         self._attached: Attached | None = None
-        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
         self.tip = Mark(0, b"")
         self.heads = Heads({})
         self.flip: Callable[[Versions], None] | None = None
@@ -133,29 +133,26 @@ class Writer:
 
     def start(self, readers: Readers) -> None:
         self._readers = readers
-        self._thread = threading.Thread(target=self._run, name="a4ps-image-writer", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._run, name="a4ps-image-writer", daemon=True).start()
 
     def enqueue(self, job: Job) -> None:
         """Hand a job over; never blocks. Raises CallerError after `close`, and in a forked child, which has no writer."""
-        if os.getpid() != self._pid:
-            raise CallerError(
-                f"the image {self._path} was opened by another process, of which this is a fork",
-                next_step="open images after forking, or start processes afresh (spawn)",
-            )
+        self._need_own_process()
         with self._gate:
             if self._closed:
                 raise closed_error(self._path)
             self._jobs.put(job)
 
     def close(self) -> None:
-        """Serve what is queued, write the log back into the image, and close; idempotent. Never raises for the disk."""
+        """Serve what is queued, and end; idempotent. Raises CallerError in a forked child, never for the disk."""
+        self._need_own_process()
         with self._gate:
             if not self._closed:
                 self._closed = True
                 self._jobs.put(None)
-        if self._thread is not None:
-            self._thread.join()
+        # Not the thread's own join: one that Ctrl-C ended makes Python 3.11 take the thread for ended.
+        if self._readers is not None:
+            self._ended.wait()
 
     def checkpoint_and_close(self) -> None:
         """The last step of closing, when the readers are closed as well."""
@@ -167,13 +164,22 @@ class Writer:
                 _log.warning("the log of %s could not be written back: %s", self._path, error)
         self._close_files()
 
+    def _need_own_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise CallerError(
+                f"the image {self._path} was opened by another process, of which this is a fork",
+                next_step="open images after forking, or start processes afresh (spawn)",
+            )
+
     def _run(self) -> None:
-        while True:
-            group, stop = self._next_group()
-            if group:
-                self._serve(group)
-            if stop:
-                return
+        try:
+            stop = False
+            while not stop:
+                group, stop = self._next_group()
+                if group:
+                    self._serve(group)
+        finally:
+            self._ended.set()
 
     def _next_group(self) -> tuple[list[Job], bool]:
         group: list[Job] = []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -185,6 +187,42 @@ def interrupted(_readers: Readers) -> None:
     raise KeyboardInterrupt
 
 
+def test_a_close_that_was_interrupted_waits_for_the_writer_all_the_same(image: Path, keys: KeyFolder) -> None:
+    """Python 3.11 takes a thread for ended whose join was interrupted; its files would be closed under it."""
+    reached, go = threading.Event(), threading.Event()
+
+    class Held(ManualClock):
+        def now(self) -> datetime:
+            if store is not None:
+                reached.set()
+                go.wait()
+            return super().now()
+
+    store: Store | None = None
+    opened = Store.open(image, keys, Held())
+    store = opened
+    outcome: list[int] = []
+    committing = threading.Thread(target=lambda: outcome.append(put(opened, "a").generation))
+    committing.start()
+    reached.wait()
+
+    def interrupt() -> None:
+        while not opened._writer._closed:
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
+    with pytest.raises(KeyboardInterrupt):
+        store.close()
+    closing = threading.Thread(target=store.close)
+    closing.start()
+    go.set()
+    for thread in (closing, committing, interrupting):
+        thread.join()
+    assert outcome == [1]
+
+
 def test_a_forked_child_is_refused_where_it_would_wait_for_ever(tmp_path: Path) -> None:
     """In a process of its own: a fork of this one would carry every other thread's locks along."""
     code = """
@@ -201,7 +239,10 @@ if child == 0:
     try:
         store.commit([Row("turn", "a", b"")], author="test", reason="")
     except CallerError:
-        os._exit(7)
+        try:
+            store.close()
+        except CallerError:
+            os._exit(7)
     os._exit(1)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 store.commit([Row("turn", "a", b"")], author="test", reason="")
