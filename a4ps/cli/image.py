@@ -19,11 +19,14 @@ from a4ps.clock import SystemClock
 from a4ps.errors import CallerError, IntegrityError, Stopped
 from a4ps.governance.trust import ARCHITECT
 from a4ps.image import restore as restoring
-from a4ps.image.changes import Change, Difference
+from a4ps.image.changes import Change, Difference, shown
 from a4ps.image.codex import Codex
 from a4ps.image.keys import KeyFolder
 from a4ps.image.methods import Method
+from a4ps.image.portable import read_portable
 from a4ps.image.proto_manager import ProtoManager
+from a4ps.image.snapshot import PortableImage
+from a4ps.image.text_export import import_text
 from a4ps.places import Places
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -180,7 +183,7 @@ def load(frame: Frame, file: Path, yes: bool) -> None:
 
     All of FILE is verified first, and the image as it was is kept beside it under a dated name.
     """
-    _take_over(frame, file, yes, "Loading", lambda manager: manager.load(file))
+    _take_over(frame, file, yes, "Loading", lambda keys: read_portable(file, keys), f"load {file}")
 
 
 @command.command("export")
@@ -211,7 +214,7 @@ def import_(frame: Frame, source: Path, salvage: bool, yes: bool) -> None:
     if salvage:
         _salvage(frame, source, yes)
     else:
-        _take_over(frame, source, yes, "Importing", lambda manager: manager.import_text(source))
+        _take_over(frame, source, yes, "Importing", lambda _: import_text(source), f"import {source}")
 
 
 def _places(frame: Frame) -> Places:
@@ -229,14 +232,18 @@ def _opened(frame: Frame, *, make: bool = False) -> Iterator[ProtoManager]:
         yield manager
 
 
-def _take_over(frame: Frame, path: Path, yes: bool, what: str, take: Callable[[ProtoManager], Path | None]) -> None:
-    image = _places(frame).image
-    if image.exists():
-        _ask(frame, yes, f"Put {path} in the place of all that is in {image}?")
-    with _opened(frame, make=True) as manager, waiting(what):
-        kept = take(manager)
-        names = manager.names()
-    _tell_taken_over(frame, image, names, kept)
+def _take_over(
+    frame: Frame, path: Path, yes: bool, what: str, read: Callable[[KeyFolder], PortableImage], reason: str
+) -> None:
+    places = _places(frame)
+    if places.image.exists():
+        _ask(frame, yes, f"Put {path} in the place of all that is in {places.image}?")
+    with waiting(what):
+        content = read(KeyFolder(places.keys))  # before an image is made for it, where there is none yet
+        with _opened(frame, make=True) as manager:
+            kept = manager.become(content, reason=reason)
+            names = manager.names()
+    _tell_taken_over(frame, places.image, names, kept)
 
 
 def _salvage(frame: Frame, file: Path, yes: bool) -> None:
@@ -325,4 +332,4 @@ def _text_of(value: object) -> str | None:
     """A method as its source, a codex as JSON, anything else as Python would write it."""
     if value is None or isinstance(value, Method):
         return None if value is None else value.source
-    return json.dumps(value.to_mapping(), ensure_ascii=False) if isinstance(value, Codex) else repr(value)
+    return json.dumps(value.to_mapping(), ensure_ascii=False) if isinstance(value, Codex) else shown(value)

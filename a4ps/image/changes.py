@@ -68,9 +68,9 @@ class Difference:
             return "\n".join(_codex_lines(self.place, self.before.to_mapping(), self.after.to_mapping()))
         lines = [f"{self.place}:"]
         if self.before is not None:
-            lines.append(f"- {_shown(self.before)}")
+            lines.append(f"- {_spelt(self.before)}")
         if self.after is not None:
-            lines.append(f"+ {_shown(self.after)}")
+            lines.append(f"+ {_spelt(self.after)}")
         return "\n".join(lines)
 
 
@@ -159,8 +159,16 @@ def _value(proto: str, part: Part, value: object) -> object:
     return value.shown(slot_path(proto, part[1])) if isinstance(value, Slot) else value
 
 
-def _shown(value: object) -> str:
-    return repr(value.to_mapping()) if isinstance(value, Codex) else repr(value)
+def shown(value: object) -> str:
+    """A value as Python would write it, or why it cannot be."""
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001 - nested too deeply, a number too long, or an opaque value's own code
+        return f"<{type(value).__name__} that cannot be written out: {type(error).__name__}>"
+
+
+def _spelt(value: object) -> str:
+    return shown(value.to_mapping() if isinstance(value, Codex) else value)
 
 
 def _source(method: object) -> list[str]:

@@ -7,9 +7,9 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from a4ps.errors import CallerError
+from a4ps.image.json_data import frozen, thawed
 
 _TEXTS = ("role", "model_name", "system_prompt")
 _KNOWN = (*_TEXTS, "voice", "pillars", "temperature")
@@ -41,7 +41,7 @@ class Codex:
         _need(isinstance(self.extra, Mapping), "extra", "a mapping")
         object.__setattr__(self, "pillars", tuple(pillars))
         object.__setattr__(self, "temperature", float(number))
-        object.__setattr__(self, "extra", MappingProxyType({k: _frozen(v, k) for k, v in self.extra.items()}))
+        object.__setattr__(self, "extra", frozen(self.extra, "extra"))
 
     @classmethod
     def from_mapping(cls, fields: Mapping[str, object]) -> Codex:
@@ -67,7 +67,7 @@ class Codex:
             "voice": self.voice,
             "pillars": list(self.pillars),
             "temperature": self.temperature,
-            "extra": {name: _thawed(value) for name, value in self.extra.items()},
+            "extra": thawed(self.extra),
         }
 
     @property
@@ -89,20 +89,3 @@ def as_codex(given: Codex | Mapping[str, object]) -> Codex:
 def _need(holds: bool, name: str, what: str) -> None:
     if not holds:
         raise CallerError(f"the codex's {name} is not {what}", next_step=f"give {what} for {name}")
-
-
-def _frozen(value: object, path: str) -> object:
-    if isinstance(value, Mapping):
-        return MappingProxyType({key: _frozen(item, f"{path}.{key}") for key, item in value.items()})
-    if isinstance(value, list | tuple):
-        return tuple(_frozen(item, path) for item in value)
-    _need(value is None or isinstance(value, str | int | float), path, "JSON data")
-    return value
-
-
-def _thawed(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {key: _thawed(item) for key, item in value.items()}
-    if isinstance(value, tuple):
-        return [_thawed(item) for item in value]
-    return value

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from a4ps.errors import CallerError, NotInTransaction
 from a4ps.image.content import Slot, slot_path
 from a4ps.image.plain import ATOMS
-from a4ps.image.readonly import Path, readonly
+from a4ps.image.readonly import Path, owned, readonly
 
 if TYPE_CHECKING:
     from a4ps.image.versions import ProtoVersion
@@ -68,7 +68,7 @@ class DraftState(MutableMapping[str, Any]):
         self._need_open(slot)
         if slot not in self._own:
             check_name("slot", slot)
-        self._own[slot] = value
+        self._own[slot] = value if type(value) in ATOMS else owned(value)
 
     def __delitem__(self, slot: str) -> None:
         """Deletes the Proto's own slot; one of an ancestor then shows through. An inherited one raises KeyError."""

@@ -5,6 +5,7 @@ An observer that raises is logged and harms nobody; a slow one delays the observ
 
 from __future__ import annotations
 
+import functools
 import logging
 import queue
 import threading
@@ -29,15 +30,16 @@ class ChangeEvents:
 
     def subscribe(self, observer: Observer) -> Callable[[], None]:
         """Have `observer` called with every change from now on; calling what is returned ends that."""
+        told = functools.partial(observer)  # one's own: who subscribes twice may end the one and keep the other
         with self._gate:
-            self._observers = (*self._observers, observer)
+            self._observers = (*self._observers, told)
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._run, name="a4ps-changes", daemon=True)
                 self._thread.start()
 
         def unsubscribe() -> None:
             with self._gate:
-                self._observers = tuple(each for each in self._observers if each is not observer)
+                self._observers = tuple(each for each in self._observers if each is not told)
 
         return unsubscribe
 
@@ -62,5 +64,5 @@ class ChangeEvents:
                 for observer in self._observers:
                     try:
                         observer(change)
-                    except Exception:  # noqa: BLE001 - the observer's edge; logged
+                    except BaseException:  # noqa: BLE001 - the observer's edge; logged. An exit would end all others' events
                         _log.exception("an observer of changes failed at %s", change)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex
 
 from a4ps.errors import NotInTransaction, UnknownProto
 from a4ps.image.calls import LiveMethod, trust_mark
@@ -140,6 +140,15 @@ class Handle:
     def __delattr__(self, attribute: str) -> NoReturn:
         raise NotInTransaction(self._place(attribute))
 
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self
+
+    def __reduce_ex__(self, _protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(f"the handle of {self._name} belongs to this process; keep its name instead")
+
     def __repr__(self) -> str:
         version = self._root.versions.get(self._name)
         return f"<{self._name}, removed>" if version is None else f"<{self._name} at {version.generation}>"
@@ -226,6 +235,12 @@ class Pin(Mapping[str, PinnedProto]):
         if name not in self._root.versions:
             raise _unknown(name)
         return self[name]
+
+    def __copy__(self) -> Pin:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Pin:
+        return self
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._root.versions)

@@ -89,6 +89,8 @@ def attach(path: Path, keys: KeyFolder) -> Attached:
     Raises OlderFormat, IntegrityError (no image, or its frame was changed), KeyLost, ImageTooNew, DiskFull, StorageFailed.
     Nothing in the file is written before it is recognised, apart from SQLite's own recovery.
     """
+    if path.exists() and not path.is_file():
+        raise IntegrityError(f"{path} is not a file", next_step="name another, or move it away")
     connection = None
     try:
         tighten(path, 0o600)

@@ -49,9 +49,12 @@ class OwnerLock:
         self._write_pid(f"{os.getpid()}\n")
 
     def release(self) -> None:
-        """Give the image up. Call once."""
+        """Give the image up; idempotent."""
+        if self._fd < 0:
+            return
         self._write_pid("")
-        os.close(self._fd)
+        held, self._fd = self._fd, -1
+        os.close(held)
 
     def _written_pid(self) -> int:
         try:

@@ -33,7 +33,7 @@ class Past:
         """See `ProtoManager.history`."""
         own = self._changes_of(name, inherited=False)
         if not own:
-            raise UnknownProto(f"there never was a Proto {name}", next_step="look at the manager's names")
+            raise UnknownProto(f"there never was a Proto {name}", next_step="a4ps image history names all that were")
         version = versions.get(name)
         ancestors = () if version is None else ancestors_of(name, version.content.parents, versions)
         inherited = [change for each in ancestors for change in self._changes_of(each.name, inherited=True)]
@@ -48,7 +48,9 @@ class Past:
         """See `ProtoManager.changes`."""
         rows = self._store.rows_of(generation, KIND)
         if not rows:
-            raise UnknownProto(f"{generation} is not a change of a Proto", next_step="look at a Proto's history")
+            raise UnknownProto(
+                f"{generation} is not a change of a Proto", next_step="a4ps image history has the numbers"
+            )
         return [Change.of(row.key, row.generation, unpack_record(row.payload), row.at) for row in rows]
 
     def diff(self, changes: Iterable[Change]) -> Diff:

@@ -23,13 +23,13 @@ import errno
 import hmac
 import os
 import struct
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from a4ps.errors import DiskFull, ImageTooNew, IntegrityError, KeyLost, StorageFailed, Unstorable, WorldError
 from a4ps.image import plain
 from a4ps.image.drafts import draft_of
+from a4ps.image.json_data import thawed
 from a4ps.image.keys import KeyFolder, fsync_folder
 from a4ps.image.seal import MAC_BYTES, same
 from a4ps.image.snapshot import PortableImage, PortableRecord, ProtoSnapshot
@@ -100,7 +100,7 @@ def _packed(content: PortableImage) -> bytes:
         "created_at": content.created_at,
         "python": content.python,
         "protos": [proto.to_payload() for proto in content.protos.values()],
-        "history": {name: [_thawed(change) for change in changes] for name, changes in content.history.items()},
+        "history": {name: [thawed(change) for change in changes] for name, changes in content.history.items()},
         "records": [(r.kind, r.key, r.payload, r.at, r.text) for r in content.records],
     }
     try:
@@ -131,13 +131,6 @@ def _unpacked(data: bytes, start: int, path: Path) -> PortableImage:
         raise IntegrityError(f"{path} cannot be read here: {lacking}", next_step="install what it needs") from lacking
     except (TypeError, KeyError, AttributeError) as error:
         raise IntegrityError(f"{path} is signed, but is not a portable image", next_step=_ANOTHER) from error
-
-
-def _thawed(value: object) -> object:
-    """JSON data of any make as dicts and lists."""
-    if isinstance(value, Mapping):
-        return {name: _thawed(part) for name, part in value.items()}
-    return [_thawed(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _replace(path: Path, parts: tuple[bytes, ...]) -> None:

@@ -11,6 +11,7 @@ from a4ps.image.changes import Change, merge, part_name
 from a4ps.image.content import Content, Record, depth_after, pack_record
 from a4ps.image.delegation import linearise
 from a4ps.image.heads import Heads, Versions
+from a4ps.image.json_data import frozen, thawed
 from a4ps.image.rows import GONE_SUFFIX, PackedRow, Row, pack
 from a4ps.image.versions import ProtoVersion
 from a4ps.image.writer import Judged
@@ -95,8 +96,8 @@ def delta_of(
     evidence: object = None,
     strict: bool = False,
 ) -> Delta:
-    """Raises CallerError where the row cannot be written."""
-    record = _record_upon(base, content, act, author, reason, evidence)
+    """Raises CallerError where the evidence is not JSON data, or the row cannot be written."""
+    record = _record_upon(base, content, act, author, reason, thawed(frozen(evidence, "evidence")))
     return Delta(name, base, content, strict, _row(name, record, base), record)
 
 

@@ -32,7 +32,8 @@ class Proto:
     `Proto(name, codex)` makes a new one; `clone()` of a handle, a pin's Proto or a draft gives a deep, isolated copy;
     `transaction.edit(name)` one whose changes are committed. For one thread at a time. Nothing is durable before it is
     committed. A draft of a transaction becomes read-only when that ends; a container taken out of its state earlier
-    cannot be watched, and what is then written into it is lost.
+    cannot be watched, and what is then written into it is lost; so it is with one that was taken out before a method
+    changed the same slot.
 
     `live` is a dict for what cannot be kept, never stored or cloned: that of the registered Proto which the draft was
     made from (see waking.py), else one of its own.
@@ -140,7 +141,7 @@ class Proto:
         reads: Sequence[str] = (),
         writes: Sequence[str] = (),
     ) -> None:
-        """Give it a method: `source` is a `def name(self, ...)`. Raises MethodRefused where it is not.
+        """Give it a method: `source` is a `def name(self, ...)`. Raises MethodRefused where it is not, CallerError.
 
         `author` decides where it runs; without one, it is the author of the change that it is committed with. `reads`
         and `writes` name the slots that a sandboxed run sees and may change.
@@ -151,7 +152,7 @@ class Proto:
                 f"{name!r} cannot name a method", next_step="take a name that a Proto does not have yet"
             )
         by = author or (self._tx.author if self._tx is not None else "")
-        method = Method(name, source, by, tuple(reads), tuple(writes), reason)
+        method = Method(name, source, by, _slot_names(reads), _slot_names(writes), reason)
         check(method)
         self._methods[name] = method
 
@@ -171,6 +172,12 @@ class Proto:
         copied._versions = self._versions
         copied._state = self._state.copied(copied._ancestors)
         return copied
+
+    def __copy__(self) -> Proto:
+        return self.clone()
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Proto:
+        return self.clone()
 
     def renamed(self, name: str) -> Proto:
         """A clone under another name, as a new Proto: `register_proto(get_proto("BRICK").clone().renamed("MORTAR"))`."""
@@ -317,6 +324,12 @@ class Proto:
 def _is_taken(name: str) -> bool:
     """Whether every Proto has an attribute of that name."""
     return name == LIVE or hasattr(Proto, name)
+
+
+def _slot_names(names: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(names, str):
+        raise CallerError("slots are a sequence of names, not one text", next_step="write reads=[name]")
+    return tuple(check_name("slot", name) for name in names)
 
 
 def _parents(names: Sequence[str]) -> tuple[str, ...]:

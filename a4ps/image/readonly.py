@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any, NoReturn
 
 from a4ps.errors import NotInTransaction
+from a4ps.image import plain
 
 _VALUE_MODULES = frozenset({"datetime", "decimal", "uuid", "zoneinfo"})
 _LEAVES = (str, int, float, bool, bytes, complex, type(None), frozenset, range)
@@ -98,7 +99,19 @@ def holds_view(value: object) -> bool:
             waiting.extend(each.values())
         elif isinstance(each, list | tuple):
             waiting.extend(each)
+        elif dataclasses.is_dataclass(each) and not isinstance(each, type):
+            waiting.extend(getattr(each, field.name, None) for field in dataclasses.fields(each))
     return False
+
+
+def owned(value: Any) -> Any:
+    """What `readonly` has shown, as a plain copy that may be changed; any other value as it is."""
+    if isinstance(value, dict | list):
+        return value  # a holder's own: only what was put into it may be of a version
+    flags = getattr(value, "flags", None)
+    if not getattr(flags, "writeable", True):
+        return copy.deepcopy(value)
+    return copy.deepcopy(value) if holds_view(value) else value
 
 
 def _immutable(value: object) -> bool:
@@ -171,7 +184,10 @@ class _View:
         return copy.copy(self._value)
 
     def __deepcopy__(self, memo: dict[int, object]) -> object:
-        return copy.deepcopy(self._value, memo)
+        try:
+            return copy.deepcopy(self._value, memo)
+        except RecursionError:
+            return plain.loads(plain.dumps(self._value), 0)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"{self._path} is a read-only view; pickle a copy: copy.deepcopy(...)")

@@ -137,7 +137,9 @@ def unpack_unverified(body: bytes) -> tuple[bytes, str]:
 
 
 def check_text(name: str, value: str) -> None:
-    """CallerError where `value` holds lone surrogates, which neither UTF-8 nor SQLite can carry."""
+    """CallerError where `value` is no text, or holds lone surrogates, which neither UTF-8 nor SQLite can carry."""
+    if not isinstance(value, str):
+        raise CallerError(f"the {name} is a text, not {type(value).__name__}", next_step="give a text")
     try:
         value.encode()
     except UnicodeEncodeError as error:

@@ -4,13 +4,15 @@ For: durable commits, heads, full-text search, verification. Not for: what a pay
 
 What holds (I1, I2): an acknowledged commit survives the death of the process and of the machine; a rejected one is not
 there; a row is verified each time before its payload is returned; an image that is older than its witness does not
-open. Not covered: an image file that was deleted (a new, empty one is made); a head whose newest row was taken out of
+open; once its file is removed or replaced, nothing more is acknowledged. Not covered: an image that was deleted with all
+that lies beside it (a new, empty one is made); a copy of an image, opened with the same key folder, that goes on by
+itself: both have one witness, and the one that is behind does not open; a head whose newest row was taken out of
 SQLite by hand behind the last commits (`verify(deep=True)` finds it; reading finds the row before it).
 
 Nothing is ever deleted: a later row of the kind `<kind>-gone` under the same key takes what is there out of sight.
 
 One process owns an image at a time. A process that has it open must not fork without exec: the child would share the
-lock and SQLite's files.
+lock and SQLite's files; its commits and `close` raise CallerError.
 """
 
 from __future__ import annotations
@@ -114,7 +116,10 @@ class Store:
         Raises ImageHeld while somebody else has it; IntegrityError where it is damaged, foreign or older than what was
         acknowledged; KeyLost; ImageTooNew; DiskFull; StorageFailed. Nothing stays open or locked then.
         """
-        path = path.resolve()
+        try:
+            path = path.resolve()
+        except (OSError, RuntimeError) as error:
+            raise StorageFailed(f"{path} leads nowhere: {error}", next_step="name another path") from error
         _make_parents(path)
         with ExitStack() as undo:
             lock = OwnerLock(path)
@@ -330,16 +335,17 @@ class Store:
     def close(self) -> None:
         """Serve the commits that wait, write the log back into the image, release the lock; idempotent.
 
-        A second caller waits for the first. Reads and commits raise CallerError from now on.
+        A second caller waits for the first. Reads and commits raise CallerError from now on. Where Ctrl-C ends it early,
+        the next call goes on from there.
         """
         with self._closing:
             if self._closed:
                 return
-            self._closed = True
             self._writer.close()
             self._readers.close()
             self._writer.checkpoint_and_close()
             self._lock.release()
+            self._closed = True
 
     def __enter__(self) -> Store:
         return self

@@ -103,10 +103,12 @@ class Writer:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._closed = False
+        self._pid = os.getpid()
+        self._file: os.stat_result | None = None
         self._readers: Readers | None = None
         self._witness: Witness | None = None
         self._attached: Attached | None = None
-        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
         self.tip = Mark(0, b"")
         self.heads = Heads({})
         self.flip: Callable[[Versions], None] | None = None
@@ -130,24 +132,26 @@ class Writer:
 
     def start(self, readers: Readers) -> None:
         self._readers = readers
-        self._thread = threading.Thread(target=self._run, name="a4ps-image-writer", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._run, name="a4ps-image-writer", daemon=True).start()
 
     def enqueue(self, job: Job) -> None:
-        """Hand a job over; never blocks. Raises CallerError after `close`."""
+        """Hand a job over; never blocks. Raises CallerError after `close`, and in a forked child, which has no writer."""
+        self._need_own_process()
         with self._gate:
             if self._closed:
                 raise closed_error(self._path)
             self._jobs.put(job)
 
     def close(self) -> None:
-        """Serve what is queued, write the log back into the image, and close; idempotent. Never raises for the disk."""
+        """Serve what is queued, and end; idempotent. Raises CallerError in a forked child, never for the disk."""
+        self._need_own_process()
         with self._gate:
             if not self._closed:
                 self._closed = True
                 self._jobs.put(None)
-        if self._thread is not None:
-            self._thread.join()
+        # Not the thread's own join: one that Ctrl-C ended makes Python 3.11 take the thread for ended.
+        if self._readers is not None:
+            self._ended.wait()
 
     def checkpoint_and_close(self) -> None:
         """The last step of closing, when the readers are closed as well."""
@@ -159,13 +163,22 @@ class Writer:
                 _log.warning("the log of %s could not be written back: %s", self._path, error)
         self._close_files()
 
+    def _need_own_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise CallerError(
+                f"the image {self._path} was opened by another process, of which this is a fork",
+                next_step="open images after forking, or start processes afresh (spawn)",
+            )
+
     def _run(self) -> None:
-        while True:
-            group, stop = self._next_group()
-            if group:
-                self._serve(group)
-            if stop:
-                return
+        try:
+            stop = False
+            while not stop:
+                group, stop = self._next_group()
+                if group:
+                    self._serve(group)
+        finally:
+            self._ended.set()
 
     def _next_group(self) -> tuple[list[Job], bool]:
         group: list[Job] = []
@@ -202,6 +215,7 @@ class Writer:
     # Committing
 
     def _commit(self, jobs: list[CommitJob]) -> list[Commit | A4PSError]:
+        self._need_file()
         if self.read_only:
             self._reopen(everything=False)
         if self.tip != self._shown:
@@ -229,6 +243,20 @@ class Writer:
         if heads is not self.heads:
             self._show(heads.merged())
         return outcomes
+
+    def _need_file(self) -> None:
+        """Nothing is acknowledged that lies in a file which has lost its name. Raises StorageFailed."""
+        try:
+            gone = self._file is not None and not os.path.samestat(self._path.stat(), self._file)
+        except OSError:
+            gone = True
+        if gone:
+            refusal = StorageFailed(
+                f"the image {self._path} was removed or replaced while it was open",
+                next_step="move it back under its name, or close it and restore a backup: a4ps image restore FILE",
+            )
+            self._refuse(refusal)
+            raise refusal
 
     def _take_up(self) -> None:
         """A group whose outcome could not be learnt is there after all: make it durable, judge upon it, not past it.
@@ -375,6 +403,7 @@ class Writer:
         attached = attach(self._path, self._keys)
         self._attached = attached
         try:
+            self._file = self._path.stat()
             check = verify.check_chain(attached.connection, attached.seal, attached.meta_mac, deep=False)
             if check.faults:
                 raise IntegrityError(
@@ -390,6 +419,10 @@ class Writer:
             warning = verify.check_witness(attached.connection, check.tip, self._witness)
         except sqlite3.Error as error:
             raise translate(error, self._path, "checking the newest commits") from error
+        except OSError as error:
+            raise StorageFailed(
+                f"the image {self._path} cannot be read: {error.strerror}", next_step="check the path"
+            ) from error
         if warning:
             _log.warning("%s", warning)
             self.warnings = (*self.warnings, warning)

@@ -136,12 +136,21 @@ def test_what_cannot_be_done_says_why_and_what_next(
 
 @pytest.mark.parametrize(
     "arguments",
-    [("verify",), ("history",), ("diff", "1"), ("revert", "1"), ("backup", "b"), ("save", "s"), ("export", "e")],
+    [
+        *(("verify",), ("history",), ("diff", "1"), ("revert", "1"), ("backup", "b"), ("save", "s"), ("export", "e")),
+        *(("import", "nowhere"), ("import", "--salvage", "nowhere"), ("restore", "nowhere")),
+    ],
 )
 def test_no_image_is_made_where_there_is_none(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     person = Household(tmp_path)
     assert person.json("image", *arguments, expect=1)["error"]["kind"] == "caller_error"
-    assert not person.home.exists()
+    assert not (person.home / "image.a4ps").exists()
+
+
+def test_what_cannot_be_loaded_makes_no_image(person: Household, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    person.json("image", "load", __file__, "--home", str(elsewhere), expect=4)
+    assert not elsewhere.exists()
 
 
 def test_backup_and_restore(person: Household, tmp_path: Path) -> None:

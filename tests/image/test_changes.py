@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from a4ps.clock import ManualClock
 from a4ps.errors import CallerError, ImageTooNew, IntegrityError
 from a4ps.image.changes import Change, diff, merge, part_name
+from a4ps.image.codec import opaque
 from a4ps.image.codex import Codex
 from a4ps.image.content import MAX_DEPTH, Content, Record, Slot, depth_after, pack_record, unpack_record
 from a4ps.image.methods import Method
@@ -121,6 +122,22 @@ def test_parts_are_named_as_they_are_written_in_code() -> None:
 def test_a_change_prints_itself_in_one_line() -> None:
     change = Change(3, "BRICK", 2, "swap", "architect", "calmer", ManualClock().now(), inherited=True)
     assert str(change) == "3 2026-11-22 12:00:00 BRICK swap by architect, inherited: calmer"
+
+
+class Mute:
+    def __repr__(self) -> str:
+        raise LookupError
+
+
+def test_a_value_that_cannot_be_written_out_does_not_hide_the_others() -> None:
+    deep: list[object] = []
+    for _ in range(10_000):
+        deep = [deep]
+    values = {"deep": deep, "great": 10**5000, "mute": opaque(Mute()), "plain": 1}
+    after = Content(CODICES[0], slots={name: Slot.of(value, name) for name, value in values.items()})
+    text = str(diff("BRICK", Content(CODICES[0]), after))
+    assert text.count("that cannot be written out") == 3
+    assert text.endswith('BRICK.state["plain"]:\n+ 1')
 
 
 def test_equal_contents_have_no_difference() -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 import stat
-from collections.abc import Iterator
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from a4ps.clock import ManualClock
-from a4ps.errors import ImageTooNew, IntegrityError
+from a4ps.errors import ImageTooNew, IntegrityError, StorageFailed
+from a4ps.image.connections import Readers
 from a4ps.image.image_file import FORMAT
 from a4ps.image.keys import KeyFolder
 from a4ps.image.store import Commit, Row, Store
@@ -129,6 +135,121 @@ def test_a_log_without_its_image_is_refused(image: Path, keys: KeyFolder, clock:
     image.with_name(image.name + "-wal").write_bytes(b"old log")
     with pytest.raises(IntegrityError, match="log"):
         Store.open(image, keys, clock)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["folder", "fifo"])
+def test_what_is_no_file_is_refused_and_left_as_it_was(
+    image: Path, keys: KeyFolder, clock: ManualClock, make: Callable[[Path], None]
+) -> None:
+    image.parent.mkdir()
+    make(image)
+    image.chmod(0o755)
+    with pytest.raises(IntegrityError, match="is not a file"):
+        Store.open(image, keys, clock)
+    assert stat.S_IMODE(image.stat().st_mode) == 0o755
+
+
+def test_a_link_that_leads_to_itself_is_refused(image: Path, keys: KeyFolder, clock: ManualClock) -> None:
+    image.parent.mkdir()
+    image.symlink_to(image)
+    with pytest.raises(StorageFailed):
+        Store.open(image, keys, clock)
+
+
+@pytest.mark.parametrize("instead", [None, b"another"])
+def test_nothing_is_acknowledged_once_the_image_has_lost_its_name(
+    image: Path, store: Store, instead: bytes | None
+) -> None:
+    put(store, "a")
+    away = image.rename(image.with_name("away"))
+    if instead is not None:
+        image.write_bytes(instead)
+    with pytest.raises(StorageFailed, match="removed or replaced"):
+        put(store, "b")
+    away.replace(image)
+    assert put(store, "c").generation == 2
+
+
+def test_a_close_that_was_interrupted_is_gone_on_with(
+    image: Path, keys: KeyFolder, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open(image, keys, clock)
+    with monkeypatch.context() as patch:
+        patch.setattr(Readers, "close", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.close()
+    store.close()
+    store.close()
+    Store.open(image, keys, clock).close()
+
+
+def interrupted(_readers: Readers) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_close_that_was_interrupted_waits_for_the_writer_all_the_same(image: Path, keys: KeyFolder) -> None:
+    """Python 3.11 takes a thread for ended whose join was interrupted; its files would be closed under it."""
+    reached, go = threading.Event(), threading.Event()
+
+    class Held(ManualClock):
+        def now(self) -> datetime:
+            if store is not None:
+                reached.set()
+                go.wait()
+            return super().now()
+
+    store: Store | None = None
+    opened = Store.open(image, keys, Held())
+    store = opened
+    outcome: list[int] = []
+    committing = threading.Thread(target=lambda: outcome.append(put(opened, "a").generation))
+    committing.start()
+    reached.wait()
+
+    def interrupt() -> None:
+        while not opened._writer._closed:
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
+    with pytest.raises(KeyboardInterrupt):
+        store.close()
+    closing = threading.Thread(target=store.close)
+    closing.start()
+    go.set()
+    for thread in (closing, committing, interrupting):
+        thread.join()
+    assert outcome == [1]
+
+
+def test_a_forked_child_is_refused_where_it_would_wait_for_ever(tmp_path: Path) -> None:
+    """In a process of its own: a fork of this one would carry every other thread's locks along."""
+    code = """
+import os, signal, sys
+from pathlib import Path
+from a4ps.clock import ManualClock
+from a4ps.errors import CallerError
+from a4ps.image.keys import KeyFolder
+from a4ps.image.store import Row, Store
+store = Store.open(Path(sys.argv[1], "image.a4ps"), KeyFolder(Path(sys.argv[1], "keys")), ManualClock())
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    try:
+        store.commit([Row("turn", "a", b"")], author="test", reason="")
+    except CallerError:
+        try:
+            store.close()
+        except CallerError:
+            os._exit(7)
+    os._exit(1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+store.commit([Row("turn", "a", b"")], author="test", reason="")
+store.close()
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout == "7\n"
 
 
 def test_nothing_stays_locked_after_a_refusal(image: Path, keys: KeyFolder, clock: ManualClock) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,8 @@ from a4ps.image.handle import Handle
 from a4ps.image.keys import KeyFolder
 from a4ps.image.proto import Proto
 from a4ps.image.proto_manager import ProtoManager
+from a4ps.image.readonly import holds_view
+from tests.image.plain_values import Point, Slotted
 
 CODEX = {"role": "logic", "model_name": "qwen", "system_prompt": "Think.", "pillars": ["order"], "age": 3}
 
@@ -56,6 +59,10 @@ def test_a_codex_needs_role_model_and_prompt_and_keeps_whatever_else() -> None:
         {"temperature": -1},
         {"temperature": True},
         {"extra": 1},
+        {"extra": {(1, 2): 3}},
+        {"extra": {"deep": [{1: 2}]}},
+        {"extra": {"score": float("nan")}},
+        {"extra": {"n": 2**64}},
         {"thing": object()},
     ],
 )
@@ -263,7 +270,7 @@ def test_writing_an_inherited_slot_makes_it_the_childs_own(manager: ProtoManager
         with pytest.raises(NotInTransaction, match="BRICK"):
             draft.state["plans"][0]["steps"].append(9)
         draft.state["plans"] = draft.state["plans"]
-        draft.state["plans"] = [*draft.state["plans"], "more"]
+        draft.state["plans"].append("more")
         draft.state["mood"] += "er"
     assert (child.mood, brick.mood) == ("calmer", "calm")
     assert (child.plans, brick.plans) == ([{"steps": [1]}, "more"], [{"steps": [1]}])
@@ -272,6 +279,41 @@ def test_writing_an_inherited_slot_makes_it_the_childs_own(manager: ProtoManager
         with pytest.raises(KeyError):
             del tx.edit("CHILD").state["mood"]
     assert child.mood == "calm"
+
+
+@pytest.mark.parametrize("names", ["mood", [1], [("mood",)], [""]], ids=repr)
+@pytest.mark.parametrize("what", ["reads", "writes"])
+def test_what_a_method_reads_and_writes_are_names_of_slots(brick: Handle, what: str, names: Any) -> None:
+    with pytest.raises(CallerError):
+        brick.define("f", "def f(self): return 1", **{what: names})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"a": [1]}, {1}, ([1],), Point([1], {"b": [2]}), [Point([1])], Slotted("s", [1]), Point(Slotted("s", [1]))],
+    ids=repr,
+)
+def test_what_was_read_of_a_proto_may_be_put_into_another_and_changed_there(
+    manager: ProtoManager, brick: Handle, value: object
+) -> None:
+    with manager.transaction() as tx:
+        tx.edit("BRICK").state["given"] = value
+    other = manager.register_proto(Proto("OTHER", CODEX, state={"taken": brick.given, "within": [brick.given]}))
+    assert (other.taken, other.within) == (value, [value])
+    draft = other.clone()
+    draft.state["taken"] = brick.given
+    assert not holds_view(draft.state["taken"])
+
+
+def test_an_array_that_was_read_of_a_parent_can_be_written_once_it_is_ones_own(
+    manager: ProtoManager, brick: Handle
+) -> None:
+    with manager.transaction() as tx:
+        tx.edit("BRICK").state["array"] = numpy.arange(3)
+    child = Proto("CHILD", CODEX, state={"array": brick.array})
+    child.state["array"] += 1
+    assert list(brick.array) == [0, 1, 2]
+    assert list(manager.register_proto(child).array) == [1, 2, 3]
 
 
 def test_a_pin_resolves_parents_as_they_were(manager: ProtoManager, brick: Handle) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
+import pickle
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -319,24 +322,57 @@ def test_installing_makes_the_contents_all_there_is(manager: ProtoManager, brick
     assert manager.install({"NEW": Content(content.codex)}) == []
 
 
+# Copying
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_of_a_handle_is_the_handle_and_that_of_a_draft_a_clone(
+    manager: ProtoManager, brick: Handle, copied: Callable[[Any], Any]
+) -> None:
+    assert copied(brick) is brick
+    assert copied(manager.pin()).keys() == manager.pin().keys()
+    draft = brick.clone()
+    twin = copied(draft)
+    twin.state["n"] = [5]
+    assert (twin.base, "n" in draft.state and draft.state["n"] == [5]) == (draft.base, False)
+    with pytest.raises(TypeError, match="keep its name"):
+        pickle.dumps(brick)
+
+
 # Observers
 
 
+@pytest.mark.parametrize("raised", [ValueError, SystemExit, asyncio.CancelledError])
 def test_an_observer_that_raises_harms_nobody(
-    manager: ProtoManager, brick: Handle, caplog: pytest.LogCaptureFixture
+    manager: ProtoManager, brick: Handle, caplog: pytest.LogCaptureFixture, raised: type[BaseException]
 ) -> None:
     seen: list[int] = []
 
     def fail(change: Change) -> None:
-        raise ValueError("observer")
+        raise raised("observer")
 
     manager.subscribe(fail)
     end = manager.subscribe(lambda change: seen.append(change.generation))
     swap(manager, n=1)
+    swap(manager, n=2)
     manager.close()
-    assert seen == [2]
+    assert seen == [2, 3]
     assert "observer" in caplog.text
     end()
+
+
+def test_one_who_subscribed_twice_can_end_the_one_and_keep_the_other(manager: ProtoManager, brick: Handle) -> None:
+    seen: list[int] = []
+
+    def note(change: Change) -> None:
+        seen.append(change.generation)
+
+    end = manager.subscribe(note)
+    manager.subscribe(note)
+    end()
+    swap(manager, n=1)
+    manager.close()
+    assert seen == [2]
 
 
 def test_an_observer_may_commit(manager: ProtoManager, brick: Handle) -> None:

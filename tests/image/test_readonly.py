@@ -156,3 +156,14 @@ def test_arrays_are_marked_unwritable() -> None:
     array = Array()
     assert view(array) is array
     assert not array.writable
+
+
+def test_a_copy_of_what_is_nested_deeper_than_pythons_recursion() -> None:
+    chain: list[object] = []
+    for _ in range(10_000):
+        chain = [chain]
+    copied = copy.deepcopy(view(chain))
+    depth = 0
+    while copied:
+        copied, depth = copied[0], depth + 1
+    assert depth == 10_000

@@ -8,7 +8,9 @@ import threading
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import msgpack  # type: ignore[import-untyped]
 import pytest
 
 from a4ps.clock import ManualClock
@@ -70,6 +72,31 @@ def test_a_transaction_commits_all_its_protos_at_once(manager: ProtoManager, bri
     change = manager.history("BRICK")[-1]
     assert (change.author, change.reason, change.evidence, change.act) == ("ALFRED", "tea", {"turn": 7}, "transaction")
     assert sorted(each.name for each in tx.changes) == ["BRICK", "ROBIN"]
+
+
+@pytest.mark.parametrize(
+    "evidence", [{(1, 2): 3}, {1: 2}, b"bytes", {"deep": [float("nan")]}, {1}, 2**64, msgpack.Timestamp(1)], ids=repr
+)
+def test_evidence_that_could_not_be_read_or_shown_again_is_refused(
+    manager: ProtoManager, brick: Handle, evidence: object
+) -> None:
+    with pytest.raises(CallerError, match=r"evidence.* is not JSON data"):
+        manager.atomic_swap(brick.clone(), evidence=evidence)
+    assert [change.generation for change in manager.history("BRICK")] == [brick.version]
+
+
+def test_evidence_is_kept_as_it_was_when_it_was_given(manager: ProtoManager, brick: Handle) -> None:
+    evidence = {"scores": (1, [2])}
+    change = manager.atomic_swap(brick.clone(), evidence=evidence)
+    evidence["scores"][1].append(3)
+    assert change == manager.history("BRICK")[-1]
+    assert change.evidence == {"scores": [1, [2]]}
+
+
+@pytest.mark.parametrize("wrong", [None, 5, b"why"])
+def test_a_reason_that_is_no_text_is_refused(manager: ProtoManager, brick: Handle, wrong: Any) -> None:
+    with pytest.raises(CallerError, match="the reason is a text"):
+        manager.atomic_swap(brick.clone(), reason=wrong)
 
 
 def test_a_change_deep_inside_a_container_is_not_missed(manager: ProtoManager, brick: Handle) -> None:
