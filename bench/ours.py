@@ -19,10 +19,12 @@ from typing import Any
 
 from a4ps.clock import SystemClock
 from a4ps.image.keys import KeyFolder
+from a4ps.image.model_ledger import ModelLedger
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.store import Store
 from a4ps.image.turns import TurnLog
 from a4ps.inference.engine import ChatRequest, Chunk, Finished, Text
+from a4ps.inference.model_manager import ModelManager, Parts
 from a4ps.inference.tokens import estimate_prompt
 from a4ps.kernel.kernel import Kernel
 from a4ps.personas.roster import NAMES, enrol
@@ -93,10 +95,11 @@ async def opened(home: Path, engine_type: type[ScriptedEngine] = ScriptedEngine)
     log = TurnLog(store)
     deliberation = await Deliberation.open(home / "cache" / "checkpoints.sqlite")
     settings = Settings.model_validate({})
-    manager = ProtoManager.over(store)
-    enrol(manager)
-    society = Society(manager, dict.fromkeys(NAMES, MODEL), engine, settings, deliberation, log, clock)
-    kernel = Kernel(store, log, engine, society, clock)
+    protos = ProtoManager.over(store)
+    enrol(protos)
+    manager = ModelManager(Parts(engine, ledger=ModelLedger(store)))
+    society = Society(protos, dict.fromkeys(NAMES, MODEL), manager, settings, deliberation, log, clock)
+    kernel = Kernel(store, log, manager, society, clock)
     try:
         yield Ours(kernel, engine, script)
     finally:

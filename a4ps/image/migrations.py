@@ -1,9 +1,9 @@
 """What the formats of the image were before this one, and how an image of an earlier format becomes one of this.
 
 A migration of the file is dated and described, and changes its tables only: no row is signed anew, so every MAC of the
-old image still proves the new one. The old image is copied, the copy is migrated and verified whole, the old one keeps a
-name beside it (`image-format-1.a4ps`), and only then the copy takes its place; a kill at any instant leaves one of them
-there, and opening it again goes on. That it happened is a commit of its own (kind `migrated`).
+old image still proves the new one. The old image is copied, the copy is migrated and verified whole and told of it in a
+commit of its own (kind `migrated`), the old one keeps a name beside it (`image-format-1.a4ps`), and only then the copy
+takes its place; a kill at any instant leaves one of them there, and opening it again goes on.
 
 A row's payload has a format of its own, which is read as it is and written anew by the next change: see content.py.
 """
@@ -11,6 +11,7 @@ A row's payload has a format of its own, which is read as it is and written anew
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sqlite3
 from collections.abc import Callable
@@ -18,16 +19,20 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from a4ps.clock import Clock
 from a4ps.errors import DiskFull, IntegrityError, StorageFailed
 from a4ps.image.backup import free_name
 from a4ps.image.connections import connect_writer, translate
 from a4ps.image.exchange import beside, put_in_place, remove_draft
-from a4ps.image.image_file import FORMAT, attach, recognise_format, recognise_tables
-from a4ps.image.keys import KeyFolder
-from a4ps.image.rows import Row
+from a4ps.image.image_file import FORMAT, Attached, attach, recognise_format, recognise_tables
+from a4ps.image.keys import KeyFolder, Mark
+from a4ps.image.rows import Row, pack
+from a4ps.image.signed import insert, sign
 from a4ps.image.verify import check_chain, check_pages, check_witness
 
 MIGRATED = "migrated"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +44,6 @@ class Migration:
     description: str
     schema: str
     apply: Callable[[sqlite3.Connection], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Migrated:
-    """What was done to an image that was opened: from which format, by which steps, and where the old one is kept."""
-
-    came_from: int
-    steps: tuple[Migration, ...]
-    kept: Path
-
-    def row(self) -> Row:
-        """What the image itself remembers of it."""
-        steps = [{"to": step.to, "dated": step.dated, "description": step.description} for step in self.steps]
-        told = {"from": self.came_from, "steps": steps, "kept": self.kept.name}
-        return Row(MIGRATED, str(self.steps[-1].to), json.dumps(told).encode())
 
 
 _FORMAT_1 = """
@@ -127,7 +117,7 @@ MIGRATIONS = (
 )
 
 
-def migrate(path: Path, keys: KeyFolder) -> Migrated:
+def migrate(path: Path, keys: KeyFolder, clock: Clock) -> None:
     """Make the image at `path`, which is of an earlier format and whose lock is held, one of this format.
 
     Raises IntegrityError where it is damaged or older than its witness, KeyLost, ImageTooNew, DiskFull, StorageFailed;
@@ -138,8 +128,11 @@ def migrate(path: Path, keys: KeyFolder) -> Migrated:
     try:
         came_from = _copied(path, draft)
         steps = upgrade(draft)
-        _prove(draft, path, keys)
-        kept = _name_for(path, came_from)
+        attached = attach(draft, keys)
+        with closing(attached.connection):
+            tip = _proved(attached, path, keys)
+            kept = _name_for(path, came_from)
+            _tell(attached, tip, clock, came_from, steps, kept)
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         put_in_place(path, draft, kept)
@@ -153,7 +146,7 @@ def migrate(path: Path, keys: KeyFolder) -> Migrated:
         ) from error
     finally:
         remove_draft(draft)
-    return Migrated(came_from, steps, kept)
+    _log.warning("%s was of format %d, which is kept in %s", path, came_from, kept)
 
 
 def upgrade(draft: Path) -> tuple[Migration, ...]:
@@ -183,22 +176,43 @@ def _copied(path: Path, draft: Path) -> int:
         return recognise_format(copy, path)
 
 
-def _prove(draft: Path, path: Path, keys: KeyFolder) -> None:
-    """Verify every row and that nothing acknowledged is missing. Raises IntegrityError, in the words of `path`."""
-    attached = attach(draft, keys)
-    with closing(attached.connection) as connection:
-        witness = keys.witness(attached.image_id, attached.seal)
-        try:
-            check = check_chain(connection, attached.seal, attached.meta_mac, deep=True)
-            faults = (*check.faults, *check_pages(connection))
-            if faults:
-                raise IntegrityError(
-                    f"the image {path} is damaged and was not brought to format {FORMAT}: {faults[0]}",
-                    next_step="restore a backup: a4ps image restore FILE",
-                )
-            check_witness(connection, check.tip, witness)
-        finally:
-            witness.close()
+def _proved(attached: Attached, path: Path, keys: KeyFolder) -> Mark:
+    """Verify every row and that nothing acknowledged is missing; returns the chain's end.
+
+    Raises IntegrityError, in the words of `path`.
+    """
+    connection = attached.connection
+    witness = keys.witness(attached.image_id, attached.seal)
+    try:
+        check = check_chain(connection, attached.seal, attached.meta_mac, deep=True)
+        faults = (*check.faults, *check_pages(connection))
+        if faults:
+            raise IntegrityError(
+                f"the image {path} is damaged and was not brought to format {FORMAT}: {faults[0]}",
+                next_step="restore a backup: a4ps image restore FILE",
+            )
+        check_witness(connection, check.tip, witness)
+    finally:
+        witness.close()
+    return check.tip
+
+
+def _tell(
+    attached: Attached, tip: Mark, clock: Clock, came_from: int, steps: tuple[Migration, ...], kept: Path
+) -> None:
+    """Record it in the copy itself, so that no image is there without it; the witness hears of it at the opening."""
+    told = {
+        "from": came_from,
+        "steps": [{"to": step.to, "dated": step.dated, "description": step.description} for step in steps],
+        "kept": kept.name,
+    }
+    row = pack(Row(MIGRATED, str(FORMAT), json.dumps(told).encode()))
+    reason = f"format {FORMAT}: {'; '.join(step.description for step in steps)}"
+    connection = attached.connection
+    connection.execute("BEGIN IMMEDIATE")
+    insert(connection, [sign(attached.seal, tip, (row,), at=clock.now(), author="package", reason=reason)])
+    connection.execute("COMMIT")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def _name_for(path: Path, came_from: int) -> Path:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import copy
-import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +36,7 @@ from a4ps.image.heads import Heads, Versions
 from a4ps.image.image_file import OlderFormat, create
 from a4ps.image.keys import KeyFolder, make_folder
 from a4ps.image.lock import OwnerLock
-from a4ps.image.migrations import Migrated, migrate
+from a4ps.image.migrations import migrate
 from a4ps.image.rows import (
     MAX_GENERATION,
     MAX_ROWS,
@@ -56,7 +55,6 @@ from a4ps.image.writer import CommitJob, Judge, RebuildJob, Writer
 
 __all__ = ["Commit", "Row", "Store", "StoredRow", "VerifyReport"]
 
-_log = logging.getLogger(__name__)
 
 _ROW = "SELECT place, kind, key, salt, mac, body, at FROM rows AS r "
 
@@ -123,11 +121,10 @@ class Store:
             undo.callback(lock.release)
             if not path.exists():
                 create(path, keys, clock)
-            migrated = None
             try:
                 writer = Writer(path, keys, clock)
             except OlderFormat:
-                migrated = migrate(path, keys)
+                migrate(path, keys, clock)
                 writer = Writer(path, keys, clock)
             undo.callback(writer.checkpoint_and_close)
             try:
@@ -136,15 +133,7 @@ class Store:
                 raise translate(error, path, "opening the image for reading") from error
             writer.start(readers)
             undo.pop_all()
-        store = cls(path, writer, readers, lock, keys, clock)
-        if migrated is not None:
-            store._tell(migrated)
-        return store
-
-    def _tell(self, migrated: Migrated) -> None:
-        described = "; ".join(step.description for step in migrated.steps)
-        self.commit([migrated.row()], author="package", reason=f"format {migrated.steps[-1].to}: {described}")
-        _log.warning("%s was of format %d, which is kept in %s", self._path, migrated.came_from, migrated.kept)
+        return cls(path, writer, readers, lock, keys, clock)
 
     @property
     def path(self) -> Path:

@@ -24,7 +24,6 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from a4ps.clock import Clock
 from a4ps.errors import A4PSError, CallerError, DiskFull, IntegrityError, StorageFailed
@@ -33,12 +32,12 @@ from a4ps.image.connections import Readers, closed_error, concerns_one_statement
 from a4ps.image.heads import Heads, Versions
 from a4ps.image.image_file import Attached, attach
 from a4ps.image.keys import KeyFolder, Mark, Witness, fsync_folder
-from a4ps.image.rows import Commit, PackedRow, from_us, place_of, to_us
+from a4ps.image.rows import Commit, PackedRow, place_of
+from a4ps.image.signed import SignedCommit, insert, sign
 
 MAX_GROUP = 256
 
 _log = logging.getLogger(__name__)
-_ID_BYTES = _SALT_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,8 +267,7 @@ class Writer:
         brings, each is taken, or taken back, by itself.
         """
         after = group.copied()
-        commits: list[tuple[object, ...]] = []
-        rows: list[tuple[object, ...]] = []
+        commits: list[SignedCommit] = []
         for job in jobs:
             at = self._clock.now()
             try:
@@ -278,11 +276,10 @@ class Writer:
             except A4PSError as refusal:
                 after.outcomes.append(refusal)
                 continue
-            commit, commit_row, its_rows = self._signed(after.tip, job, judged.rows, at)
-            commits.append(commit_row)
-            rows += its_rows
-            after.outcomes.append(commit)
-            after.tip = Mark(generation, commit_row[-1])
+            signed = sign(self.attached.seal, after.tip, judged.rows, at=at, author=job.author, reason=job.reason)
+            commits.append(signed)
+            after.outcomes.append(signed.commit)
+            after.tip = signed.tip
             after.heads = judged.heads
             place = place_of(generation, 0)
             after.texts.extend((place + ordinal, row.text) for ordinal, row in enumerate(judged.rows) if row.text)
@@ -290,8 +287,7 @@ class Writer:
             return after
         connection.execute("SAVEPOINT some")
         try:
-            connection.executemany("INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?, ?)", commits)
-            connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            insert(connection, commits)
         except sqlite3.Error as error:
             if not concerns_one_statement(error):
                 raise
@@ -305,25 +301,6 @@ class Writer:
                     after = self._written(connection, [job], after)
         connection.execute("RELEASE some")
         return after
-
-    def _signed(
-        self, tip: Mark, job: CommitJob, packed: tuple[PackedRow, ...], at: datetime
-    ) -> tuple[Commit, tuple[Any, ...], list[tuple[Any, ...]]]:
-        """A commit, its row in `commits`, and its rows in `rows`."""
-        seal = self.attached.seal
-        generation = tip.generation + 1
-        at_us = to_us(at)
-        random = os.urandom(_ID_BYTES + _SALT_BYTES * len(packed))
-        commit_id = random[:_ID_BYTES]
-        rows = []
-        for ordinal, row in enumerate(packed):
-            salt = random[_ID_BYTES + ordinal * _SALT_BYTES :][:_SALT_BYTES]
-            row_us = at_us if row.at_us is None else row.at_us
-            mac = seal.row(generation, ordinal, row_us, row.kind, row.key, salt, row.body)
-            rows.append((place_of(generation, ordinal), row.kind, row.key, row_us, salt, mac, row.body))
-        mac = seal.commit(tip.mac, generation, commit_id, at_us, job.author, job.reason, [row[5] for row in rows])
-        commit = Commit(generation, commit_id, from_us(at_us), job.author, job.reason)
-        return commit, (generation, commit_id, at_us, job.author, job.reason, tip.mac, mac), rows
 
     def _index(self, connection: sqlite3.Connection, texts: list[tuple[int, str]]) -> None:
         # A damaged index must not keep rows from being written: they go in without, and the index is made anew later.

@@ -43,7 +43,6 @@ from a4ps.inference.engine import (
     Text,
     Thinking,
 )
-from a4ps.inference.loop_guard import LoopGuard
 from a4ps.inference.tokens import estimate_prompt
 
 if TYPE_CHECKING:
@@ -159,7 +158,6 @@ class OllamaEngine:
     async def _attempt(self, request: ChatRequest, plan: _Plan, least: int, ends: float) -> AsyncGenerator[Chunk, None]:
         """One POST /api/chat. Raises `_AskAgainError` before any text went out, or a `PeerError`."""
         pieces: list[str] = []
-        guard = LoopGuard()
         thoughts = 0
         most = max(1, request.max_tokens)
         room = most + request.think_tokens if plan.roomy else most
@@ -187,15 +185,12 @@ class OllamaEngine:
                     yield Thinking(delta.thinking)
                 if delta.text:
                     # A roomy budget is one for thoughts and reply together; the reply's own part of it is kept here.
-                    full = len(pieces) >= most
-                    if not full:
-                        pieces.append(delta.text)
-                        yield Text(delta.text)
-                    looped = guard.feed(delta.text)
-                    if full or (looped and delta.done is None):
-                        notes = (*self._notes(plan, thoughts), *((looped,) if looped and not full else ()))
-                        yield Finished("length", estimate_prompt(request.messages), len(pieces), notes=notes)
+                    if len(pieces) >= most:
+                        spent = estimate_prompt(request.messages)
+                        yield Finished("length", spent, len(pieces), notes=self._notes(plan, thoughts))
                         return
+                    pieces.append(delta.text)
+                    yield Text(delta.text)
                 if delta.done is not None:
                     wire.check_uncut(delta.done.prompt_tokens, least, request.num_ctx)
                     self._check_reply(request, plan, "".join(pieces), delta.done, thoughts)

@@ -12,39 +12,42 @@ from pathlib import Path
 
 from a4ps.errors import A4PSError, ImageHeld, PeerError
 from a4ps.inference.card import read_card
+from a4ps.inference.engine import Engine
 from a4ps.kernel.engine_choice import choose
 from a4ps.kernel.health import SYSTEM_PACKAGES, Facts
-from a4ps.kernel.wiring import Environment, elsewhere, ollama_engine, open_log, signs
+from a4ps.kernel.wiring import Environment, elsewhere, llamacpp_engine, ollama_engine, open_log, signs
 
 
 async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> Facts:
     """Look at everything once; what fails becomes a fact. Raises `SettingsError` for an address that is none."""
-    engine = ollama_engine(env.settings)
+    keys_fault = _keys_fault(env)  # before the image is opened, which tightens what is loose
+    ollama = ollama_engine(env.settings)
+    embedded = llamacpp_engine(env)
     try:
-        status = await engine.status()
-        try:
-            installed = {info.name for info in await engine.models()} if status.reachable else set()
-        except PeerError:
-            installed = set()
+        status = await ollama.status()
+        beside = await embedded.status()
+        image = _image(env)
+        choice = choose(signs(env, status, image.last_engine))
+        installed = await _installed(embedded if choice == "llamacpp" else ollama)
     finally:
-        await engine.aclose()
+        await ollama.aclose()
+        await embedded.aclose()
     card = read_card()
     memory = _memory()
-    keys_fault = _keys_fault(env)  # before the image is opened, which tightens what is loose
-    image = _image(env)
     return Facts(
         python=f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         settings_ignored=env.loaded.ignored,
         profile=env.settings.profile,
-        models=env.models,
+        models=env.embedded_models if choice == "llamacpp" else env.models,
         engine_setting=env.settings.engine,
-        engine=choose(signs(env, status, image.last_engine)),
+        engine=choice,
         ollama_host=env.settings.ollama_host,
         ollama_version=status.version,
         ollama_detail=status.detail,
         ollama_hazard=status.hazard,
         ollama_elsewhere=elsewhere(env.settings),
-        installed=frozenset(installed),
+        embedded=beside.detail if beside.reachable else "",
+        installed=installed,
         vram_total_gb=card.total_bytes / 1e9 if card else None,
         vram_free_gb=card.free_bytes / 1e9 if card else None,
         card=card.name if card else "",
@@ -63,6 +66,14 @@ async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> 
         keys_fault=keys_fault,
         unwritable=_unwritable(env),
     )
+
+
+async def _installed(engine: Engine) -> frozenset[str]:
+    """The models that an engine has; none where it does not answer."""
+    try:
+        return frozenset(info.name for info in await engine.models())
+    except PeerError:
+        return frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,11 @@ SYSTEM_PACKAGES: Mapping[str, str] = {"runsc": "runsc", "bwrap": "bubblewrap", "
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What was found. Sizes in GB (10^9 bytes); `vram_*` None without an NVIDIA card; faults "" where all is well."""
+    """What was found. Sizes in GB (10^9 bytes); `vram_*` None without an NVIDIA card; faults "" where all is well.
+
+    `models` and `installed` are as the engine in use names them; `embedded` describes the embedded engine, "" where it is
+    not installed.
+    """
 
     python: str
     settings_ignored: tuple[str, ...]
@@ -40,6 +44,7 @@ class Facts:
     ollama_detail: str
     ollama_hazard: str
     ollama_elsewhere: bool
+    embedded: str
     installed: frozenset[str]
     vram_total_gb: float | None
     vram_free_gb: float | None
@@ -113,22 +118,26 @@ def _engine(facts: Facts) -> Check:
         return Check("engine", "note", detail, LOCAL_OLLAMA)
     if facts.engine == "ollama":
         return Check("engine", "ok", f"Ollama {facts.ollama_version} at {facts.ollama_host}")
+    if facts.engine == "llamacpp":
+        if not facts.embedded:
+            return Check("engine", "bad", "xllamacpp, the embedded engine, is not installed", "reinstall A4PS")
+        return Check("engine", "ok", facts.embedded)
     if facts.engine_setting == "rehearsal":
         return Check("engine", "note", "the four rehearse, as the setting engine asks", "a4ps config set engine auto")
     return Check(
         "engine",
         "note",
-        "no Ollama here: the four rehearse with prepared lines, no model thinks",
-        "install Ollama (https://ollama.com/download), then: a4ps models pull",
+        "no model here: the four rehearse with prepared lines, no model thinks",
+        "a4ps models pull"
+        if facts.embedded
+        else "install Ollama (https://ollama.com/download), then: a4ps models pull",
     )
 
 
 def _models(facts: Facts, catalog: Catalog) -> Check:
     wanted = sorted(set(facts.models.values()))
-    if facts.engine != "ollama":
-        return Check(
-            "models", "note", f"none in use; with Ollama the profile {facts.profile} wants {', '.join(wanted)}"
-        )
+    if facts.engine in ("rehearsal", "unreachable"):
+        return Check("models", "note", f"none in use; the profile {facts.profile} wants {', '.join(wanted)}")
     remote = [model for model in wanted if model.endswith(("-cloud", ":cloud"))]
     if remote:
         detail = f"{', '.join(remote)} run on somebody else's servers: your words leave this machine"
@@ -157,7 +166,8 @@ def _profile(facts: Facts, catalog: Catalog) -> Check:
     following = catalog.next_profile(facts.profile, facts.vram_total_gb or 0.0, facts.ram_total_gb, facts.disk_free_gb)
     if following is None:
         return Check("profile", "ok", f"{facts.profile} is what this machine carries")
-    size = catalog.size_gb(lacking(following.models.values(), facts.installed))
+    models = [catalog.embedded(model) if facts.engine == "llamacpp" else model for model in following.models.values()]
+    size = catalog.size_gb(lacking(models, facts.installed))
     return Check(
         "profile",
         "note",

@@ -9,10 +9,12 @@ from typing import Any
 
 from a4ps.clock import Clock, SystemClock
 from a4ps.image.keys import KeyFolder
+from a4ps.image.model_ledger import ModelLedger
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.store import Store
 from a4ps.image.turns import TurnLog
 from a4ps.inference.llamacpp import LlamaCppEngine
+from a4ps.inference.model_manager import ModelManager, Parts
 from a4ps.kernel.kernel import Kernel
 from a4ps.personas.roster import NAMES, enrol
 from a4ps.settings import Settings
@@ -37,10 +39,11 @@ async def open_kernel(
     if models is None:
         assert isinstance(engine, ScriptedEngine)
         models = dict.fromkeys(NAMES, engine.model)
-    manager = ProtoManager.over(store)
-    enrol(manager)
-    society = Society(manager, models, engine, Settings(**settings), deliberation, log, clock)
-    kernel = Kernel(store, log, engine, society, clock)
+    protos = ProtoManager.over(store)
+    enrol(protos)
+    manager = ModelManager(Parts(engine, ledger=ModelLedger(store)))
+    society = Society(protos, models, manager, Settings(**settings), deliberation, log, clock)
+    kernel = Kernel(store, log, manager, society, clock)
     try:
         yield kernel
     finally:

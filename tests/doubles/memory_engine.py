@@ -55,6 +55,7 @@ class MemoryEngine:
     busy: dict[str, int] = field(default_factory=dict)
     most_at_once: int = 0
     said: tuple[str, ...] = ("Well", ".")
+    vectors: bool = False
     closed: bool = False
 
     async def status(self) -> EngineStatus:
@@ -100,7 +101,10 @@ class MemoryEngine:
         await asyncio.sleep(0)
 
     async def embed(self, model: str, texts: Sequence[str]) -> tuple[tuple[float, ...], ...]:
-        raise EngineRefused(f"{model} cannot embed")
+        if not self.vectors:
+            raise EngineRefused(f"{model} cannot embed")
+        self.events.append(f"embed {model}")
+        return ((1.0, 0.0),) * len(texts)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         base = request.model.partition("+")[0]

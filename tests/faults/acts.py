@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from a4ps.errors import CallerError, Conflict, UnknownProto
 from a4ps.image.changes import Change
+from a4ps.image.image_file import FORMAT
 from a4ps.image.portable import read_portable
 from a4ps.image.proto import Proto
 from a4ps.image.proto_manager import ProtoManager
@@ -30,6 +31,9 @@ PAIR = ("BRICK", "ROBIN")
 COMMON = "ALFRED"
 WORKERS = 3
 INSTALL = "install"
+MIGRATE = "migrate"
+OLD = Path(__file__).parents[1] / "data" / "formats" / "image-1"
+"""An image of an earlier format, with its keys, that some images of the campaign begin as."""
 NO_COMMIT, REFUSED = 0, -1
 BALLAST_BYTES = 150_000
 
@@ -50,6 +54,18 @@ class Place:
     @property
     def keys(self) -> Path:
         return self.folder / "keys"
+
+    @property
+    def kept(self) -> Path:
+        """What the image was before it was migrated."""
+        return self.image.with_name("image-format-1.a4ps")
+
+    def is_old(self) -> bool:
+        """Whether the next opening migrates: SQLite's header says the format, and no earlier one is changed in place."""
+        if not self.image.exists():
+            return False
+        with self.image.open("rb") as file:
+            return int.from_bytes(file.read(64)[60:]) < FORMAT
 
     def portable(self, worker: int) -> Path:
         return self.folder / "files" / f"{worker}.portable"
@@ -97,7 +113,7 @@ def worker_of(key: str) -> int:
 
 
 def everybody() -> dict[str, Proto]:
-    """The Protos that an image begins with."""
+    """The Protos that an image begins with, beside those of the earlier format, one of which has a name of these."""
     protos = {name: Proto(name, CODEX, state={"a": 0, "b": 0, "last": ""}) for name in PAIR}
     protos[COMMON] = Proto(COMMON, CODEX, state={"contended": ""})
     for number in range(WORKERS):
@@ -278,7 +294,7 @@ def back_up(worker: Worker, key: str) -> int:
 
 
 def _installed(before: State, found: Found, past: Past) -> State:
-    return {name: dict(proto.state) for name, proto in everybody().items()}
+    return {**before, **{name: dict(proto.state) for name, proto in everybody().items()}}
 
 
 Expect = Callable[[State, Found, Past], State]

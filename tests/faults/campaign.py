@@ -12,12 +12,14 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from tests.faults.acts import ACTS, WORKERS, act_of
+from tests.faults.acts import ACTS, MIGRATE, WORKERS, act_of
 from tests.faults.killing import ROOT
 from tests.faults.ledger import Heard, Ledger
 from tests.faults.lives import Request
 
 KILLS_OF_AN_IMAGE = 20
+KILLS_OF_AN_OLD_ONE = 8
+"""Of an image that begins in an earlier format: fewer, so that more of them are migrations."""
 DEEP_EACH = 7
 AIMS = ("open", "close", "restore", *ACTS)
 RARE = ("restore", "restore", "load", "bring_in", "revert")
@@ -38,8 +40,9 @@ class Campaign:
         while self.kills < kills:
             number += 1
             folder = self.folder / str(number)
-            ledger = Ledger(folder)
-            upto = min(kills, self.kills + KILLS_OF_AN_IMAGE)
+            old = number % 2 == 0
+            ledger = Ledger(folder, old=old)
+            upto = min(kills, self.kills + (KILLS_OF_AN_OLD_ONE if old else KILLS_OF_AN_IMAGE))
             looks = 0
             while self.kills < upto:
                 looks += 1
@@ -83,6 +86,8 @@ class Campaign:
 
     def aim(self, ledger: Ledger) -> str:
         """What the kill is to meet: an act that can be done now, or the one that it needs first."""
+        if ledger.place.is_old():
+            return MIGRATE
         aim = self.chance.choice((*AIMS, *RARE))
         if aim == "load" and ledger.place.portable(0) not in ledger.held:
             return "save"

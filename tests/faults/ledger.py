@@ -7,10 +7,12 @@ file that was written from it, to that.
 from __future__ import annotations
 
 import copy
+import json
 import shutil
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -18,18 +20,26 @@ from typing import NamedTuple
 
 from a4ps.clock import SystemClock
 from a4ps.errors import CallerError, UnknownProto
-from a4ps.image.codec import decode_slot
+from a4ps.image.codec import decode_slot, opaque
 from a4ps.image.drafts import PREFIX
 from a4ps.image.keys import KeyFolder
+from a4ps.image.migrations import MIGRATED
 from a4ps.image.portable import read_portable
 from a4ps.image.proto_manager import ProtoManager
+from a4ps.image.rows import from_us
 from a4ps.image.snapshot import PortableImage
 from a4ps.image.text_export import import_text
 from a4ps.image.transfer import LOADED, RESTORED
-from tests.faults.acts import EXPECTED, WORKERS, Found, Past, Place, State, act_of, worker_of
+from tests.faults.acts import EXPECTED, MIGRATE, OLD, WORKERS, Found, Past, Place, State, act_of, worker_of
+from tests.image.images import an_image
+from tests.image.plain_values import Point
 
 TAKEOVERS = ("load", "bring_in")
 OUTPUTS = ("save", "export", "back_up")
+TAKEN_OVER, MIGRATION = NOBODYS = ("takeover of nothing", "migration")
+"""Commits that say no act's key."""
+
+OLD_COMMITS = 30
 
 
 class Entry(NamedTuple):
@@ -79,8 +89,17 @@ def state_in(image: PortableImage) -> State:
     }
 
 
+def old_state() -> State:
+    """What is in the image of the earlier format."""
+    brick = dict(state_in(an_image())["BRICK"])
+    twice = "def twice(self, n):\n    return 2 * n\n"
+    brick |= {"mood": "mood 24", "native": opaque(Point(1, 2)), "twice()": twice}
+    return {"BRICK": brick, "base": {"shared": {"n": 1}}}
+
+
 class Ledger:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, old: bool = False) -> None:
+        """`old`: the image is there already, in an earlier format."""
         self.place = Place(folder)
         self.keys = KeyFolder(self.place.keys)
         self.chain: list[Entry] = []
@@ -89,6 +108,21 @@ class Ledger:
         self.counts: Counter[str] = Counter()
         for name in ("files", "backups", "exports"):
             (folder / name).mkdir(parents=True)
+        self.old = old
+        if old:
+            self._begin_old()
+
+    def _begin_old(self) -> None:
+        shutil.copytree(OLD / "keys", self.place.keys)
+        self.place.image.parent.mkdir()
+        shutil.copyfile(OLD / self.place.image.name, self.place.image)
+        with closing(sqlite3.connect(OLD.joinpath(self.place.image.name).as_uri() + "?immutable=1", uri=True)) as image:
+            times = image.execute("SELECT at FROM commits ORDER BY generation").fetchall()
+        assert len(times) == OLD_COMMITS
+        state = old_state()
+        for number, (at_us,) in enumerate(times, 1):
+            # Nothing asks what it was before the last of them.
+            self._append(Entry(f"old {number}", from_us(at_us), state))
 
     def backups(self) -> list[int]:
         """The workers whose backups are there."""
@@ -96,6 +130,7 @@ class Ledger:
 
     def check(self, heard: Heard, *, deep: bool) -> None:
         """Raises AssertionError, and whatever opening raises."""
+        in_place = self.old and not self.place.is_old()
         with ProtoManager.open(self.place.image, keys=self.keys, clock=SystemClock()) as manager:
             self._follow_restore(manager, heard)
             self._follow(manager, heard)
@@ -108,6 +143,12 @@ class Ledger:
             if deep:
                 report = manager.verify(deep=True)
                 assert report.faults == report.warnings == ()
+        if self.old:
+            first = [entry.key for entry in self.chain[OLD_COMMITS:]][:1]
+            assert first == [MIGRATION], "a migration that the image does not know of"
+            assert self.place.kept.read_bytes() == OLD.joinpath("image.a4ps").read_bytes()
+            migrating = any(act_of(key) == MIGRATE for key in heard.in_flight)
+            self.counts["migrations in flight, in place"] += migrating and in_place
         self.counts.update(act_of(key) for key, result in heard.done.items() if result >= 0)
 
     def _follow_restore(self, manager: ProtoManager, heard: Heard) -> None:
@@ -134,7 +175,7 @@ class Ledger:
         new = {entry.key: generation for generation, entry in enumerate(self.chain[first:], first + 1)}
         acknowledged = {key: result for key, result in heard.done.items() if act_of(key) in EXPECTED and result > 0}
         assert new.items() >= acknowledged.items(), "acknowledged and lost"
-        extra = {key for key in new.keys() - acknowledged.keys() if not key.startswith("takeover of nothing")}
+        extra = {key for key in new.keys() - acknowledged.keys() if not key.startswith(NOBODYS)}
         assert extra <= heard.in_flight, "more than what was in flight"
         self.counts["in flight, kept"] += len(extra)
 
@@ -142,10 +183,14 @@ class Ledger:
         try:
             changes = manager.changes(generation)
         except UnknownProto:
+            state = self.chain[-1].state
+            for row in manager.store.rows_of(generation, MIGRATED):
+                assert json.loads(row.payload)["kept"] == self.place.kept.name
+                return Entry(MIGRATION, row.at, state)
             # No Proto differed, and so no change says which takeover it was.
             (row,) = manager.store.rows_of(generation, LOADED)
             assert any(act_of(key) in TAKEOVERS for key in heard.begun)
-            return Entry(f"takeover of nothing {generation} {row.at}", row.at, self.chain[-1].state)
+            return Entry(f"{TAKEN_OVER} {generation} {row.at}", row.at, state)
         key, _, besides = changes[0].reason.partition(" ")
         expect, count = EXPECTED[act_of(key)]
         assert count in (None, len(changes)), f"{key} is there by half"
@@ -210,7 +255,8 @@ class Ledger:
     def _look_beside(self, manager: ProtoManager, heard: Heard) -> None:
         """Nothing is there that has no business, and what the killed have left is swept by the next writer."""
         home, image = self.place.image.parent, self.place.image
-        kept = [path for path in home.glob("image-*.a4ps") if not path.samefile(image)]
+        own = {self.place.kept} if self.old else set()
+        kept = [path for path in home.glob("image-*.a4ps") if path not in own and not path.samefile(image)]
         for path in kept[:1]:
             at, state = self._opened(path, deep=False)
             assert state == self.at[at]
@@ -224,7 +270,7 @@ class Ledger:
             if left:
                 manager.save_image(folder / "sweeping")
                 (folder / "sweeping").unlink()
-        proper = {image.name + suffix for suffix in ("", "-wal", "-shm", ".lock")}
+        proper = {image.name + suffix for suffix in ("", "-wal", "-shm", ".lock")} | {path.name for path in own}
         others = [path for path in home.iterdir() if path.name not in proper]
         assert all(path.samefile(image) for path in others), others
         names = {path.name for path in (self.place.folder / "files").iterdir()}

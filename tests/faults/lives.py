@@ -4,10 +4,10 @@ It forks, because a fork takes a thousandth of what a new Python takes; it never
 It reads one request a line from stdin (see `Request`) and answers each with one line: what the child said, whether it
 was killed before it came to its end, and what it broke on, if it did.
 
-A child opens the image (or first restores a backup), lets its threads do `acts` acts each, closes it and ends. It says
-"begin KEY GENERATION" before and "done KEY RESULT SECONDS" after each act, opening and closing among them. The instant is
-drawn from the whole of that: after a share of what such a life usually lasts, or, where an act is aimed at, which the
-first thread then does at some time, of what that usually lasts, from its beginning on.
+A child opens the image, which may migrate it (or first restores a backup), lets its threads do `acts` acts each, closes it
+and ends. It says "begin KEY GENERATION" before and "done KEY RESULT SECONDS" after each act, opening and closing among
+them. The instant is drawn from the whole of that: after a share of what such a life usually lasts, or, where an act is
+aimed at, which the first thread then does at some time, of what that usually lasts, from its beginning on.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from a4ps.image import connections
 from a4ps.image.keys import KeyFolder
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.restore import restore
-from tests.faults.acts import ACTS, INSTALL, PAIR, REFUSED, Place, Worker, act_of, everybody
+from tests.faults.acts import ACTS, COMMON, INSTALL, MIGRATE, REFUSED, Place, Worker, act_of, everybody
 
 LEARNING = 0.2
 
@@ -78,12 +78,13 @@ class Life:
                 backup = self.place.backup(self.request["restore"])
                 done = restore(self.place.image, backup, keys, SystemClock(), author="architect", reason=key)
                 result[0] = done.report.generation + 1
-        with self.doing(f"{seed}.0.0.open"):
+        with self.doing(f"{seed}.0.0.{MIGRATE if self.place.is_old() else 'open'}"):
             manager = ProtoManager.open(self.place.image, keys=keys, clock=SystemClock())
-        if PAIR[0] not in manager:
+        if COMMON not in manager:
             key = f"{seed}.0.0.{INSTALL}"
             with self.doing(key) as result:
-                contents = {name: proto.content("architect") for name, proto in everybody().items()}
+                contents = {name: manager.get_proto(name).current.content for name in manager.names()}
+                contents |= {name: proto.content("architect") for name, proto in everybody().items()}
                 result[0] = manager.install(contents, reason=key)[0].generation
         workers = [Worker(manager, self.place, seed, number) for number in range(self.request["threads"])]
         threads = [threading.Thread(target=self.work, args=(worker,), daemon=True) for worker in workers[1:]]
@@ -158,10 +159,11 @@ class Killer:
         usual = self.usual_s
         acts = request["threads"] * request["acts"] * usual.get("any", 0.01)
         restoring = usual.get("restore", 0.05) if request["restore"] is not None else 0.0
-        return restoring + usual.get("open", 0.01) + acts + usual.get("close", 0.01)
+        opening = MIGRATE if Place(Path(request["folder"])).is_old() else "open"
+        return restoring + usual.get(opening, 0.01) + acts + usual.get("close", 0.01)
 
     def learn(self, act: str, seconds: float) -> None:
-        for name in (act,) if act in ("open", "close", "restore", INSTALL) else (act, "any"):
+        for name in (act,) if act in ("open", "close", "restore", MIGRATE, INSTALL) else (act, "any"):
             known = self.usual_s.setdefault(name, seconds)
             self.usual_s[name] = known + LEARNING * (seconds - known)
 

@@ -34,10 +34,10 @@ def close_image(folder: Path, commits: int) -> Rows:
 
 
 @pytest.mark.timeout(3600)
-def test_flips_and_cuts_of_a_closed_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_flips_and_cuts_of_a_closed_image(memory_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """I2: each bit flip or cut of a closed image is found at open, at read or by verify, or changes no row; and nothing
     but our own errors is raised."""
-    folder = tmp_path / "original"
+    folder = memory_path / "original"
     original = Original(folder, IMAGE, close_image(folder, 90))
     flips, cuts = campaign(original, flips=FLIPS, cuts=CUTS)
     assert cuts["harmless"] == 0
@@ -46,14 +46,14 @@ def test_flips_and_cuts_of_a_closed_image(tmp_path: Path, capsys: pytest.Capture
 
 
 @pytest.mark.timeout(3600)
-def test_flips_and_cuts_of_a_live_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_flips_and_cuts_of_a_live_log(memory_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """I1, I2: each bit flip or cut of the write-ahead log of a killed process is found, or changes no row: SQLite takes
     a damaged log for its end, and the witness tells that commits are missing."""
-    live = tmp_path / "live"
+    live = memory_path / "live"
     with killer() as deaths:
         deaths.die(live / IMAGE, live / "keys", seed=8, acks=30)
     (live / f"{IMAGE}-shm").unlink()
-    intact = tmp_path / "intact"
+    intact = memory_path / "intact"
     shutil.copytree(live, intact)
     with Store.open(intact / IMAGE, KeyFolder(intact / "keys"), ManualClock()) as store:
         original = Original(live, LOG, rows_in(store))

@@ -95,11 +95,11 @@ def campaign(
 
 @pytest.mark.timeout(3000)
 def test_a_power_cut_loses_nothing_acknowledged(
-    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, memory_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """I1: an image that is made, lives three lives with its log written back many times, and is backed up."""
     ops = record(folder, program("image", folder), trace=tmp_path / "trace")
-    figures = campaign(ops, folder, tmp_path, count=CUTS)
+    figures = campaign(ops, folder, memory_path, count=CUTS)
     with capsys.disabled():
         print(f"\nimage: {figures}")
 
@@ -107,7 +107,7 @@ def test_a_power_cut_loses_nothing_acknowledged(
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("when", [3, 6, 9])
 def test_a_power_cut_after_a_kill_loses_nothing_acknowledged(
-    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str], when: int
+    tmp_path: Path, memory_path: Path, folder: Path, capsys: pytest.CaptureFixture[str], when: int
 ) -> None:
     """I1: killed just before an fsync, opened again, and then the power goes: what the second life found in the page
     cache was not on the disk yet."""
@@ -116,31 +116,31 @@ def test_a_power_cut_after_a_kill_loses_nothing_acknowledged(
     assert (folder / "image.a4ps-wal").exists()
     # What the killed one had created is there for the second: its names must not be created twice.
     second = record(folder, program("reopened", folder), trace=tmp_path / "two")
-    figures = campaign([*first, *second], folder, tmp_path, count=CUTS_OF_REOPENING, first=len(first), lives=2)
+    figures = campaign([*first, *second], folder, memory_path, count=CUTS_OF_REOPENING, first=len(first), lives=2)
     with capsys.disabled():
         print(f"\nimage, killed at fsync {when} and opened again: {figures}")
 
 
 @pytest.mark.timeout(600)
 def test_a_power_cut_after_the_folders_were_made_loses_nothing_acknowledged(
-    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, memory_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """I1: the folders that opening makes are as durable as what is in them."""
     ops = record(folder, program("new_home", folder), trace=tmp_path / "trace")
-    figures = campaign(ops, folder, tmp_path, count=CUTS_OF_REOPENING, home="new/home")
+    figures = campaign(ops, folder, memory_path, count=CUTS_OF_REOPENING, home="new/home")
     with capsys.disabled():
         print(f"\nimage in a new folder: {figures}")
 
 
 @pytest.mark.timeout(600)
 def test_a_power_cut_leaves_the_old_portable_file_or_the_new(
-    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, memory_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """I1: the file is whole at any cut, and once a save has returned, it is that one."""
     ops = record(folder, program("portable", folder), trace=tmp_path / "trace")
     found: Counter[str] = Counter()
     for number, cut in enumerate(cuts(ops, folder, upto=CUTS_OF_PORTABLE, chance=random.Random(3))):
-        to = tmp_path / f"replay {number}"
+        to = memory_path / f"replay {number}"
         cut.lay_out(str(folder), to)
         begun = max((int(words[1]) for words in cut.said if words[0] == "begin"), default=0)
         done = max((int(words[1]) for words in cut.said if words[0] == "done"), default=0)

@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from a4ps.clock import SystemClock
-from a4ps.errors import IntegrityError, KeyLost
+from a4ps.errors import DiskFull, IntegrityError, KeyLost
 from a4ps.image.image_file import FORMAT
 from a4ps.image.keys import KeyFolder
 from a4ps.image.migrations import MIGRATIONS
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.restore import restore
 from a4ps.image.store import Store
+from tests.faults.faulty import Faults, disk_error
 
 FORMATS = Path(__file__).parent.parent / "data" / "formats"
 OLD = sorted(FORMATS.glob("image-*"))
@@ -119,6 +120,22 @@ def test_an_older_image_behind_its_witness_is_not_brought_up(old: Path, tmp_path
 
 
 @pytest.mark.parametrize("old", OLD, ids=lambda path: path.name)
+def test_a_migration_that_the_disk_refuses_can_be_done_again(
+    old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where not even its record fits, the image is as it was and nobody's."""
+    image, keys = placed(old, tmp_path)
+    faults = Faults(monkeypatch)
+    faults.fail_once("before", "COMMIT", disk_error(sqlite3.SQLITE_FULL))
+    with pytest.raises(DiskFull):
+        Store.open(image, keys, SystemClock())
+    assert image.read_bytes() == (old / "image.a4ps").read_bytes()
+    assert sorted(path.name for path in tmp_path.glob("image*")) == ["image.a4ps", "image.a4ps.lock"]
+    with ProtoManager.open(image, keys=keys) as manager:
+        check_content(manager)
+
+
+@pytest.mark.parametrize("old", OLD, ids=lambda path: path.name)
 def test_an_older_image_with_a_foreign_trigger_is_refused(old: Path, tmp_path: Path) -> None:
     image, keys = placed(old, tmp_path)
     with closing(sqlite3.connect(image)) as connection, connection:
@@ -158,7 +175,8 @@ Store.open(folder / "image.a4ps", KeyFolder(folder / "keys"), SystemClock()).clo
 @pytest.mark.slow
 @pytest.mark.parametrize("old", OLD, ids=lambda path: path.name)
 def test_killed_at_any_step_the_next_opening_goes_on(old: Path, tmp_path: Path) -> None:
-    """I1: whatever step of a migration is cut off, the image opens with all that it held, and nothing is left over."""
+    """I1: whatever step of a migration is cut off, the image opens with all that it held and with the record of what was
+    done to it, and nothing is left over."""
     step = 0
     died = True
     while died:
@@ -170,6 +188,7 @@ def test_killed_at_any_step_the_next_opening_goes_on(old: Path, tmp_path: Path) 
         with ProtoManager.open(image, keys=keys) as manager:
             check_content(manager)
             assert manager.verify(deep=True).ok
+            assert len(manager.store.past("migrated", str(FORMAT))) == 1
         names = {path.name for path in folder.iterdir()}
         assert names == {"image.a4ps", "image.a4ps.lock", "keys", f"image-format-{version_of(old / 'image.a4ps')}.a4ps"}
         assert image.stat().st_mode & 0o777 == 0o600

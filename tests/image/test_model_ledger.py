@@ -38,3 +38,11 @@ def test_a_store_that_is_closed_costs_the_record_not_the_turn(tmp_path: Path) ->
     assert "could not be recorded" in ledger.check("brick", NEW)
     assert head("model", "brick") is not None
     store.close()
+
+
+def test_a_reduced_context_is_remembered(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "image.a4ps", KeyFolder(tmp_path / "keys"), ManualClock()) as store:
+        ledger = ModelLedger(store)
+        assert ledger.context("brick") == 0
+        ledger.keep_context("brick", 4096)
+        assert ModelLedger(store).context("brick") == 4096

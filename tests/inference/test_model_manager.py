@@ -229,6 +229,29 @@ async def test_a_model_that_spills_is_loaded_once_more_with_a_smaller_context() 
     assert engine.loads() == ["brick", "brick"]
 
 
+async def test_a_context_that_was_reduced_is_remembered_by_later_processes() -> None:
+    book = Book()
+    await hear(manager_of(MemoryEngine({"brick": 7 * GB}, spill_over_ctx=4096), ledger=book), request("brick"))
+    engine = MemoryEngine({"brick": 7 * GB}, spill_over_ctx=4096)
+    await hear(manager_of(engine, ledger=book), request("brick"))
+    assert (engine.loads(), engine.contexts) == (["brick"], {"brick": 4096})
+
+
+async def test_texts_are_embedded_beside_the_schedule() -> None:
+    """By words alone, or by a file on the CPU; Ollama's embedder is a call that is counted like any other."""
+    files = MemoryEngine({"tiny": GB}, vectors=True)
+    engine = MemoryEngine({"nomic": GB}, name="ollama", vectors=True)
+    manager = manager_of(engine, embedder=files)
+    (lexical,) = await manager.embed("", ["a bridge"])
+    assert sum(number * number for number in lexical) == pytest.approx(1)
+    assert await manager.embed("tiny", ["a bridge"]) == ((1.0, 0.0),)
+    assert (files.events, engine.events) == (["embed tiny"], [])
+    assert await manager.embed("ollama:nomic", ["a bridge"]) == ((1.0, 0.0),)
+    assert engine.events == ["load nomic", "embed nomic"]
+    with pytest.raises(EngineRefused):
+        await manager_of(MemoryEngine(FOUR)).embed("ollama:brick", ["a bridge"])
+
+
 async def test_a_reply_in_circles_is_ended() -> None:
     engine = MemoryEngine({"brick": GB}, said=("again ",) * 200)
     chunks = await hear(manager_of(engine), request("brick"))
@@ -259,6 +282,13 @@ class Book:
 
     def __init__(self, **known: str) -> None:
         self.known = known
+        self.contexts: dict[str, int] = {}
+
+    def context(self, model: str) -> int:
+        return self.contexts.get(model, 0)
+
+    def keep_context(self, model: str, num_ctx: int) -> None:
+        self.contexts[model] = num_ctx
 
     def check(self, model: str, digest: str) -> str:
         before = self.known.setdefault(model, digest)

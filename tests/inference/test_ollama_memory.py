@@ -12,6 +12,7 @@ import pytest
 
 from a4ps.errors import EngineBroke, EngineBusy, EngineGarbled, EngineTimeout, EngineUnreachable, PromptTooLong
 from a4ps.inference.engine import ChatRequest, Chunk, Loading, Message, Text
+from a4ps.inference.model_manager import ModelManager, Parts
 from a4ps.inference.ollama import Deadlines, OllamaEngine
 from tests.contracts.engine_contract import SCHEMA, finished, gather, reply
 from tests.doubles.ollama_server import Answer, OllamaServer, default_responder
@@ -184,22 +185,23 @@ class TestLoops:
     async def test_a_reply_that_repeats_itself_is_ended_with_a_note(
         self, engine: OllamaEngine, server: OllamaServer
     ) -> None:
-        """What was said until then is kept, and the next call is as ever."""
+        """By the model manager, whatever the engine; what was said until then is kept, and the next call is as ever."""
+        manager = ModelManager(Parts(engine))
         server.responder = lambda body: "Well. " + "Round and round it goes. " * 400
-        chunks = await gather(engine, ask(max_tokens=5000))
+        chunks = await gather(manager, ask(max_tokens=5000))
         end = finished(chunks)
         assert end.reason == "length"
         assert end.notes == ("the reply was ended: it went on repeating “Round and round it goes.”",)
         assert reply(chunks).startswith("Well. Round and round")
         assert 0 < end.completion_tokens == len([chunk for chunk in chunks if isinstance(chunk, Text)]) < 500
         server.responder = default_responder
-        assert finished(await gather(engine, ask())).reason == "stop"
+        assert finished(await gather(manager, ask())).reason == "stop"
 
     async def test_equal_tokens_end_with_a_note_too(self, engine: OllamaEngine, server: OllamaServer) -> None:
         """Ollama would end this stream at the same place without a word, which is a broken reply."""
         pieces = (*(line(",") for _ in range(31)),)
         server.answer_next("/api/chat", Answer(200, NDJSON, pieces, "chunked"))
-        chunks = await gather(engine, ask())
+        chunks = await gather(ModelManager(Parts(engine)), ask())
         assert reply(chunks) == "," * 31
         assert "more than 30 times" in finished(chunks).notes[0]
 

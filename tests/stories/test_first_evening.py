@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.doubles.file_server import file_server
 from tests.doubles.household import ROOT, Household, ollama_server
+from tests.models import manifest
 
 QUESTION = "I have two free weekends: should I learn Rust or Go to write a command-line tool?"
 
@@ -46,6 +48,17 @@ def test_clone_start_ask_then_a_real_model(tmp_path: Path) -> None:
     assert again.returncode == 0
     assert "[1/2]" not in again.stderr
 
+    # The one command, with no Ollama anywhere: a model file, and real inference in this very process tree.
+    with file_server((manifest.FOLDER / "tiny.gguf").read_bytes()) as hub:
+        fetched = start("models", "pull", A4PS_HUB=hub.url)
+    assert fetched.returncode == 0, fetched.stderr
+    assert "2.7 GB" in fetched.stderr
+    own = start("ask", QUESTION)
+    assert own.returncode == 0, own.stderr
+    assert "llamacpp: Qwen3.5-4B-Q4_K_M" in own.stdout
+    assert "Rehearsal" not in own.stdout
+    assert "remembers turn" not in own.stdout  # a rehearsed turn is nothing to remember
+
     with ollama_server("--missing-models") as url:
         missing = start("ask", QUESTION, OLLAMA_HOST=url)
         assert missing.returncode == 1
@@ -56,4 +69,3 @@ def test_clone_start_ask_then_a_real_model(tmp_path: Path) -> None:
     assert real.returncode == 0, real.stderr
     assert "ollama: qwen3.5:4b" in real.stdout
     assert "Rehearsal" not in real.stdout
-    assert "remembers turn" not in real.stdout  # a rehearsed turn is nothing to remember
