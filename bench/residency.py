@@ -1,23 +1,28 @@
 """What sharing one card between models costs: our scheduler beside its peers. `python -m bench.residency --help`
 
-On a simulated clock, so the figures are the same on every machine (`residency_simulated.py` says what is simulated).
-Residency with real models belongs beside it, as a second part of `Found`. It is no gate: it says what it found and
-exits with 0.
+On a simulated clock, so the figures are the same on every machine (`residency_simulated.py` says what is simulated), and
+again with real, tiny models in real processes (`residency_real.py`). It is no gate: it says what it found and exits with 0.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.machine import machine
-from bench.residency_simulated import Simulated, measure_simulated
+from bench.residency_real import Real, measure_real
+from bench.residency_simulated import TURNS, Simulated, Trace, measure_simulated
 from bench.verdict import Verdict
 
 FULL, QUICK = 1000, 100
+REAL_QUICK = 6
+QUICKER = (
+    f"{QUICK} random traces of each kind instead of {FULL}, {REAL_QUICK} turns with real models instead of {TURNS}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +30,24 @@ class Found:
     """Everything that was measured."""
 
     simulated: Simulated
+    real: Real
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, then print the tables and the verdicts, or one JSON object."""
     parser = argparse.ArgumentParser(prog="bench.residency", description="What sharing one card between models costs.")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK} random traces of each kind instead of {FULL}")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"{QUICK} random traces of each kind instead of {FULL}, {REAL_QUICK} turns with real models instead of {TURNS}",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     chosen = parser.parse_args(arguments)
     about = machine()
     if not chosen.json:
         print("  ".join(f"{name}: {value}" for name, value in about.items()), flush=True)
-    found = Found(measure_simulated(QUICK if chosen.quick else FULL))
+    counts = (QUICK, REAL_QUICK) if chosen.quick else (FULL, TURNS)
+    found = Found(measure_simulated(counts[0]), measure_real(counts[1]))
     verdicts = judge(found)
     if chosen.json:
         told: dict[str, Any] = {"machine": about, **asdict(found)}
@@ -47,8 +58,46 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def judge(found: Found) -> list[Verdict]:
+    """The bars, first for what was simulated, then for what was real."""
+    return [*judge_simulated(found.simulated), *judge_real(found.real)]
+
+
+def judge_real(real: Real) -> list[Verdict]:
+    """The same bars as on the simulated clock, where they can be measured."""
+    alone, three, duo = real.trace("one at a time"), real.trace("three at once"), real.trace("duo")
+    verdicts = [
+        Verdict(
+            "real, one turn at a time: loads over the causal floor",
+            alone.ours.loads / alone.floor,
+            "<=",
+            1,
+            f"{alone.ours.loads} loads, floor {alone.floor}",
+        ),
+        Verdict(
+            "real, three at once: loads per three turns",
+            three.per_turn(three.ours) * 3,
+            "<=",
+            5,
+            three.beside_per_three(),
+        ),
+        Verdict(
+            "real, three at once: loading time over sequential's",
+            statistics.median(real.over_sequential),
+            "<=",
+            0.35,
+            f"median of rounds {', '.join(f'{ratio:.2f}' for ratio in real.over_sequential)}; {three.beside('loading_s')}",
+        ),
+        Verdict("real, duo: loads a turn after the first load", (duo.ours.loads - 1) / duo.ours.turns, "<=", 2),
+    ]
+    verdicts += [
+        Verdict(f"real, {title}: loads after the first", real.trace(title).ours.loads - 1, "<=", 0)
+        for title in ("fast", "four LoRAs, embedded")
+    ]
+    return [*verdicts, Verdict("real: most memory taken, over the budget (I7)", real.memory_most, "<=", 1)]
+
+
+def judge_simulated(simulated: Simulated) -> list[Verdict]:
     """The bars of the issue, in its order."""
-    simulated = found.simulated
     alone, three, duo = simulated.trace("one at a time"), simulated.trace("three at once"), simulated.trace("duo")
     staggered = simulated.trace("three, 7 s apart")
     fast, loras = simulated.trace("fast"), simulated.trace("four LoRAs, embedded")
@@ -147,16 +196,25 @@ def report(found: Found) -> list[str]:
     """The tables for people."""
     lines = []
     for trace in found.simulated.traces:
-        lines += ["", f"20 turns, {trace.title:40} loads  loading s     time s  loads per turn"]
-        for name, run in {"A4PS": trace.ours, **trace.peers}.items():
-            lines.append(
-                f"{name:50} {run.loads:5} {run.loading_s:10.0f} {run.makespan_s:10.1f} {trace.per_turn(run):15.2f}"
-            )
+        lines += ["", *_table(f"{TURNS} turns, {trace.title}", trace)]
+    budget = f"{found.real.budget_bytes / 1e6:.0f} MB"
+    for trace in found.real.traces:
+        lines += ["", *_table(f"real, {found.real.turns} turns in {budget}, {trace.title}", trace)]
     lines += [
         "",
         f"one plan takes {found.simulated.plan_ms:.2f} ms here (mean over {found.simulated.plans:,} plans; "
         f"the longest {found.simulated.plan_most_ms:.0f})",
     ]
+    return lines
+
+
+def _table(title: str, trace: Trace) -> list[str]:
+    lines = [f"{title:50} loads  loading s     time s  loading share  loads per turn"]
+    for name, run in {"A4PS": trace.ours, **trace.peers}.items():
+        lines.append(
+            f"{name:50} {run.loads:5} {run.loading_s:10.1f} {run.makespan_s:10.1f} "
+            f"{run.loading_s / run.makespan_s:14.0%} {trace.per_turn(run):15.2f}"
+        )
     return lines
 
 
