@@ -34,7 +34,7 @@ from tests.faults.killing import LONG
 
 READS = 1_000_000 if LONG else 100_000
 READERS, SWAPPERS = 8, 4
-REVERTS = 1_000 if LONG else 100
+REVERTS = 100 if LONG else 20
 REFUSALS = 10
 """After so many in a row, the swappers let the reverter go first."""
 READS_UNDER_LOCKS = 500
