@@ -6,18 +6,16 @@ xllamacpp takes the JSON of llama.cpp's own server (`/v1/chat/completions`); the
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from a4ps.inference.control_tokens import ControlTokens
 from a4ps.inference.llamacpp_wire import Speak
+from a4ps.inference.stepped_schema import stepped
 
 #: Room for the marks around a thought ("<think>", "</think>", line breaks), which are a few tokens each.
 MARK_TOKENS = 32
-#: Into how many equal steps a bounded fraction is divided.
-STEPS = 100
 
 
 def chat_body(speak: Speak, *, loras: int, thinker: bool, marks: ControlTokens) -> dict[str, Any]:
@@ -47,27 +45,6 @@ def chat_body(speak: Speak, *, loras: int, thinker: bool, marks: ControlTokens) 
         shape = {"name": "reply", "schema": stepped(json.loads(speak.schema))}
         body["response_format"] = {"type": "json_schema", "json_schema": shape}
     return body
-
-
-def stepped(schema: Any) -> Any:
-    """`schema` whose fractions between two bounds are a choice of 101 equal steps.
-
-    llama.cpp's grammars bound whole numbers only, so that a confidence between 0 and 1 could come out as -3e9.
-    """
-    if isinstance(schema, list):
-        return [stepped(item) for item in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    low, high = _finite(schema.get("minimum")), _finite(schema.get("maximum"))
-    if schema.get("type") == "number" and low is not None and high is not None and low <= high:
-        digits = max(0, 2 - math.floor(math.log10(high - low))) if high > low else 6
-        steps = (round(low + (high - low) * step / STEPS, digits) for step in range(STEPS + 1))
-        return {"enum": list(dict.fromkeys(min(max(step, low), high) for step in steps))}
-    return {key: value if key in ("enum", "const") else stepped(value) for key, value in schema.items()}
-
-
-def _finite(value: object) -> int | float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) else None
 
 
 @dataclass(slots=True)

@@ -31,6 +31,7 @@ from a4ps.errors import (
 )
 from a4ps.inference.engine import ChatRequest, Message, ModelCard, ModelInfo, PullProgress, Resident
 from a4ps.inference.layout import Layout, layout_of_show
+from a4ps.inference.stepped_schema import stepped
 
 DEFAULT_PORT = 11434
 _TOO_LONG = re.compile(
@@ -130,7 +131,7 @@ def chat_body(request: ChatRequest, *, think: bool | None, num_predict: int) -> 
         "keep_alive": keep_alive(request.keep_alive_s),
     }
     if request.schema is not None:
-        body["format"] = dict(request.schema)
+        body["format"] = stepped(request.schema)
     if think is not None:
         body["think"] = think
     return body

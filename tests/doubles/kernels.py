@@ -13,7 +13,7 @@ from a4ps.image.model_ledger import ModelLedger
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.store import Store
 from a4ps.image.turns import TurnLog
-from a4ps.inference.llamacpp import LlamaCppEngine
+from a4ps.inference.engine import Engine
 from a4ps.inference.model_manager import ModelManager, Parts
 from a4ps.kernel.kernel import Kernel
 from a4ps.personas.roster import NAMES, enrol
@@ -26,7 +26,7 @@ from tests.doubles.scripted_engine import ScriptedEngine
 @asynccontextmanager
 async def open_kernel(
     folder: Path,
-    engine: ScriptedEngine | LlamaCppEngine,
+    engine: Engine,
     clock: Clock | None = None,
     models: Mapping[str, str] | None = None,
     **settings: Any,

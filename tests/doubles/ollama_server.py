@@ -3,6 +3,7 @@
 Three uses. In a test: `async with OllamaServer() as server: OllamaEngine(server.url)`. As a process, for tests of the
 command line: `python -m tests.doubles.ollama_server --port 0`, whose first line of output is its address. As a player of
 recorded answers: `server.play(step)` gives the next call of that step's path exactly the recorded bytes and end.
+`ollama/tiny.py` puts real models behind it.
 
 What it answers is in `ollama/api.py` and beside it. `tests/inference/test_ollama_server*.py` hold it to recordings of a real
 server; `tests/data/ollama/README.md` says which of them it covers, and what not.
@@ -18,7 +19,7 @@ import signal
 import socket
 import struct
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -134,6 +135,9 @@ class OllamaServer(OllamaApi):
         try:
             return await self._write(answer, call, writer)
         finally:
+            if isinstance(answer.pieces, AsyncGenerator):
+                # Whoever makes the pieces hears at once that nobody wants them any more.
+                await answer.pieces.aclose()
             if answer.after is not None:
                 answer.after()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -258,3 +259,10 @@ def test_lists_and_reports() -> None:
             wire.parse_models(wrong)
     with pytest.raises(EngineGarbled):
         wire.parse_version({"version": 5})
+
+
+def test_a_fraction_between_bounds_is_sent_as_a_choice() -> None:
+    """Ollama hands schemas to llama.cpp, whose grammars bound whole numbers only."""
+    shape = {"type": "object", "properties": {"confidence": {"type": "number", "minimum": 0, "maximum": 1}}}
+    sent = wire.chat_body(replace(REQUEST, schema=shape), think=None, num_predict=5)["format"]
+    assert set(sent["properties"]["confidence"]["enum"]) >= {0, 0.5, 1}

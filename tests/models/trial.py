@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,11 @@ class Trial:
     Raises RuntimeError when a file cannot be loaded; llama.cpp does not say why.
     """
 
-    def __init__(self, base: Path, loras: Sequence[Path] = (), *, embedding: bool = False) -> None:
+    def __init__(self, base: Path, loras: Sequence[Path] = (), *, embedding: bool = False, num_ctx: int = 2048) -> None:
         params = xllamacpp.CommonParams()
         params.model.path = str(base)
         params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(lora), 0.0) for lora in loras]
-        params.n_ctx = 2048
+        params.n_ctx = num_ctx
         params.n_parallel = 1
         params.warmup = False
         # Prompts that it keeps in memory come back under another LoRA than the one that they were read with.
@@ -58,6 +58,11 @@ class Trial:
 
         self._server.handle_chat_completions({**self._request(chat, 220, None), "stream": True}, hear)
         return heard
+
+    def stream(self, request: Mapping[str, Any], hear: Callable[[Mapping[str, Any]], bool]) -> None:
+        """A request of llama.cpp's own, under the first LoRA if there is one; `hear` is given its chunks, true ends it."""
+        scales = [{"id": index, "scale": float(index == 0)} for index in range(self._loras)]
+        self._server.handle_chat_completions({**request, "lora": scales}, hear)
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """One unit vector of the base's hidden width for each text: the mean over its tokens."""

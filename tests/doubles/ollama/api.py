@@ -27,7 +27,7 @@ from tests.doubles.ollama.http import (
     plain,
 )
 from tests.doubles.ollama.library import DIGEST, NAME, CreateError, Library, Model, details, full, stamp
-from tests.doubles.ollama.replies import ReplySource, Responder, default_responder, scripted
+from tests.doubles.ollama.replies import Brain, ReplySource, Responder, default_responder, scripted
 from tests.doubles.ollama.runners import Options, Runners
 
 DEFAULT_MODELS = ("qwen3.5:9b", "qwen3.5:4b", "gemma4:e4b", "nemotron-3-nano:4b", "tiny:latest")
@@ -45,14 +45,16 @@ _METHODS = {
 class OllamaApi:
     """The server's state and its answers. Attributes may be changed between calls.
 
-    `source` gives the words of replies; without one `responder` does. Sets of names say what models can do: `thinking`,
-    `stubborn` (thinks unbidden), `tools`, `native` (its template is not Ollama's own). `spilled`: name → bytes on the
-    card. `gate`: while it is unset, no load ends. `stall_after`: a reply goes silent after that many pieces.
+    `brain` gives replies, counts and vectors; without one `source` gives the words, and without that `responder`. Sets of
+    names say what models can do: `thinking`, `stubborn` (thinks unbidden), `tools`, `native` (its template is not Ollama's
+    own). `spilled`: name → bytes on the card. `gate`: while it is unset, no load ends. `stall_after`: a reply goes silent
+    after that many pieces.
     """
 
     models: tuple[str, ...] = DEFAULT_MODELS
     responder: Responder = default_responder
     source: ReplySource | None = None
+    brain: Brain | None = None
     thinking: frozenset[str] = frozenset()
     stubborn: frozenset[str] = frozenset()
     native: frozenset[str] = frozenset()

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from tests.doubles.ollama import keep_alive
 from tests.doubles.ollama.http import JSON, NDJSON, PLAIN_JSON, Answer, early_error, encode, error, json_answer
 from tests.doubles.ollama.library import NAME, Model, stamp
-from tests.doubles.ollama.replies import EQUAL_PIECES, BrokenTokenError, count_tokens, count_words
-from tests.doubles.ollama.runners import Lease, LoadError, Options, QueueFullError, RunnerDiedError
+from tests.doubles.ollama.replies import EQUAL_PIECES, BrokenTokenError, End, Piece, count_tokens, count_words
+from tests.doubles.ollama.runners import Lease, LoadError, Options, QueueFullError, Runner, RunnerDiedError, rounded
 
 if TYPE_CHECKING:
     from tests.doubles.ollama.api import OllamaApi
@@ -29,6 +28,8 @@ _LONGER = (
 _SCHEMA_TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 #: From (model as it was called, text, thinking) to one line of the reply.
 Liner = Callable[[str, str, str], dict[str, Any]]
+#: The messages that a runner is given, and how many tokens they are.
+Prompt = Callable[[Runner], Awaitable[tuple[list[dict[str, Any]], int]]]
 
 
 async def chat(api: OllamaApi, body: Mapping[str, Any]) -> Answer:
@@ -41,15 +42,23 @@ async def chat(api: OllamaApi, body: Mapping[str, Any]) -> Answer:
         return await _only_load(api, model, body, lambda: line(api, body["model"], ""))
     if not model.chats:
         return error(400, f'"{body["model"]}" does not support chat')
-    if body.get("truncate") is not False and not api.among(model.name, api.native):
-        messages = _shortened(messages, context(api, body))
-    return await _reply(api, model, body, count_tokens(messages), _chat_line(api))
+    shortens = body.get("truncate") is not False and not api.among(model.name, api.native)
+
+    async def prompt(runner: Runner) -> tuple[list[dict[str, Any]], int]:
+        kept = await _shortened(api, runner, messages, context(api, body)) if shortens else messages
+        return kept, await _count(api, runner, kept)
+
+    return await _reply(api, model, body, prompt, _chat_line(api))
 
 
-def _shortened(messages: list[dict[str, Any]], room: int) -> list[dict[str, Any]]:
+async def _count(api: OllamaApi, runner: Runner, messages: list[dict[str, Any]]) -> int:
+    return count_tokens(messages) if api.brain is None else await api.brain.count(runner, messages)
+
+
+async def _shortened(api: OllamaApi, runner: Runner, messages: list[dict[str, Any]], room: int) -> list[dict[str, Any]]:
     """What is left when the oldest messages are dropped, but for the system's and the last, until the rest fits."""
     kept = list(messages)
-    while count_tokens(kept) > room:
+    while await _count(api, runner, kept) > room:
         oldest = next((m for m in kept[:-1] if m.get("role") != "system"), None)
         if oldest is None:
             break
@@ -76,10 +85,14 @@ async def generate(api: OllamaApi, body: Mapping[str, Any]) -> Answer:
         inner = {"error": {"code": 400, "message": said, "type": "invalid_request_error"}}
         return error(400, json.dumps(inner, separators=(",", ":")))
     asked = dict(body) | {"messages": [{"role": "user", "content": prompt}]}
-    tokens = (
-        count_words(prompt) if body.get("raw") else count_tokens(asked["messages"]) + len(body.get("context") or ())
-    )
-    return await _reply(api, model, asked, tokens, lambda name, text, _: empty() | {"model": name, "response": text})
+
+    async def told(runner: Runner) -> tuple[list[dict[str, Any]], int]:
+        messages: list[dict[str, Any]] = asked["messages"]
+        if body.get("raw") and api.brain is None:
+            return messages, count_words(prompt)
+        return messages, await _count(api, runner, messages) + len(body.get("context") or ())
+
+    return await _reply(api, model, asked, told, lambda name, text, _: empty() | {"model": name, "response": text})
 
 
 def line(api: OllamaApi, name: str, text: str, thinking: str = "") -> dict[str, Any]:
@@ -185,13 +198,18 @@ async def _only_load(
     return json_answer(empty() | {"done": True, "done_reason": "load"})
 
 
-async def _reply(api: OllamaApi, model: Model, body: Mapping[str, Any], prompt: int, liner: Liner) -> Answer:
+async def _reply(api: OllamaApi, model: Model, body: Mapping[str, Any], tell: Prompt, liner: Liner) -> Answer:
     streams = body.get("stream", True)
     lease = await hold(api, model, body)
     if isinstance(lease, Answer):
         return lease
-    # llama-server rounds a context up to the next 256, within what the model was trained with.
-    ctx = min(api.train_ctx, 256 * math.ceil(lease.runner.options.num_ctx / 256))
+    try:
+        messages, prompt = await tell(lease.runner)
+    except RunnerDiedError:
+        lease.runner.dead.set()
+        lease.release()
+        return error(500, DIED)
+    ctx = rounded(lease.runner.options.num_ctx, api.train_ctx)
     if prompt > ctx:
         native = api.among(model.name, api.native)
         if not native and body.get("shift") is False and body.get("truncate") is not False and api.honours_truncate:
@@ -206,8 +224,8 @@ async def _reply(api: OllamaApi, model: Model, body: Mapping[str, Any], prompt: 
             if native and streams:
                 return json_answer(told, status=400, kind=PLAIN_JSON, end="chunked")
             return json_answer(told, status=400)
-        prompt = ctx // 2 + 2
-    lines = _lines(api, lease, body, prompt, liner)
+        messages, prompt = await _cut(api, lease.runner, messages, ctx // 2 + 2)
+    lines = _lines(api, lease, dict(body) | {"messages": messages}, prompt, liner)
     if streams:
         return Answer(200, (("Content-Type", NDJSON),), _streamed(lines), "chunked", lease.release)
     try:
@@ -218,10 +236,23 @@ async def _reply(api: OllamaApi, model: Model, body: Mapping[str, Any], prompt: 
         lease.release()
 
 
-async def _streamed(lines: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
+async def _cut(
+    api: OllamaApi, runner: Runner, messages: list[dict[str, Any]], room: int
+) -> tuple[list[dict[str, Any]], int]:
+    """The prompt with about `room` tokens: what a real model is given is cut until it has no more."""
+    if api.brain is None:
+        return messages, room
+    *before, last = messages
+    while (prompt := await api.brain.count(runner, [*before, last])) > room and last.get("content"):
+        last = last | {"content": last["content"][max(1, len(last["content"]) // 8) :]}
+    return [*before, last], prompt
+
+
+async def _streamed(lines: AsyncGenerator[dict[str, Any], None]) -> AsyncGenerator[bytes, None]:
     try:
-        async for part in lines:
-            yield encode(part)
+        async with aclosing(lines):
+            async for part in lines:
+                yield encode(part)
     except RunnerDiedError:
         yield encode({"error": DIED})
 
@@ -242,7 +273,7 @@ async def _whole(parts: list[dict[str, Any]]) -> Answer:
 
 async def _lines(
     api: OllamaApi, lease: Lease, body: Mapping[str, Any], prompt: int, liner: Liner
-) -> AsyncIterator[dict[str, Any]]:
+) -> AsyncGenerator[dict[str, Any], None]:
     """The lines of a reply, one a token, and the last with the counts. Raises `RunnerDiedError`."""
     began = monotonic_ns()
     await lease.slot()
@@ -250,34 +281,54 @@ async def _lines(
     most = int(options.get("num_predict") or -1)
     if options.get("num_predict") == 0 and api.among(name, api.native):
         most = 1
-    count, equal, last, reason = 0, 0, "", "stop"
+    count, equal, last, reason, told = 0, 0, "", "stop", 0
     silent = not api.among(name, api.stubborn) and (body.get("think") is False or not api.among(name, api.thinking))
     with suppress(BrokenTokenError):
-        async for kind, piece in api.words()(body):
-            if kind == "thinking" and silent:
-                continue
-            if 0 < most <= count:
-                reason = "length"
-                break
-            await _beat(api, lease.runner.dead, count)
-            count += 1
-            equal = equal + 1 if piece == last else 1
-            last = piece
-            part = liner(name, piece, "") if kind == "content" else liner(name, "", piece)
-            yield part | {"done": False}
-            if equal > EQUAL_PIECES:
-                return
+        async with aclosing(_pieces(api, lease.runner, body)) as pieces:
+            async for piece_or_end in pieces:
+                if isinstance(piece_or_end, End):
+                    reason, told = piece_or_end.reason, piece_or_end.tokens
+                    break
+                kind, piece = piece_or_end
+                if kind == "thinking" and silent:
+                    continue
+                if 0 < most <= count:
+                    reason = "length"
+                    break
+                await _beat(api, lease.runner.dead, count)
+                count += 1
+                equal = equal + 1 if piece == last else 1
+                last = piece
+                part = liner(name, piece, "") if kind == "content" else liner(name, "", piece)
+                yield part | {"done": False}
+                if equal > EQUAL_PIECES:
+                    return
         if lease.runner.dead.is_set():
             raise RunnerDiedError
         stats = {
             "total_duration": monotonic_ns() - began + lease.waited_ns, "load_duration": lease.waited_ns,
             "prompt_eval_count": prompt, "prompt_eval_duration": 600_000,
-            "eval_count": count + (reason == "stop"), "eval_duration": 5_000_000,
+            "eval_count": told or count + (reason == "stop"), "eval_duration": 5_000_000,
         }  # fmt: skip
         end = liner(name, "", "") | {"done": True, "done_reason": reason}
         if "response" in end and not body.get("raw"):
             end["context"] = [1] * prompt
         yield end | stats
+
+
+async def _pieces(api: OllamaApi, runner: Runner, body: Mapping[str, Any]) -> AsyncGenerator[Piece | End, None]:
+    """What is said. Where the process behind a runner died, the runner is dead."""
+    if api.brain is None:
+        async for piece in api.words()(body):
+            yield piece
+        return
+    try:
+        async with aclosing(api.brain.reply(runner, body)) as said:
+            async for piece_or_end in said:
+                yield piece_or_end
+    except RunnerDiedError:
+        runner.dead.set()
+        raise
 
 
 async def _beat(api: OllamaApi, dead: asyncio.Event, number: int) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from tests.doubles.ollama import chatting
 from tests.doubles.ollama.http import Answer, error, json_answer
-from tests.doubles.ollama.library import Model
 from tests.doubles.ollama.replies import count_words, vector
+from tests.doubles.ollama.runners import Lease, RunnerDiedError
 
 if TYPE_CHECKING:
     from tests.doubles.ollama.api import OllamaApi
@@ -31,12 +31,16 @@ async def embed(api: OllamaApi, body: Mapping[str, Any], *, old: bool) -> Answer
         return lease
     try:
         texts = [given] if isinstance(given, str) else [str(text) for text in given or ()]
-        return _old(model, texts) if old else _new(api, model, body, texts, lease.waited_ns)
+        return await _old(api, lease, texts) if old else await _new(api, lease, body, texts)
+    except RunnerDiedError:
+        lease.runner.dead.set()
+        return error(500, chatting.DIED)
     finally:
         lease.release()
 
 
-def _new(api: OllamaApi, model: Model, body: Mapping[str, Any], texts: list[str], waited_ns: int) -> Answer:
+async def _new(api: OllamaApi, lease: Lease, body: Mapping[str, Any], texts: list[str]) -> Answer:
+    model, waited_ns = lease.runner.model, lease.waited_ns
     name, room = str(body["model"]), chatting.context(api, body)
     if not texts or texts == [""]:
         return json_answer({"model": name, "embeddings": []})
@@ -47,13 +51,19 @@ def _new(api: OllamaApi, model: Model, body: Mapping[str, Any], texts: list[str]
         return error(501, _CANNOT)
     if "" in texts:
         return error(400, "input exceeds maximum context length and cannot be truncated further")
-    vectors = [vector(text, int(body.get("dimensions") or 0)) for text in texts]
+    vectors = await _vectors(api, lease, texts, int(body.get("dimensions") or 0))
     counted = {"total_duration": waited_ns + 5_000_000, "load_duration": waited_ns}
     counted["prompt_eval_count"] = sum(min(count, room - 2) for count in counts)
     return json_answer({"model": name, "embeddings": vectors} | counted)
 
 
-def _old(model: Model, texts: list[str]) -> Answer:
-    if not model.embeds:
+async def _old(api: OllamaApi, lease: Lease, texts: list[str]) -> Answer:
+    if not lease.runner.model.embeds:
         return error(500, _CANNOT)
-    return json_answer({"embedding": vector(texts[0]) if texts and texts[0] else []})
+    return json_answer({"embedding": (await _vectors(api, lease, texts, 0))[0] if texts and texts[0] else []})
+
+
+async def _vectors(api: OllamaApi, lease: Lease, texts: list[str], dimensions: int) -> list[list[float]]:
+    if api.brain is None:
+        return [vector(text, dimensions) for text in texts]
+    return await api.brain.embed(lease.runner, texts)

@@ -5,14 +5,28 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from a4ps.inference.lexical import embed as lexical
 from tests.doubles.schema_instance import instance
 
+if TYPE_CHECKING:
+    from tests.doubles.ollama.runners import Runner
+
 #: One token: what kind of text it is, and the text.
 Piece: TypeAlias = tuple[Literal["thinking", "content"], str]
+
+
+@dataclass(frozen=True)
+class End:
+    """The last of a reply whose tokens were really counted, in the place of a count of its pieces."""
+
+    reason: Literal["stop", "length"]
+    tokens: int
+
+
 #: From the body of a chat (its messages, options, format) to the reply's pieces. It may raise `BrokenTokenError`.
 ReplySource: TypeAlias = Callable[[Mapping[str, Any]], AsyncIterator[Piece]]
 #: The same for scripts: the whole reply at once, or (thinking, reply).
@@ -20,6 +34,22 @@ Responder: TypeAlias = Callable[[Mapping[str, Any]], "str | tuple[str, str]"]
 #: More than so many equal pieces in a row end a reply, and nothing says so.
 EQUAL_PIECES = 30
 VECTOR_LENGTH = 192
+
+
+class Brain(Protocol):
+    """A real model behind the server, in the place of a `ReplySource` and of counted words. Told of loaded runners only."""
+
+    async def count(self, runner: Runner, messages: list[dict[str, Any]]) -> int:
+        """The tokens of the prompt that they make. Raises `RunnerDiedError`, as the others do."""
+        ...
+
+    def reply(self, runner: Runner, body: Mapping[str, Any]) -> AsyncGenerator[Piece | End, None]:
+        """The reply, a piece a token as far as letters allow, then one `End`."""
+        ...
+
+    async def embed(self, runner: Runner, texts: list[str]) -> list[list[float]]:
+        """A unit vector a text."""
+        ...
 
 
 class BrokenTokenError(Exception):

@@ -13,15 +13,19 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from tests.doubles.ollama.library import Model
 
 #: What "for ever" is on a Go clock.
 FOR_EVER = timedelta(seconds=2**63 / 1e9)
+
+
+def rounded(num_ctx: int, train_ctx: int) -> int:
+    """The context that llama-server makes of it: rounded up to the next 256, within what the model was trained with."""
+    return min(train_ctx, 256 * math.ceil(num_ctx / 256))
 
 
 class LoadError(Exception):
@@ -72,6 +76,18 @@ class Runner:
         return same and self.options == options and not self.dead.is_set() and not self.frozen
 
 
+class Process(Protocol):
+    """What a runner is in truth, where it is more than a note."""
+
+    async def come_up(self, runner: Runner) -> None:
+        """Load the runner's model. Raises `LoadError`; cancelled, `gone` follows."""
+        ...
+
+    def gone(self, runner: Runner) -> None:
+        """The runner is no more; one that never came up may be told of too."""
+        ...
+
+
 @dataclass
 class Lease:
     """A call's hold on a runner. `release` is idempotent. `cold`: it had to be loaded for this call."""
@@ -100,7 +116,8 @@ class Lease:
 class Runners:
     """The scheduler. `loads` grows by the name of each model that was loaded; `now` is the clock of expiries.
 
-    `gate`: while it is unset, loads do not end. `hang_s`: how long a frozen runner is waited for before it is replaced.
+    `gate`: while it is unset, loads do not end. `process` may stand behind each runner. `hang_s`: how long a frozen runner
+    is waited for before it is replaced.
     """
 
     now: Callable[[], datetime]
@@ -111,6 +128,7 @@ class Runners:
     load_s: float = 0.0
     hang_s: float = 0.0
     gate: asyncio.Event | None = None
+    process: Process | None = None
     loads: list[str] = field(default_factory=list)
     _held: dict[str, Runner] = field(default_factory=dict)
     _head: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -136,13 +154,20 @@ class Runners:
     def put(self, model: Model, options: Options, keep_s: float | None = None) -> Runner:
         """Have `model` loaded without a call."""
         keep = self.default_keep_s if keep_s is None else keep_s
+        self._forget(model.weights)
         runner = Runner(model, options, asyncio.Semaphore(self.parallel), keep, self._until(keep), loading=False)
         self._held[model.weights] = runner
         return runner
 
     def drop(self, name: str) -> None:
         """Forget the runner that a model of this full name loaded, whatever uses it."""
-        self._held = {key: runner for key, runner in self._held.items() if runner.model.name != name}
+        for key in [key for key, runner in self._held.items() if runner.model.name == name]:
+            self._forget(key)
+
+    def _forget(self, key: str) -> None:
+        runner = self._held.pop(key, None)
+        if runner is not None and self.process is not None:
+            self.process.gone(runner)
 
     def expire(self, model: Model) -> None:
         """An unload: at once where nothing uses the model, else when its last call is over."""
@@ -198,7 +223,7 @@ class Runners:
             victim = runner or self._victim()
             victim.keep_s, victim.expires = 0.0, self.now()
             if victim.calls == 0 or victim.dead.is_set():
-                self._held.pop(victim.model.weights, None)
+                self._forget(victim.model.weights)
             else:
                 await self._change.wait()
 
@@ -212,27 +237,30 @@ class Runners:
         self.loads.append(model.name)
         try:
             dying = asyncio.create_task(runner.dead.wait())
-            coming = asyncio.create_task(self._come_up())
+            coming = asyncio.create_task(self._come_up(runner))
             try:
                 await asyncio.wait({dying, coming}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for task in (dying, coming):
                     task.cancel()
                 await asyncio.gather(dying, coming, return_exceptions=True)
-            runner.loading = runner.dead.is_set() or not model.loadable
+            failed = coming.done() and not coming.cancelled() and coming.exception() is not None
+            runner.loading = runner.dead.is_set() or not model.loadable or failed
         finally:
             # Also where the client went: what was not loaded by then is given up.
             if runner.loading:
-                self._held.pop(model.weights, None)
+                self._forget(model.weights)
         if runner.loading:
             cause = "signal: killed" if runner.dead.is_set() else "exit status 1"
             raise LoadError(f"llama-server process has terminated: {cause}")
         return runner
 
-    async def _come_up(self) -> None:
+    async def _come_up(self, runner: Runner) -> None:
         await asyncio.sleep(self.load_s)
         if self.gate is not None:
             await self.gate.wait()
+        if self.process is not None:
+            await self.process.come_up(runner)
 
     def _give_back(self, runner: Runner) -> None:
         runner.calls -= 1
@@ -248,5 +276,4 @@ class Runners:
     def _expire(self) -> None:
         for key, runner in list(self._held.items()):
             if not runner.loading and runner.calls == 0 and runner.expires <= self.now():
-                with suppress(KeyError):
-                    del self._held[key]
+                self._forget(key)
