@@ -37,6 +37,7 @@ from a4ps.kernel.kernel import KEPT_OPEN, Kernel
 from a4ps.personas.roster import NAMES, enrol
 from a4ps.places import Places
 from a4ps.settings import Loaded, Settings, load
+from a4ps.tools.method_runner import MethodRunner
 
 #: The models of the service that Ollama's installer makes. Only its home, two levels up, is open to others.
 SERVICE_MODELS = Path("/usr/share/ollama/.ollama/models")
@@ -173,10 +174,13 @@ async def open_kernel(env: Environment) -> Kernel:
         await deliberation.sweep(keep=log.open_ids[-KEPT_OPEN:])
         protos = ProtoManager.over(store)
         enrol(protos)
+        methods = MethodRunner()
+        undo.callback(methods.close)
+        protos.bind_code_runner(methods)
         protos.bind_invoker(EngineInvoker(manager, env.settings, models, clock))
         society = Society(protos, models, manager, env.settings, deliberation, log, clock)
         undo.pop_all()
-    return Kernel(store, log, manager, society, clock, _notice(env, choice))
+    return Kernel(store, log, manager, society, clock, _notice(env, choice), methods)
 
 
 async def choose_engine(env: Environment, last_engine: str) -> Choice:

@@ -61,7 +61,12 @@ DUMMY_JOB = wire.encode(
         "stdin": b"",
         "files": {},
         "services": ["dummy"],
-        "rlimits": (("RLIMIT_NOFILE", 1 << 20), ("RLIMIT_CPU", 1 << 20), ("RLIMIT_AS", 1 << 50), ("RLIMIT_NPROC", 1 << 20)),
+        "rlimits": (
+            ("RLIMIT_NOFILE", 1 << 20),
+            ("RLIMIT_CPU", 1 << 20),
+            ("RLIMIT_AS", 1 << 50),
+            ("RLIMIT_NPROC", 1 << 20),
+        ),
         "frame_bytes": 1 << 16,
     }
 )
