@@ -85,7 +85,7 @@ class Pool:
                 self._orders.append(order)
             else:
                 self._quiet_until = time.monotonic() + QUIET_S
-            scarce = not self._idle
+            scarce = ready is None or not self._idle
         if scarce:
             self._wake()
         if ready is not None:
