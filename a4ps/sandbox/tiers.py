@@ -7,6 +7,7 @@ is named.
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 import threading
@@ -124,7 +125,10 @@ def _trial(tier: Tier, layout: Layout, folder: Path) -> str:
         bait.chmod(0o644)
         unix = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         unix_path = str(folder.with_suffix(".unix"))
-        unix.bind(unix_path)
+        held = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        undo.callback(os.close, held)
+        # By way of the descriptor: the path itself may be longer than a socket's address.
+        unix.bind(f"/proc/self/fd/{held}/{folder.name}.unix")
         unix.listen()
         listener = undo.enter_context(socket.create_server(("127.0.0.1", 0)))
         job = Job("call", _CANARY, "canary", (nonce, str(bait), unix_path, listener.getsockname()[1]))
