@@ -188,11 +188,15 @@ class SandboxProcess:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
+    def wait(self) -> None:
+        """Wait for the end of the killed process; any thread may."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_REAP_S)
+
     def reap(self) -> None:
         """Wait until the killed sandbox is gone, and remove its folder. Can be called again."""
         self.kill()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_REAP_S)
+        self.wait()
         # The processes below it hold these ends; when they are closed, all are gone.
         with suppress(TimeIsUp, OSError, ValueError):
             deadline = time.monotonic() + _REAP_S

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -33,7 +34,7 @@ NEXT_STEP = "install gVisor's runsc, or the weaker bubblewrap: sudo apt-get inst
 NAMES = ("runsc", "bubblewrap")
 
 _CANARY = """
-def canary(nonce, file, unix, port):
+def canary(nonce, files, unix, port):
     import os, socket
     alive = []
     def sing(name, act):
@@ -46,8 +47,9 @@ def canary(nonce, file, unix, port):
         with socket.socket(kind, socket.SOCK_STREAM) as made:
             made.settimeout(1)
             made.connect(address)
-    sing("a file of this host", lambda: open(file).read())
-    sing("a file of this host, by /proc/1/root", lambda: open("/proc/1/root" + file).read())
+    for file in files:
+        sing("a file of this host", lambda: open(file).read())
+        sing("a file of this host, by /proc/1/root", lambda: open("/proc/1/root" + file).read())
     sing("a socket of this host", lambda: connect(socket.AF_UNIX, unix))
     sing("an address of this host", lambda: connect(socket.AF_INET, ("127.0.0.1", port)))
     sing("the root folder, writing", lambda: open("/written", "w").close())
@@ -120,18 +122,23 @@ def _trial(tier: Tier, layout: Layout, folder: Path) -> str:
     nonce = secrets.token_hex(16)
     deadline = time.monotonic() + TRIAL_S
     with ExitStack() as undo:
-        bait = folder.with_suffix(".bait")
+        # Open to all, so that it is the sandbox that keeps code from them, and no permission.
+        baits = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="a4ps-bait-")))
+        baits.chmod(0o755)
+        bait, unix_path = baits / "file", baits / "socket"
         bait.write_text(nonce, encoding="ascii")
         bait.chmod(0o644)
         unix = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
-        unix_path = str(folder.with_suffix(".unix"))
-        held = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        held = os.open(baits, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         undo.callback(os.close, held)
         # By way of the descriptor: the path itself may be longer than a socket's address.
-        unix.bind(f"/proc/self/fd/{held}/{folder.name}.unix")
+        unix.bind(f"/proc/self/fd/{held}/socket")
+        unix_path.chmod(0o777)
         unix.listen()
         listener = undo.enter_context(socket.create_server(("127.0.0.1", 0)))
-        job = Job("call", _CANARY, "canary", (nonce, str(bait), unix_path, listener.getsockname()[1]))
+        job = Job(
+            "call", _CANARY, "canary", (nonce, [str(bait), "/etc/passwd"], str(unix_path), listener.getsockname()[1])
+        )
         try:
             process = SandboxProcess(tier, DEFAULT, layout, folder)
         except OSError as error:

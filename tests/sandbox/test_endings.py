@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from a4ps.errors import SandboxUnavailable
+from a4ps.errors import SandboxKilled, SandboxUnavailable
 from a4ps.sandbox.executor import SecureCodeExecutor
 from a4ps.sandbox.folders import base_folder
 from tests.sandbox.tiers_here import ROOT, as_nobody, need
@@ -61,7 +61,7 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_nothing_is_left_by_calls_that_end_in_every_way(base: Path) -> None:
-    descriptors = len(os.listdir("/proc/self/fd"))
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
     threads = threading.active_count()
     with SecureCodeExecutor(pool_size=1) as executor:
         executor.execute("import os, time\nfor _ in range(3):\n    if os.fork() == 0: time.sleep(600)")
@@ -72,29 +72,29 @@ def test_nothing_is_left_by_calls_that_end_in_every_way(base: Path) -> None:
     assert list(base.iterdir()) == []
     assert processes_of(base) == []
     assert mounts_of(base) == []
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
     assert threading.active_count() == threads
 
 
 def test_closing_ends_a_call_that_runs_and_refuses_another(base: Path) -> None:
-    executor = SecureCodeExecutor(pool_size=0)
+    executor = SecureCodeExecutor(pool_size=1)
     running = threading.Event()
-    killed_by: list[str] = []
+    limits: list[str] = []
 
     def call() -> None:
-        done = executor.execute("import time\ntime.sleep(600)", 100)
-        killed_by.append(done.killed_by)
-
-    def note() -> None:
-        running.set()
+        with pytest.raises(SandboxKilled) as caught:
+            executor.call(
+                "import time\ndef f():\n    note()\n    time.sleep(600)", services={"note": running.set}, timeout=100
+            )
+        limits.append(caught.value.limit)
 
     thread = threading.Thread(target=call)
     thread.start()
-    executor.call("def f(): note()", services={"note": note})
-    assert running.is_set()
+    running.wait()
     executor.close()
+    assert processes_of(base) == []
     thread.join()
-    assert killed_by == ["signal"]
+    assert limits == ["signal"]
     executor.close()
     with pytest.raises(SandboxUnavailable, match="closed"):
         executor.execute("print(1)")
@@ -109,7 +109,9 @@ def test_a_cancelled_call_leaves_nothing(base: Path) -> None:
             signal.raise_signal(signal.SIGINT)
 
         with pytest.raises(KeyboardInterrupt):
-            executor.call("import time\ndef f():\n    stop()\n    time.sleep(600)", services={"stop": interrupt}, timeout=60)
+            executor.call(
+                "import time\ndef f():\n    stop()\n    time.sleep(600)", services={"stop": interrupt}, timeout=60
+            )
         (folder,) = base.iterdir()
         assert gone(folder)
         assert executor.execute("print(1)").stdout == "1\n"
@@ -122,8 +124,8 @@ executor = SecureCodeExecutor(tier=sys.argv[1], pool_size=2)
 executor.execute("print(1)")
 def ready():
     print("running", flush=True)
-executor.call("import time, os, signal\\ndef f():\\n    ready()\\n    os.kill(os.getppid(), signal.SIGSTOP)\\n    time.sleep(600)",
-              services={"ready": ready}, timeout=500)
+code = "import os, signal, time\\ndef f():\\n    ready()\\n    os.kill(os.getppid(), signal.SIGSTOP)\\n    time.sleep(600)"
+executor.call(code, services={"ready": ready}, timeout=500)
 """
 
 
@@ -153,7 +155,9 @@ def test_a_living_executors_folder_is_not_swept(base: Path) -> None:
 
 def test_the_end_of_the_program_closes_an_executor_that_nobody_closed(base: Path) -> None:
     code = "from a4ps import SecureCodeExecutor\nprint(SecureCodeExecutor().execute('print(1)').stdout)"
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "1\n\n", "")
     assert list(base.iterdir()) == []
 

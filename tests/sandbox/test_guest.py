@@ -14,7 +14,12 @@ from tests.sandbox.tiers_here import ROOT
 
 def test_it_refuses_to_begin_on_the_host() -> None:
     done = subprocess.run(
-        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom a4ps.sandbox.guest import main; main()"],
+        [
+            sys.executable,
+            "-I",
+            "-c",
+            f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom a4ps.sandbox.guest import main; main()",
+        ],
         input=b"",
         capture_output=True,
         check=False,
@@ -42,7 +47,7 @@ FILES = {"/proc/self/status": STATUS, "/proc/net/dev": "Inter\n face\n    lo: 0 
 def test_process_1_of_a_container_is_no_sandbox_of_ours(
     monkeypatch: pytest.MonkeyPatch, changed: dict[str, str], why: str
 ) -> None:
-    monkeypatch.setattr(guest.os, "getpid", lambda: 1)
+    monkeypatch.setattr("os.getpid", lambda: 1)
     monkeypatch.setattr(guest, "_read", lambda path: {**FILES, **changed}[path])
     assert why in guest.refusal()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -56,17 +57,17 @@ def test_a_damaged_value_is_a_value_or_refused(value: Any, data: st.DataObject) 
     at = data.draw(st.integers(0, len(body) - 1))
     body[at] = data.draw(st.integers(0, 255))
     for changed in (bytes(body), bytes(body[:at])):
-        try:
+        with suppress(WireError):
             decode(changed)
-        except WireError:
-            pass
 
 
 class Text(str):
     __slots__ = ()
 
 
-@pytest.mark.parametrize("value", [object(), Text("x"), 1j, bytearray(b"x"), range(3), {"a": [Text("x")]}, {Text("x"): 1}])
+@pytest.mark.parametrize(
+    "value", [object(), Text("x"), 1j, bytearray(b"x"), range(3), {"a": [Text("x")]}, {Text("x"): 1}]
+)
 def test_other_types_are_refused_where_they_are(value: object) -> None:
     with pytest.raises(WireError, match="not plain data"):
         encode(value)
@@ -88,7 +89,17 @@ def test_depth_and_number_are_bounded_on_both_sides() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"q", b"q\0\0\0\0", b"s\xff\xff\xff\xffx", b"l\xff\xff\xff\xff", b"NN", b"s\0\0\0\1\xff", b"f\0", b"d\0\0\0\1lN"],
+    [
+        b"",
+        b"q",
+        b"q\0\0\0\0",
+        b"s\xff\xff\xff\xffx",
+        b"l\xff\xff\xff\xff",
+        b"NN",
+        b"s\0\0\0\1\xff",
+        b"f\0",
+        b"d\0\0\0\1lN",
+    ],
 )
 def test_bytes_that_are_none_are_refused(body: bytes) -> None:
     with pytest.raises(WireError):

@@ -50,7 +50,16 @@ def as_nobody(folder: Path, *arguments: str, timeout_s: float = 300.0) -> subpro
                 place.chmod(place.stat().st_mode | 0o055)
         subprocess.run(["chmod", "-R", "a+rX", str(code)], check=True)
     return subprocess.run(
-        ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--", system_python(), "-B", *arguments],
+        [
+            "setpriv",
+            f"--reuid={NOBODY}",
+            f"--regid={NOBODY}",
+            "--clear-groups",
+            "--",
+            system_python(),
+            "-B",
+            *arguments,
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -64,7 +73,9 @@ def system_python() -> str:
     """A Python of at least 3.11 that every user can run. Skips the test where there is none."""
     for path in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
         real = Path(path).resolve()
-        public = all(place.stat().st_mode & 0o005 == 0o005 for place in (real, *real.parents)) if real.exists() else False
+        public = (
+            all(place.stat().st_mode & 0o005 == 0o005 for place in (real, *real.parents)) if real.exists() else False
+        )
         if public and "ok" in _said(str(path)):
             return str(path)
     pytest.skip("no Python here can be run by other users")
