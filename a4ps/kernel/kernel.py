@@ -21,6 +21,7 @@ from a4ps.settings import Settings
 from a4ps.society.cast import Cast
 from a4ps.society.progress import Accepted, Listener, Progress
 from a4ps.society.society import Society
+from a4ps.tools.method_runner import MethodRunner
 
 #: Open turns whose progress is kept; an older one starts anew if it is ever resumed.
 KEPT_OPEN = 8
@@ -90,6 +91,7 @@ class Kernel:
     society: Society
     clock: Clock
     notice: str = ""
+    methods: MethodRunner | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def ask(self, text: str, listener: Listener, *, everyone: bool = False) -> Answered:
@@ -138,10 +140,12 @@ class Kernel:
             return await self._run(turn, self.society.cast(), listener, resume=True)
 
     async def aclose(self) -> None:
-        """Close engine, checkpoints and image, in this order. Idempotent."""
+        """Close engine, sandboxes, checkpoints and image, in this order. Idempotent."""
         try:
             await self.engine.aclose()
         finally:
+            if self.methods is not None:
+                await asyncio.to_thread(self.methods.close)
             try:
                 await self.society.deliberation.aclose()
             finally:
