@@ -134,6 +134,54 @@ class MethodOverran(CallerError):
         self.stack = stack
 
 
+class SandboxedError(CallerError):
+    """Code in a sandbox raised an error of its own, or ended itself. The sandbox did its work.
+
+    `type_name` and `text` are the error's type and message, `traceback` its text with the code's lines, "" where there
+    is none. `stdout` and `stderr` are what the code printed.
+    """
+
+    def __init__(
+        self,
+        type_name: str,
+        text: str,
+        *,
+        traceback: str = "",
+        stdout: str = "",
+        stderr: str = "",
+        next_step: str = "correct the code: the traceback shows the line",
+    ) -> None:
+        super().__init__(f"the code raised {type_name}: {text}" if text else f"the code raised {type_name}", next_step=next_step)
+        self.type_name = type_name
+        self.text = text
+        self.traceback = traceback
+        self.stdout = stdout
+        self.stderr = stderr
+
+
+class SandboxOverran(CallerError):
+    """Code in a sandbox ran past its time and was ended. `stdout` and `stderr` are what it had printed."""
+
+    def __init__(self, message: str, *, stdout: str = "", stderr: str = "", next_step: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.stdout = stdout
+        self.stderr = stderr
+
+
+class SandboxKilled(CallerError):
+    """Code in a sandbox broke a limit, or the rules of what may be said, and was ended.
+
+    `limit` names it: "cpu", "memory", "output", "frame", "services_calls", "protocol", or "signal" where the code's
+    process died of a signal that is none of ours.
+    """
+
+    def __init__(self, message: str, *, limit: str, stdout: str = "", stderr: str = "", next_step: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.limit = limit
+        self.stdout = stdout
+        self.stderr = stderr
+
+
 class ModelTooLarge(CallerError):
     """A model that does not fit the memory there is. Nothing was loaded; `next_step` says what would fit.
 
@@ -265,6 +313,10 @@ class DownloadHeld(WorldError):
 
 class Unsupported(WorldError):
     """This machine or installation lacks what the request needs."""
+
+
+class SandboxUnavailable(WorldError):
+    """No sandbox works here, or none could be started; the code was not run. `next_step` says what would bring one."""
 
 
 class IntegrityError(A4PSError):

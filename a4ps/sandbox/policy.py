@@ -1,0 +1,195 @@
+"""What a sandbox may see and use, as values: an OCI spec for runsc, command lines for bubblewrap and Docker. Pure.
+
+The root is empty folders, read-only. In it lie, read-only, one Python with its standard library, the system's shared
+libraries and the guest program; /tmp is memory, and the only place to write to but for folders granted as "rw". There is
+no network, no capability, no environment of ours, no path of the host.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from a4ps.sandbox.limits import GIB, Limits
+
+#: Where the guest finds things. None of the host's own paths is shown.
+GUEST_DIR = "/a4ps-guest"
+PYTHON_DIR = "/python"
+GRANTED_DIR = "/granted"
+NOBODY = 65534
+ENVIRONMENT: Mapping[str, str] = {
+    "PATH": "/python/bin",
+    "HOME": "/tmp",  # noqa: S108 - the sandbox's own
+    "LC_ALL": "C.UTF-8",
+    "LD_LIBRARY_PATH": "/python/lib",
+}
+#: `-I -S`: neither the environment, the current folder nor site-packages decides what is imported.
+COMMAND = (
+    "/python/bin/python3",
+    *("-I", "-S", "-B", "-X", "utf8", "-c"),
+    f"import sys; sys.path.insert(0, {GUEST_DIR!r}); from a4ps.sandbox import guest; guest.main()",
+)
+#: Ceilings that no call can be given more than; a call's own limits are set by the guest before the code runs.
+OPEN_FILES_MAX = 1024
+#: With a namespace of one's own, RLIMIT_NPROC counts anew (gVisor).
+DENIED_CALLS = ("unshare", "setns", "mount", "umount2", "pivot_root", "chroot", "ptrace", "bpf", "keyctl", "add_key")
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """A file or folder of the host at a place in the sandbox; read-only unless `writable`."""
+
+    source: str
+    target: str
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What of the host a sandbox is made of: absolute paths. `links` are pairs of a name in the root and what it leads to."""
+
+    root: str
+    binds: tuple[Bind, ...]
+    links: tuple[tuple[str, str], ...] = ()
+
+
+def rlimits_of(limits: Limits) -> tuple[tuple[str, int], ...]:
+    """What the guest sets for the code before it runs, by the names of `resource`."""
+    return (
+        ("RLIMIT_CORE", 0),
+        ("RLIMIT_CPU", limits.cpu_s),
+        ("RLIMIT_FSIZE", limits.file_bytes),
+        ("RLIMIT_NOFILE", limits.open_files),
+        ("RLIMIT_NPROC", limits.processes + 2),  # and the supervisor, and the worker itself
+        ("RLIMIT_AS", limits.memory_bytes),
+    )
+
+
+def memory_file_bytes(limits: Limits) -> int:
+    """The ceiling of the file that is the sandbox's memory; gVisor grows it by whole GiB."""
+    return max(1, -(-limits.total_memory_bytes // GIB)) * GIB
+
+
+def spec_of(limits: Limits, layout: Layout) -> dict[str, Any]:
+    """The OCI runtime spec (config.json) of one sandbox."""
+    mounts: list[dict[str, Any]] = [
+        {"destination": "/proc", "type": "proc", "source": "proc"},
+        {
+            "destination": "/tmp",  # noqa: S108 - the sandbox's own
+            "type": "tmpfs",
+            "source": "tmpfs",
+            "options": ["nosuid", "nodev", "noexec", "mode=1777", f"size={limits.tmp_bytes}"],
+        },
+    ]
+    for bind in layout.binds:
+        options = ["bind", "rw" if bind.writable else "ro", "nosuid", "nodev"]
+        mounts.append({"destination": bind.target, "type": "bind", "source": bind.source, "options": options})
+    return {
+        "ociVersion": "1.0.2",
+        "process": {
+            "terminal": False,
+            "user": {"uid": NOBODY, "gid": NOBODY},
+            "args": list(COMMAND),
+            "env": [f"{name}={value}" for name, value in ENVIRONMENT.items()],
+            "cwd": "/tmp",  # noqa: S108 - the sandbox's own
+            "capabilities": {kind: [] for kind in ("bounding", "effective", "inheritable", "permitted", "ambient")},
+            "rlimits": [
+                {"type": "RLIMIT_CORE", "hard": 0, "soft": 0},
+                {"type": "RLIMIT_NOFILE", "hard": OPEN_FILES_MAX, "soft": OPEN_FILES_MAX},
+            ],
+            "noNewPrivileges": True,
+        },
+        "root": {"path": layout.root, "readonly": True},
+        "hostname": "sandbox",
+        "mounts": mounts,
+        "linux": {
+            "namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount")],
+            "seccomp": {
+                "defaultAction": "SCMP_ACT_ALLOW",
+                "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"],
+                "syscalls": [{"names": list(DENIED_CALLS), "action": "SCMP_ACT_ERRNO"}],
+            },
+        },
+    }
+
+
+def runsc_argv(
+    runsc: str, platform: str, state: str, bundle: str, name: str, *, rootless: bool, shared: bool
+) -> list[str]:
+    """runsc on a bundle. `platform` is "systrap" or "ptrace"; kvm hangs in virtual machines and is never chosen.
+
+    `shared`: files that are bound may change meanwhile, so that nothing of them is remembered, which costs time.
+    """
+    return [
+        runsc,
+        f"--root={state}",
+        f"--platform={platform}",
+        "--network=none",
+        "--ignore-cgroups",
+        "--oci-seccomp",
+        f"--file-access-mounts={'shared' if shared else 'exclusive'}",
+        *(("--rootless",) if rootless else ()),
+        "run",
+        f"--bundle={bundle}",
+        name,
+    ]
+
+
+def tethered(argv: list[str], limits: Limits, *, setpriv: str, prlimit: str) -> list[str]:
+    """`argv` so that it dies with the thread that starts it, its memory file bounded. Both programs are util-linux's."""
+    ceiling = memory_file_bytes(limits)
+    return [setpriv, "--pdeathsig=KILL", "--", prlimit, f"--fsize={ceiling}:{ceiling}", "--", *argv]
+
+
+def bubblewrap_argv(bwrap: str, limits: Limits, layout: Layout, seccomp_fd: int) -> list[str]:
+    """bubblewrap with the same view; the filter is read from `seccomp_fd`."""
+    argv = [
+        bwrap,
+        *("--unshare-all", "--die-with-parent", "--new-session", "--as-pid-1", "--clearenv"),
+        *("--cap-drop", "ALL", "--hostname", "sandbox", "--uid", str(NOBODY), "--gid", str(NOBODY)),
+        *("--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"),
+        *("--size", str(limits.tmp_bytes), "--tmpfs", "/tmp"),  # noqa: S108 - the sandbox's own
+    ]
+    for bind in layout.binds:
+        argv += ["--bind" if bind.writable else "--ro-bind", bind.source, bind.target]
+    for name, leads_to in layout.links:
+        argv += ["--symlink", leads_to, f"/{name}"]
+    for name, value in ENVIRONMENT.items():
+        argv += ["--setenv", name, value]
+    argv += ["--chdir", "/tmp", "--remount-ro", "/", "--seccomp", str(seccomp_fd), "--", *COMMAND]  # noqa: S108
+    return argv
+
+
+def docker_argv(docker: str, image: str, name: str, limits: Limits, layout: Layout) -> list[str]:
+    """Docker with the runtime runsc: where an administrator allows nothing else. `image` needs no more than a C library."""
+    argv = [
+        docker,
+        *("run", "--rm", "--interactive", "--name", name, "--runtime=runsc", "--network=none", "--read-only"),
+        *("--cap-drop=ALL", "--security-opt=no-new-privileges", f"--user={NOBODY}:{NOBODY}", "--ipc=none"),
+        *("--hostname=sandbox", "--pull=never", "--log-driver=none", "--workdir=/tmp"),
+        f"--memory={limits.total_memory_bytes}",
+        f"--memory-swap={limits.total_memory_bytes}",
+        f"--pids-limit={limits.processes + 2}",
+        f"--ulimit=nofile={OPEN_FILES_MAX}:{OPEN_FILES_MAX}",
+        f"--tmpfs=/tmp:rw,nosuid,nodev,noexec,size={limits.tmp_bytes},mode=1777",
+    ]
+    for bind in layout.binds:
+        mode = "" if bind.writable else ",readonly"
+        argv.append(f"--mount=type=bind,source={bind.source},target={bind.target}{mode}")
+    argv += [f"--env={variable}={value}" for variable, value in ENVIRONMENT.items()]
+    return [*argv, "--entrypoint=/python/bin/python3", image, *COMMAND[1:]]
+
+
+def python_binds(
+    executable: str, stdlib: str, shared_library: str, version: tuple[int, int] = sys.version_info[:2]
+) -> tuple[Bind, ...]:
+    """One Python at its place in the guest; `shared_library` is libpython's path, "" where it is linked in."""
+    binds = [
+        Bind(executable, f"{PYTHON_DIR}/bin/python3"),
+        Bind(stdlib, f"{PYTHON_DIR}/lib/python{version[0]}.{version[1]}"),
+    ]
+    if shared_library:
+        binds.append(Bind(shared_library, f"{PYTHON_DIR}/lib/{shared_library.rpartition('/')[2]}"))
+    return tuple(binds)

@@ -1,0 +1,251 @@
+"""Sandboxes that are started before they are wanted, each for one call.
+
+One thread starts all of an executor's sandboxes and lives as long as any of them, as each is made to die with the thread
+that started it. Another waits for those that were killed and removes what they leave. Starting and ending is thus off
+the path of a call; that a sandbox is killed when its call ends is not.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import select
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+
+from a4ps.errors import SandboxUnavailable
+from a4ps.sandbox.limits import Limits
+from a4ps.sandbox.policy import Layout
+from a4ps.sandbox.process import SandboxDied, SandboxProcess, Tier
+from a4ps.sandbox.wire import WireError
+
+#: A sandbox that is not ready by then is given up; on a busy machine one takes a second or two.
+START_S = 30.0
+#: Failures in a row after which those who wait are told, instead of trying on.
+FAILURES_MAX = 3
+
+
+class Order:
+    """Somebody waits for a sandbox. `process` or `fault` is set when `done` is."""
+
+    def __init__(self, limits: Limits, layout: Layout) -> None:
+        self.limits, self.layout = limits, layout
+        self.done = threading.Event()
+        self.process: SandboxProcess | None = None
+        self.fault = ""
+
+
+class Pool:
+    """`size` sandboxes of one kind, ready. For any number of threads. Starts nothing before the first `take`."""
+
+    def __init__(self, tier: Tier, limits: Limits, layout: Layout, folder: Path, size: int) -> None:
+        self._tier, self._limits, self._layout, self._folder, self._size = tier, limits, layout, folder, size
+        self._lock = threading.Lock()
+        self._idle: deque[SandboxProcess] = deque()
+        self._orders: deque[Order] = deque()
+        self._warming: dict[int, tuple[SandboxProcess, float, Order | None]] = {}
+        self._failures = 0
+        self._made = 0
+        self._closing = False
+        self._dead: queue.SimpleQueue[SandboxProcess | None] = queue.SimpleQueue()
+        self._wake_in, self._wake_out = os.pipe()
+        os.set_blocking(self._wake_in, False)
+        os.set_blocking(self._wake_out, False)
+        self._threads = [
+            threading.Thread(target=work, name=f"a4ps-sandbox-{name}", daemon=True)
+            for name, work in (("starter", self._start_all), ("reaper", self._reap_all))
+        ]
+        self._warming_max = max(2, os.cpu_count() or 1)
+
+    def take(self, limits: Limits | None = None, layout: Layout | None = None) -> SandboxProcess:
+        """A sandbox that has run nothing; the caller owns it and gives it to `discard`. Waits for one where none is idle.
+
+        With `limits` or `layout` it is started for this call. Raises SandboxUnavailable where none starts. Interrupted, it
+        leaves nothing.
+        """
+        own = limits is not None or layout is not None
+        order = Order(limits or self._limits, layout or self._layout)
+        with self._lock:
+            if self._closing:
+                raise SandboxUnavailable("the executor is closed", next_step="make another SecureCodeExecutor()")
+            if not self._threads[0].is_alive():
+                for thread in self._threads:
+                    thread.start()
+            ready = None
+            while self._idle and not own and ready is None:
+                ready = self._usable(self._idle.popleft())
+            if ready is None:
+                self._failures = 0
+                self._orders.append(order)
+        self._wake()
+        if ready is not None:
+            return ready
+        try:
+            order.done.wait()
+        except BaseException:
+            self._withdraw(order)
+            raise
+        if order.process is None:
+            raise SandboxUnavailable(f"no sandbox could be started: {order.fault}", next_step="a4ps doctor says more")
+        return order.process
+
+    def discard(self, process: SandboxProcess) -> None:
+        """Kill a sandbox now; what is left of it is removed in the background."""
+        process.kill()
+        self._dead.put(process)
+
+    def close(self) -> None:
+        """Kill all, and wait until they are gone. Those who wait for a sandbox are told. Can be called again."""
+        with self._lock:
+            started, self._closing = self._threads[0].is_alive(), True
+        if started:
+            self._wake()
+            self._threads[0].join()
+            self._dead.put(None)
+            self._threads[1].join()
+        if self._wake_in >= 0:
+            os.close(self._wake_in)
+            os.close(self._wake_out)
+            self._wake_in = self._wake_out = -1
+
+    def _usable(self, process: SandboxProcess) -> SandboxProcess | None:
+        """`process`, or None where it died while it was idle."""
+        if process.alive:
+            return process
+        self.discard(process)
+        return None
+
+    def _withdraw(self, order: Order) -> None:
+        with self._lock:
+            if order in self._orders:
+                self._orders.remove(order)
+            order.done.set()
+            process = order.process
+        if process is not None:
+            self.discard(process)
+
+    def _wake(self) -> None:
+        with suppress(OSError):
+            os.write(self._wake_out, b"w")
+
+    # The starter's thread.
+
+    def _start_all(self) -> None:
+        while True:
+            with self._lock:
+                if self._closing:
+                    break
+                wanted = self._next_orders()
+            for order in wanted:
+                self._start(order)
+            self._listen()
+        with self._lock:
+            left = [*self._idle, *(process for process, _, _ in self._warming.values())]
+            orders = [*self._orders, *(order for _, _, order in self._warming.values() if order is not None)]
+            self._idle.clear()
+            self._warming.clear()
+            self._orders.clear()
+        for process in left:
+            self.discard(process)
+        for order in orders:
+            order.fault = "the executor was closed"
+            order.done.set()
+
+    def _next_orders(self) -> list[Order | None]:
+        """What to start now: those of callers that want their own, then as many for the pool as it lacks (None)."""
+        room = self._warming_max - len(self._warming)
+        own = [order for order in self._orders if not self._common(order)][: max(0, room)]
+        for order in own:
+            self._orders.remove(order)
+        warming = sum(order is None for _, _, order in self._warming.values())
+        lacking = self._size + len(self._orders) - len(self._idle) - warming
+        if self._failures >= FAILURES_MAX:
+            lacking = 0
+        return [*own, *[None] * max(0, min(lacking, room - len(own)))]
+
+    def _common(self, order: Order) -> bool:
+        return order.limits is self._limits and order.layout is self._layout
+
+    def _start(self, order: Order | None) -> None:
+        self._made += 1
+        limits, layout = (order.limits, order.layout) if order else (self._limits, self._layout)
+        try:
+            process = SandboxProcess(self._tier, limits, layout, self._folder / f"{self._folder.name}-{self._made}")
+        except OSError as error:
+            self._failed(order, str(error))
+            return
+        self._warming[process.fileno] = (process, time.monotonic() + START_S, order)
+
+    def _listen(self) -> None:
+        """Until something is ready, dies, takes too long or is wanted."""
+        poll = select.poll()
+        poll.register(self._wake_in, select.POLLIN)
+        for source in self._warming:
+            poll.register(source, select.POLLIN)
+        first = min((deadline for _, deadline, _ in self._warming.values()), default=None)
+        for source, _ in poll.poll(None if first is None else max(0.0, first - time.monotonic()) * 1000):
+            if source == self._wake_in:
+                with suppress(BlockingIOError):
+                    os.read(self._wake_in, 4096)
+            else:
+                self._hear(source)
+        now = time.monotonic()
+        for source, (_, deadline, _) in list(self._warming.items()):
+            if deadline <= now:
+                self._drop(source, f"none was ready within {START_S:.0f} s")
+
+    def _hear(self, source: int) -> None:
+        process, _, order = self._warming[source]
+        try:
+            word = process.frame_nowait()
+        except (SandboxDied, WireError) as error:
+            self._drop(source, str(error) or "it ended at once")
+            return
+        if word is None:
+            return
+        if word != b"R":
+            self._drop(source, "it said something else than that it is ready")
+            return
+        with self._lock:
+            del self._warming[source]
+            self._failures = 0
+            if order is None and self._orders:
+                order = next((waiting for waiting in self._orders if self._common(waiting)), None)
+                if order is not None:
+                    self._orders.remove(order)
+            if order is None:
+                self._idle.append(process)
+                return
+            withdrawn = order.done.is_set()
+            if not withdrawn:
+                order.process = process
+                order.done.set()
+        if withdrawn:
+            self.discard(process)
+
+    def _drop(self, source: int, why: str) -> None:
+        process, _, order = self._warming.pop(source)
+        self.discard(process)
+        self._failed(order, why)
+
+    def _failed(self, order: Order | None, why: str) -> None:
+        with self._lock:
+            self._failures += 1
+            told = [order] if order is not None else []
+            if self._failures >= FAILURES_MAX:
+                told += [waiting for waiting in self._orders if self._common(waiting)]
+                for waiting in told:
+                    if waiting in self._orders:
+                        self._orders.remove(waiting)
+        for waiting in told:
+            waiting.fault = why
+            waiting.done.set()
+
+    # The reaper's thread.
+
+    def _reap_all(self) -> None:
+        while (process := self._dead.get()) is not None:
+            process.reap()
