@@ -127,7 +127,7 @@ class ToolForge:
         name = _name_of(known)
         self._need_model()
         _ = self.registry.runner  # before any model is asked
-        asker = self._asker(turn)
+        asker = self.asker(turn)
         tell = listener or _unheard
         shown = [one for place, one in enumerate(known) if place not in held_out_places(len(known))]
         try:
@@ -159,7 +159,7 @@ class ToolForge:
             self.registry.use.mended(name)
             return ToolReport(name, True, 0, (), tool)
         self._need_model()
-        return await self._make(self._asker(turn), job, max_retries, listener or _unheard, (tool.source, trial))
+        return await self._make(self.asker(turn), job, max_retries, listener or _unheard, (tool.source, trial))
 
     async def _specify(
         self, asker: Asker, task: str, name: str, known: Sequence[Example], shown: Sequence[Example]
@@ -311,7 +311,8 @@ class ToolForge:
             self._thread = LoopThread("a4ps-forge")
         return self._thread
 
-    def _asker(self, turn: str) -> Asker:
+    def asker(self, turn: str) -> Asker:
+        """The means to ask a persona on behalf of a turn, "" for none."""
         return Asker(self._parts.engine, self._parts.voice, self._parts.num_ctx, turn)
 
     def _need_model(self) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from a4ps.errors import SandboxUnavailable, Unsupported, UsageError
-from a4ps.tools.report import ForgeProgress, Specified, TestsReady, Tried, Writing
 from a4ps.tools.registry import ToolRegistry
+from a4ps.tools.report import ForgeProgress, Specified, TestsReady, Tried, Writing
 from a4ps.tools.tool_forge import ToolForge
 from tests.tools.workshop import (
     SLUG,
@@ -99,7 +99,8 @@ def test_alfred_sees_the_specification_and_no_code(tmp_path: Path) -> None:
         "def slugify(text):\n    import sys\n    m = sys.modules\n"
         "    for name in list(m):\n        m[name] = None\n    return object()\n",
         "class Same(str):\n    pass\n\ndef slugify(text):\n    return 'hello-world'\n",
-        "def slugify(text):\n    class Same(str):\n        __eq__ = lambda self, other: True\n        __hash__ = str.__hash__\n"
+        "def slugify(text):\n    class Same(str):\n        __eq__ = lambda self, other: True\n"
+        "        __hash__ = str.__hash__\n"
         "    return Same('x')\n",
         "def slugify(text):\n    raise AssertionError('TEST PASSED')\n",
         "def slugify(text):\n    return {'hello world': 'hello-world', '': ''}.get(text.lower(), 'a-b')\n",
@@ -114,7 +115,9 @@ def test_no_forgery_passes(tmp_path: Path, forged: str) -> None:
 
 
 def test_a_warning_on_stderr_is_no_failure(tmp_path: Path) -> None:
-    noisy = SLUG.replace("    return", "    import sys, warnings\n    warnings.warn('old')\n    sys.stderr.write('E')\n    return")
+    noisy = SLUG.replace(
+        "    return", "    import sys, warnings\n    warnings.warn('old')\n    sys.stderr.write('E')\n    return"
+    )
     with workshop(tmp_path, Craftsmen([noisy])) as shop:
         assert shop.forge.create_tool(TASK).verified
 
@@ -157,7 +160,7 @@ def test_examples_name_the_tool_and_must_fit_its_signature(tmp_path: Path) -> No
         report = shop.forge.create_tool(TASK, examples=["f(1, 2) == 3"])
         assert not report.verified
         assert "There is no specification" in report.failures[0]
-        with pytest.raises(UsageError, match="one function|call a and b"):
+        with pytest.raises(UsageError, match="call a and b"):
             shop.forge.create_tool(TASK, examples=["a(1) == 1", "b(1) == 1"])
 
 
@@ -170,7 +173,9 @@ def test_a_new_version_must_pass_the_old_tests_as_well(tmp_path: Path) -> None:
         shop.engine.script = Craftsmen([underscores], tests=alfreds_reply(cases))
         assert not shop.forge.create_tool("slugs with underscores", max_retries=1).verified
         assert shop.registry.get("slugify").version == 1
-        shop.engine.script = Craftsmen([SLUG + "# again\n"], tests=alfreds_reply([("q r", "q-r"), ("s", "s"), ("", "")]))
+        shop.engine.script = Craftsmen(
+            [SLUG + "# again\n"], tests=alfreds_reply([("q r", "q-r"), ("s", "s"), ("", "")])
+        )
         assert shop.forge.create_tool("slugs again").verified
         tool = shop.registry.get("slugify")
         assert tool.version == 2
