@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import unicodedata
 from collections.abc import Collection, Iterator
 
 from a4ps.tools.specification import Specification
@@ -30,6 +31,8 @@ def faults(source: str, specification: Specification, packages: Collection[str] 
     """
     if len(source) > SOURCE_MAX:
         return [f"The source has {len(source)} characters; at most {SOURCE_MAX} are taken."]
+    if any(_is_hidden(character) for character in source):
+        return ["It contains control or bidirectional characters, which a reader does not see; write them as escapes."]
     try:
         tree = ast.parse(source)
         compile(source, "<tool>", "exec", dont_inherit=True)
@@ -108,6 +111,11 @@ def _dynamic_faults(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id in _DYNAMIC:
             yield f"Line {node.lineno}: {node.id} is forbidden in a tool."
+
+
+def _is_hidden(character: str) -> bool:
+    """Whether a character makes a text read as something it is not (CVE-2021-42574)."""
+    return unicodedata.category(character) in ("Cc", "Cf") and character not in "\n\t"
 
 
 def _is_literal(node: ast.expr) -> bool:
