@@ -67,9 +67,9 @@ class GrantedFolders:
         if not isinstance(data, bytes | str):
             raise _refused(path, f"a {type(data).__name__} cannot be written")
         content = data.encode() if isinstance(data, str) else data
-        self._written += len(content)
-        if len(content) > FILE_BYTES or self._written > WRITTEN_BYTES:
+        if len(content) > FILE_BYTES or self._written + len(content) > WRITTEN_BYTES:
             raise _refused(path, f"at most {FILE_BYTES} bytes of a file are written, and {WRITTEN_BYTES} in a call")
+        self._written += len(content)
         with self._parent(path, self._place.writable) as (parent, name):
             with suppress(FileNotFoundError):
                 if not stat.S_ISREG(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):

@@ -154,11 +154,7 @@ class ValueType:
 
 def parse_type(annotation: str) -> ValueType:
     """The type that a text names. Raises ToolRefused where it is none of those above."""
-    try:
-        tree = ast.parse(annotation.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise _unknown(annotation) from None
-    return _parsed(tree, annotation, 0)
+    return _parsed(_tree(annotation, annotation), annotation, 0)
 
 
 def same(expected: object, got: object) -> bool:
@@ -198,6 +194,13 @@ def _close(one: float, other: float) -> bool:
         return one == other
 
 
+def _tree(text: str, whole: str) -> ast.expr:
+    try:
+        return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise _unknown(whole) from None
+
+
 def _parsed(tree: ast.expr, whole: str, depth: int) -> ValueType:
     if depth > DEPTH_MAX:
         raise _unknown(whole)
@@ -205,7 +208,7 @@ def _parsed(tree: ast.expr, whole: str, depth: int) -> ValueType:
         case ast.Constant(value=None):
             return ValueType("None")
         case ast.Constant(value=str() as quoted):
-            return _parsed(ast.parse(quoted, mode="eval").body, whole, depth + 1)
+            return _parsed(_tree(quoted, whole), whole, depth + 1)
         case ast.Name(id=name) if name in _PLAIN or name == "Any":
             return ValueType(name)
         case ast.Name(id=name) if (_ALIASES.get(name) or name) in ("list", "set"):
