@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import sys
 import unicodedata
+import warnings
 from collections.abc import Collection, Iterator
 
 from a4ps.tools.specification import Specification
@@ -34,8 +35,10 @@ def faults(source: str, specification: Specification, packages: Collection[str] 
     if any(_is_hidden(character) for character in source):
         return ["It contains control or bidirectional characters, which a reader does not see; write them as escapes."]
     try:
-        tree = ast.parse(source)
-        compile(source, "<tool>", "exec", dont_inherit=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd code, told to stderr; what it does is for the trial
+            tree = ast.parse(source)
+            compile(source, "<tool>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return [f"It is not Python: {error}."]
     return [

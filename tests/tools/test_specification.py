@@ -113,6 +113,10 @@ def test_what_is_not_worth_a_run_is_told_in_words(source: str, says: str) -> Non
     assert says in " ".join(faults(source, SLUGIFY))
 
 
+def test_odd_code_warns_nobody() -> None:
+    assert faults("def slugify(text): return '\\d' if text is 1 else {1}[0]", SLUGIFY) == []
+
+
 def test_a_package_that_the_sandbox_has_is_allowed() -> None:
     assert faults("import numpy\n" + SLUG, SLUGIFY, packages=["numpy"]) == []
 
