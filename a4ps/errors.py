@@ -151,7 +151,7 @@ class SandboxedError(CallerError):
         stderr: str = "",
         next_step: str = "correct the code: the traceback shows the line",
     ) -> None:
-        super().__init__(f"the code raised {type_name}: {text}" if text else f"the code raised {type_name}", next_step=next_step)
+        super().__init__(f"the code raised {type_name}{text and f': {text}'}", next_step=next_step)
         self.type_name = type_name
         self.text = text
         self.traceback = traceback

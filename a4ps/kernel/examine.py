@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import shutil
@@ -16,6 +17,7 @@ from a4ps.inference.engine import Engine
 from a4ps.kernel.engine_choice import choose
 from a4ps.kernel.health import SYSTEM_PACKAGES, Facts
 from a4ps.kernel.wiring import Environment, elsewhere, llamacpp_engine, ollama_engine, open_log, signs
+from a4ps.sandbox.tiers import find_tier
 
 
 async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> Facts:
@@ -34,6 +36,8 @@ async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> 
         await embedded.aclose()
     card = read_card()
     memory = _memory()
+    found = await asyncio.to_thread(find_tier)
+    sandbox = found.tier
     return Facts(
         python=f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         settings_ignored=env.loaded.ignored,
@@ -55,6 +59,11 @@ async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> 
         ram_free_gb=memory["MemAvailable"],
         disk_free_gb=shutil.disk_usage(_existing(env.places.home)).free / 1e9,
         programs=frozenset(program for program in SYSTEM_PACKAGES if shutil.which(program)),
+        sandbox=sandbox.name if sandbox else "",
+        sandbox_version=sandbox.version if sandbox else "",
+        sandbox_weaker=sandbox.weaker if sandbox else False,
+        sandbox_hazard=sandbox.hazard if sandbox else "",
+        sandbox_fault=found.why_not,
         display=environ.get("WAYLAND_DISPLAY") or environ.get("DISPLAY") or "",
         image_path=str(env.places.image),
         image_generation=image.generation,

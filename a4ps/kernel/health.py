@@ -29,6 +29,7 @@ SYSTEM_PACKAGES: Mapping[str, str] = {"runsc": "runsc", "bwrap": "bubblewrap", "
 class Facts:
     """What was found. Sizes in GB (10^9 bytes); `vram_*` None without an NVIDIA card; faults "" where all is well.
 
+    `sandbox` is the one that was tried and works, "" where none does; `sandbox_fault` then says why.
     `models` and `installed` are as the engine in use names them; `embedded` describes the embedded engine, "" where it is
     not installed.
     """
@@ -53,6 +54,11 @@ class Facts:
     ram_free_gb: float
     disk_free_gb: float
     programs: frozenset[str]
+    sandbox: str
+    sandbox_version: str
+    sandbox_weaker: bool
+    sandbox_hazard: str
+    sandbox_fault: str
     display: str
     image_path: str
     image_generation: int | None
@@ -177,15 +183,18 @@ def _profile(facts: Facts, catalog: Catalog) -> Check:
 
 
 def _sandbox(facts: Facts) -> Check:
-    found = [program for program in ("runsc", "bwrap") if program in facts.programs]
-    if found:
-        return Check("sandbox", "ok", f"{' and '.join(found)} installed; this version runs no code of a model yet")
-    return Check(
-        "sandbox",
-        "note",
-        "neither gVisor (runsc) nor bubblewrap; this version runs no code of a model yet",
-        "sudo apt-get install runsc bubblewrap",
-    )
+    named = f"{facts.sandbox} {facts.sandbox_version}".strip()
+    if not facts.sandbox:
+        detail = f"none works, so code that models write is refused: {facts.sandbox_fault}"
+        return Check("sandbox", "note", detail, "sudo apt-get install runsc bubblewrap")
+    if facts.sandbox_weaker:
+        detail = f"{named}: weaker than gVisor, as code in it speaks with this machine's own kernel"
+        return Check("sandbox", "note", detail, "sudo apt-get install runsc")
+    if facts.sandbox_hazard:
+        return Check(
+            "sandbox", "note", f"gVisor ({named}), {facts.sandbox_hazard}", "install a newer runsc: https://gvisor.dev"
+        )
+    return Check("sandbox", "ok", f"gVisor ({named})")
 
 
 def _display(facts: Facts) -> Check:

@@ -12,6 +12,7 @@ from a4ps.image.proto_manager import ProtoManager
 from a4ps.inference.model_manager import Parts
 from a4ps.personas.roster import enrol
 from a4ps.places import Places
+from a4ps.tools.method_runner import MethodRunner
 
 if TYPE_CHECKING:
     from a4ps.tools.tool_forge import ForgeParts
@@ -22,11 +23,12 @@ class DefaultHome:
     """`A4PS_HOME`, else the XDG data folder, looked up each time it is asked."""
 
     def open_manager(self) -> ProtoManager:
-        """The image with the four in it, as a chat would find it; no model is bound to it.
+        """The image with the four in it, as a chat would find it; no model is bound to it. Methods of models run sandboxed.
 
         Raises what `Store.open` raises: ImageHeld while a chat or another program has the image.
         """
         manager = ProtoManager.open(Places.find(None, os.environ).image, keys=self.keys())
+        manager.bind_code_runner(MethodRunner())
         try:
             enrol(manager)
         except BaseException:

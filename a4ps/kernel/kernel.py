@@ -23,6 +23,7 @@ from a4ps.society.cast import Cast
 from a4ps.society.progress import Accepted, Listener, Progress
 from a4ps.society.society import Society
 from a4ps.society.toolbox import TOOL_TOKENS, Approver
+from a4ps.tools.method_runner import MethodRunner
 
 #: Open turns whose progress is kept; an older one starts anew if it is ever resumed.
 KEPT_OPEN = 8
@@ -93,6 +94,7 @@ class Kernel:
     clock: Clock
     notice: str = ""
     executor: SecureCodeExecutor | None = None
+    methods: MethodRunner | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def ask(
@@ -147,8 +149,10 @@ class Kernel:
         try:
             await self.engine.aclose()
         finally:
+            if self.methods is not None:
+                await asyncio.to_thread(self.methods.close)
             if self.executor is not None:
-                self.executor.close()
+                await asyncio.to_thread(self.executor.close)
             try:
                 await self.society.deliberation.aclose()
             finally:

@@ -39,6 +39,7 @@ from a4ps.places import Places
 from a4ps.sandbox.executor import SecureCodeExecutor
 from a4ps.settings import Loaded, Settings, load
 from a4ps.tools.asking import Voice
+from a4ps.tools.method_runner import MethodRunner
 from a4ps.tools.registry import ToolRegistry
 from a4ps.tools.running import Runner
 from a4ps.tools.tool_forge import ForgeParts, ToolForge
@@ -178,12 +179,15 @@ async def open_kernel(env: Environment) -> Kernel:
         await deliberation.sweep(keep=log.open_ids[-KEPT_OPEN:])
         protos = ProtoManager.over(store)
         enrol(protos)
-        protos.bind_invoker(EngineInvoker(manager, env.settings, models, clock))
         executor = SecureCodeExecutor()
+        undo.callback(executor.close)
+        methods = MethodRunner(lambda: executor)
+        protos.bind_code_runner(methods)
+        protos.bind_invoker(EngineInvoker(manager, env.settings, models, clock))
         forge = ToolForge(forge_parts(env, protos, executor, manager, models))
         society = Society(protos, models, manager, env.settings, deliberation, log, clock, forge)
         undo.pop_all()
-    return Kernel(store, log, manager, society, clock, _notice(env, choice), executor)
+    return Kernel(store, log, manager, society, clock, _notice(env, choice), executor, methods)
 
 
 def forge_parts(

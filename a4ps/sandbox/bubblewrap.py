@@ -28,12 +28,13 @@ class Bubblewrap:
     bwrap: str
     version: str
     weaker: bool = True
+    hazard: str = ""
 
     @property
     def name(self) -> str:
         return "bubblewrap"
 
-    def launch(self, limits: Limits, layout: Layout, folder: Path) -> Launch:
+    def launch(self, limits: Limits, layout: Layout, folder: Path) -> Launch:  # noqa: ARG002 - the port's
         """`folder` stays empty. The filter is handed over in a pipe, which holds all of it."""
         if os.geteuid() == 0:
             raise PermissionError("bubblewrap is no sandbox for root")

@@ -116,7 +116,7 @@ def _take(
             raise _Broken("output", "more output than the guest may pass on")
         kept += content
     elif tag == b"X" and content[:NONCE_BYTES] == nonce:
-        _end(wire.decode(content[NONCE_BYTES:]), outcome)
+        _end(wire.decode(content[NONCE_BYTES:]), outcome, limits)
         return True
     elif tag == b"V" and outcome.answer is None and len(content) <= limits.frame_bytes:
         outcome.answer = _answer(wire.decode(content))
@@ -131,11 +131,11 @@ def _take(
     return False
 
 
-def _end(report: Any, outcome: Outcome) -> None:
+def _end(report: Any, outcome: Outcome, limits: Limits) -> None:
     match report:
-        case (int(code), str(killed_by), bool(truncated), float(_)):
+        case (int(code), str(killed_by), bool(truncated), float(cpu_s)):
             outcome.exit_code, outcome.killed_by, outcome.truncated = code, killed_by, truncated
-            if code == -signal.SIGXCPU:
+            if code == -signal.SIGXCPU or (code == -signal.SIGKILL and cpu_s >= limits.cpu_s):
                 outcome.killed_by = outcome.killed_by or "cpu"
             elif code < 0:
                 outcome.killed_by = outcome.killed_by or "signal"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import PurePosixPath
 from types import TracebackType
 from typing import Self
@@ -14,7 +14,7 @@ from typing import Self
 from a4ps.errors import SandboxedError, SandboxKilled, SandboxOverran, SandboxUnavailable, UsageError
 from a4ps.sandbox.conversation import Job, Outcome, Service, converse
 from a4ps.sandbox.folders import SessionFolder
-from a4ps.sandbox.layout import lay_out
+from a4ps.sandbox.layout import lay_out, with_folders
 from a4ps.sandbox.limits import DEFAULT, Limits
 from a4ps.sandbox.policy import Bind, Layout
 from a4ps.sandbox.pool import Pool
@@ -39,7 +39,7 @@ class SecureCodeExecutor:
     """
 
     def __init__(self, *, tier: str = "", pool_size: int = POOL_SIZE) -> None:
-        """`tier` is "runsc" or "bubblewrap", "" for the best that works; `pool_size` sandboxes are kept ready, 0 for none."""
+        """`tier` is "runsc" or "bubblewrap", "" for the best that works; `pool_size` sandboxes are kept ready."""
         if pool_size < 0:
             raise UsageError("a pool cannot have fewer than 0 sandboxes", next_step="give pool_size=0 or more")
         self._wanted = tier
@@ -99,7 +99,7 @@ class SecureCodeExecutor:
         Arguments and value are plain typed data: None, bool, int, float, str, bytes, list, tuple, dict, set, frozenset.
         `services` are functions of this process that the code may call by name; they run in threads of their own, count
         towards `services_calls`, and one that outlasts the call is left to finish. `folders` of the host are shown at
-        their `target`.
+        their `target`; the sandbox is then started for this call.
 
         Raises SandboxedError (the code's own error), SandboxOverran, SandboxKilled, UsageError, SandboxUnavailable.
         """
@@ -166,7 +166,7 @@ class SecureCodeExecutor:
             )
         running = self._begun()
         own = _started_with(limits)
-        layout = replace(running.layout, binds=running.layout.binds + folders) if folders else None
+        layout = running.layout_with(folders) if folders else None
         process = running.pool.take(limits if own else None, layout)
         try:
             began = time.monotonic()
@@ -193,6 +193,7 @@ class _Running:
 
     def __init__(self, tier: Tier, pool_size: int) -> None:
         self.tier = tier
+        self._roots = itertools.count()
         self.folder = SessionFolder()
         try:
             self.layout: Layout = lay_out(self.folder.path)
@@ -200,6 +201,10 @@ class _Running:
             self.folder.close()
             raise
         self.pool = Pool(tier, DEFAULT, self.layout, self.folder.path, pool_size)
+
+    def layout_with(self, folders: tuple[Bind, ...]) -> Layout:
+        """Raises UsageError. The root that is made for it goes with the executor's folder."""
+        return with_folders(self.layout, folders, self.folder.path / f"root-{next(self._roots)}")
 
     def end(self) -> None:
         self.pool.close()

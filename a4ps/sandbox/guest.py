@@ -13,6 +13,8 @@ Standard library only, besides `wire`. What the code in here says is its own wor
 
 from __future__ import annotations
 
+import ast
+import atexit
 import gc
 import io
 import linecache
@@ -21,6 +23,7 @@ import resource
 import select
 import signal
 import sys
+import threading
 import traceback
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +35,13 @@ from a4ps.sandbox import wire
 NONCE_BYTES = 16
 #: Runs of a trivial job before the sandbox is called ready: the first ones pay for pages and imports.
 DUMMY_RUNS = 5
+DUMMY = """
+import sys
+def dummy(x, y, *, more):
+    print("out")
+    print("err", file=sys.stderr)
+    return {"a": [x, (y, 10**40), {1, 2}], "b": more}
+"""
 WORK_DIR = "/tmp"  # noqa: S108 - the sandbox's own, and the only place that can be written to
 CODE_FILE = "<code>"
 REFUSED = 97
@@ -41,6 +51,25 @@ TEXT_CHARS = 16_384
 _PIECE = 65_536
 _WATCH_MS = 50
 _NOT_DUMPABLE = (4, 0)  # prctl(PR_SET_DUMPABLE, 0)
+DUMMY_JOB = wire.encode(
+    {
+        "mode": "call",
+        "source": DUMMY,
+        "name": "",
+        "args": (1, 1.5),
+        "kwargs": {"more": [b"", None]},
+        "stdin": b"",
+        "files": {},
+        "services": ["dummy"],
+        "rlimits": (
+            ("RLIMIT_NOFILE", 1 << 20),
+            ("RLIMIT_CPU", 1 << 20),
+            ("RLIMIT_AS", 1 << 50),
+            ("RLIMIT_NPROC", 1 << 20),
+        ),
+        "frame_bytes": 1 << 16,
+    }
+)
 
 
 def refusal() -> str:
@@ -134,33 +163,39 @@ class Supervisor:
         self.output_bytes = self.frame_bytes = self.memory_bytes = 0
         self.truncated = False
         self.answered = False
+        self.died = -1
         self.pending = bytearray()
 
     def warm_up(self) -> None:
-        """Dummy jobs through every pipe. The worker has run nothing but this file yet, so its word is good."""
-        for _ in range(DUMMY_RUNS):
-            write_all(self.jobs, wire.frame(wire.encode({"mode": "dummy"})))
-            read_frame(self.results)
-            for source in self.outputs:
-                os.read(source, _PIECE)
-        write_all(self.up_out, wire.frame(b"R"))
-
-    def run(self) -> None:
-        died, woken = os.pipe()
+        """Dummy jobs along the whole path. The worker has run nothing but this file yet, so its word is good."""
+        self.died, woken = os.pipe()
         os.set_blocking(woken, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
         for source in (*self.outputs, self.results):
             os.set_blocking(source, False)
+        up_out, self.up_out = self.up_out, os.open(os.devnull, os.O_WRONLY)
+        for _ in range(DUMMY_RUNS):
+            self._begin(b"J" + bytes(NONCE_BYTES) + wire.encode((1 << 16, 1 << 16, 1 << 40)), DUMMY_JOB)
+        os.close(self.up_out)
+        self.up_out = up_out
+        write_all(self.up_out, wire.frame(b"R"))
+
+    def run(self) -> None:
+        """The one call."""
         try:
-            head = read_frame(self.up_in)
-            self.nonce = head[1 : 1 + NONCE_BYTES]
-            self.output_bytes, self.frame_bytes, self.memory_bytes = wire.decode(head[1 + NONCE_BYTES :])
-            write_all(self.jobs, wire.frame(read_frame(self.up_in)))
-            self._relay(died)
+            self._begin(read_frame(self.up_in), read_frame(self.up_in))
         except (EOFError, OSError):
             self._kill_all()  # the host is gone, or has no more to say to us
         os._exit(0)
+
+    def _begin(self, head: bytes, job: bytes) -> None:
+        self.nonce = head[1 : 1 + NONCE_BYTES]
+        self.output_bytes, self.frame_bytes, self.memory_bytes = wire.decode(head[1 + NONCE_BYTES :])
+        self.kept = dict.fromkeys(self.kept, 0)
+        self.answered = self.truncated = False
+        write_all(self.jobs, wire.frame(job))
+        self._relay(self.died)
 
     def _relay(self, died: int) -> None:
         poll = select.poll()
@@ -316,30 +351,14 @@ class Worker:
                 job = wire.decode(read_frame(self.jobs))
             except EOFError:
                 os._exit(0)
-            if job["mode"] != "dummy":
-                break
-            self._dummy()
-        self.frame_bytes = job["frame_bytes"]
-        _put_files(job["files"])
-        _give_stdin(job["stdin"])
-        _set_limits(job["rlimits"])
-        code = self._execute(job) if job["mode"] == "execute" else self._call(job)
-        with suppress(Exception):
-            sys.stdout.flush()
-        with suppress(Exception):
-            sys.stderr.flush()
-        os._exit(code)
-
-    def _dummy(self) -> None:
-        for text in ("out", "err"):
-            print(text, file=sys.stdout if text == "out" else sys.stderr, flush=True)
-        scope = _module("dummy")
-        source = "import json\ndef f(x, *, y=()):\n    return [x, json.dumps({'y': list(y)}), 10**40, 1.5]"
-        exec(compile(source, "<dummy>", "exec", dont_inherit=True), scope)  # noqa: S102
-        try:
-            raise ValueError(scope["f"](1, y=(2,)))
-        except ValueError as error:
-            self._send(b"V", ("value", _described(error, source)[1]))
+            self.frame_bytes = job["frame_bytes"]
+            _put_files(job["files"])
+            _give_stdin(job["stdin"])
+            _set_limits(job["rlimits"])
+            code = self._execute(job) if job["mode"] == "execute" else self._call(job)
+            _flush()
+            if job["source"] != DUMMY:
+                os._exit(code)
 
     def _execute(self, job: dict[str, Any]) -> int:
         """A program as `python FILE` would run it, to its exit code."""
@@ -366,16 +385,12 @@ class Worker:
             body = self._body(b"V", ("value", value), "the result")
         except BaseException as error:  # noqa: BLE001 - whatever the code raises is its result
             body = self._body(b"V", ("error", *_described(error, job["source"])), "the error")
-        with suppress(Exception):
-            sys.stdout.flush()
-            sys.stderr.flush()
+        _flush()
         if os.getpid() == self.pid:  # a child that the code forked has no say
             write_all(self.results, wire.frame(body))
         return 0
 
     def _service(self, name: str) -> Callable[..., Any]:
-        import threading
-
         lock = threading.Lock()
 
         def service(*args: Any, **kwargs: Any) -> Any:
@@ -399,6 +414,12 @@ class Worker:
         return body
 
 
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+
+
 def _module(name: str) -> dict[str, Any]:
     made = types.ModuleType(name)
     sys.modules[name] = made
@@ -411,8 +432,6 @@ def _compiled(source: str) -> types.CodeType:
 
 
 def _last_function(source: str) -> str:
-    import ast
-
     names = [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
     if not names:
         raise NameError("the source defines no function")
@@ -448,9 +467,6 @@ def _exit_code(asked: SystemExit) -> int:
 
 def _finish_threads() -> None:
     """What the interpreter does at its end, without tearing itself down."""
-    import atexit
-    import threading
-
     with suppress(BaseException):
         threading._shutdown()  # type: ignore[attr-defined]
     with suppress(BaseException):
@@ -467,6 +483,8 @@ def _put_files(files: Mapping[str, bytes]) -> None:
 
 
 def _give_stdin(content: bytes) -> None:
+    if not content:
+        return  # /dev/null already
     name = f"{WORK_DIR}/.stdin"
     held = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     os.unlink(name)  # noqa: PTH108

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import sysconfig
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 
-from a4ps.errors import SandboxUnavailable
-from a4ps.sandbox.policy import GRANTED_DIR, GUEST_DIR, PYTHON_DIR, Bind, Layout, python_binds
+from a4ps.errors import SandboxUnavailable, UsageError
+from a4ps.sandbox.policy import GUEST_DIR, PYTHON_DIR, Bind, Layout, python_binds
 
 GUEST_FILES = ("guest.py", "wire.py")
+#: First parts of paths that a sandbox has its own of.
+_RESERVED = frozenset(("proc", "dev", "sys", "usr", "lib", "lib64", PYTHON_DIR[1:], GUEST_DIR[1:]))
 
 
 def lay_out(folder: Path) -> Layout:
@@ -22,7 +25,33 @@ def lay_out(folder: Path) -> Layout:
     binds, links = _libraries()
     binds = (*binds, *_python(), Bind(str(guest), GUEST_DIR))
     root = folder / "root"
-    for name in ("proc", "dev", "tmp", GRANTED_DIR[1:], *(bind.target[1:] for bind in binds)):
+    _make_root(root, binds, links)
+    _open_to_all(guest)
+    return Layout(str(root), binds, links)
+
+
+def with_folders(layout: Layout, folders: Sequence[Bind], root: Path) -> Layout:
+    """`layout` and `folders` of this machine, in a root of its own made at `root`.
+
+    Raises UsageError for a folder that is none, that is reached by a link, or whose place the sandbox needs itself.
+    """
+    for bind in folders:
+        source, target = Path(bind.source), PurePosixPath(bind.target)
+        if not source.is_dir() or str(source.resolve()) != bind.source:
+            raise UsageError(
+                f"{bind.source} is no folder, or is reached by a link", next_step="grant the folder that it leads to"
+            )
+        parts = target.parts
+        if parts[:1] != ("/",) or ".." in parts or parts[1:] in ((), ("tmp",)) or parts[1] in _RESERVED:
+            raise UsageError(f"{bind.target} is the sandbox's own place", next_step="grant another folder")
+    own = tuple(sorted(folders, key=lambda bind: bind.target))
+    _make_root(root, (*layout.binds, *own), layout.links)
+    return Layout(str(root), (*layout.binds, *own), layout.links)
+
+
+def _make_root(root: Path, binds: Sequence[Bind], links: Sequence[tuple[str, str]]) -> None:
+    """Empty folders and files to mount on; what is mounted inside a mounted folder is not among them."""
+    for name in ("proc", "dev", "tmp", *(bind.target[1:] for bind in binds)):
         place = root / name
         place.parent.mkdir(parents=True, exist_ok=True)
         if any(bind.target[1:] == name and not Path(bind.source).is_dir() for bind in binds):
@@ -31,10 +60,13 @@ def lay_out(folder: Path) -> Layout:
             place.mkdir(exist_ok=True)
     for name, leads_to in links:
         (root / name).symlink_to(leads_to)
-    for made in (root, guest, *root.rglob("*"), *guest.rglob("*")):
+    _open_to_all(root)
+
+
+def _open_to_all(folder: Path) -> None:
+    for made in (folder, *folder.rglob("*")):
         if not made.is_symlink():
             made.chmod(0o755 if made.is_dir() else 0o644)
-    return Layout(str(root), binds, links)
 
 
 def _python() -> tuple[Bind, ...]:

@@ -17,7 +17,6 @@ from a4ps.sandbox.limits import GIB, Limits
 #: Where the guest finds things. None of the host's own paths is shown.
 GUEST_DIR = "/a4ps-guest"
 PYTHON_DIR = "/python"
-GRANTED_DIR = "/granted"
 NOBODY = 65534
 ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/python/bin",
@@ -48,7 +47,10 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What of the host a sandbox is made of: absolute paths. `links` are pairs of a name in the root and what it leads to."""
+    """What of the host a sandbox is made of: absolute paths.
+
+    `links` are pairs of a name in the root and what it leads to.
+    """
 
     root: str
     binds: tuple[Bind, ...]

@@ -26,6 +26,8 @@ from a4ps.sandbox.wire import WireError
 START_S = 30.0
 #: Failures in a row after which those who wait are told, instead of trying on.
 FAILURES_MAX = 3
+#: A call that was just given a sandbox has the processors to itself for as long, unless somebody waits: most are over then.
+QUIET_S = 0.05
 
 
 class Order:
@@ -49,6 +51,7 @@ class Pool:
         self._warming: dict[int, tuple[SandboxProcess, float, Order | None]] = {}
         self._failures = 0
         self._made = 0
+        self._quiet_until = 0.0
         self._closing = False
         self._dead: queue.SimpleQueue[SandboxProcess | None] = queue.SimpleQueue()
         self._wake_in, self._wake_out = os.pipe()
@@ -80,7 +83,11 @@ class Pool:
             if ready is None:
                 self._failures = 0
                 self._orders.append(order)
-        self._wake()
+            else:
+                self._quiet_until = time.monotonic() + QUIET_S
+            scarce = ready is None or not self._idle
+        if scarce:
+            self._wake()
         if ready is not None:
             return ready
         try:
@@ -96,6 +103,8 @@ class Pool:
         """Kill a sandbox now; what is left of it is removed in the background."""
         process.kill()
         self._dead.put(process)
+        self._quiet_until = 0.0
+        self._wake()
 
     def close(self) -> None:
         """Kill all, and wait until they are gone. Those who wait for a sandbox are told. Can be called again."""
@@ -162,7 +171,7 @@ class Pool:
             self._orders.remove(order)
         warming = sum(order is None for _, _, order in self._warming.values())
         lacking = self._size + len(self._orders) - len(self._idle) - warming
-        if self._failures >= FAILURES_MAX:
+        if self._failures >= FAILURES_MAX or (not self._orders and time.monotonic() < self._quiet_until):
             lacking = 0
         return [*own, *[None] * max(0, min(lacking, room - len(own)))]
 
@@ -185,8 +194,11 @@ class Pool:
         poll.register(self._wake_in, select.POLLIN)
         for source in self._warming:
             poll.register(source, select.POLLIN)
-        first = min((deadline for _, deadline, _ in self._warming.values()), default=None)
-        for source, _ in poll.poll(None if first is None else max(0.0, first - time.monotonic()) * 1000):
+        now = time.monotonic()
+        until = [deadline for _, deadline, _ in self._warming.values()]
+        if now < self._quiet_until:
+            until.append(self._quiet_until)
+        for source, _ in poll.poll(max(0.0, min(until) - now) * 1000 + 1 if until else None):
             if source == self._wake_in:
                 with suppress(BlockingIOError):
                     os.read(self._wake_in, 4096)

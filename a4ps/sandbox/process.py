@@ -37,7 +37,9 @@ class Launch:
 
 
 class Tier(Protocol):
-    """A kind of sandbox. `name` is in every result; `weaker` tells one that a hole in the kernel opens."""
+    """A kind of sandbox. `name` is in every result; `weaker` tells one that a hole in the kernel opens;
+    `hazard` what is known to be wrong with this version, "" for nothing.
+    """
 
     @property
     def name(self) -> str: ...
@@ -45,6 +47,8 @@ class Tier(Protocol):
     def version(self) -> str: ...
     @property
     def weaker(self) -> bool: ...
+    @property
+    def hazard(self) -> str: ...
 
     def launch(self, limits: Limits, layout: Layout, folder: Path) -> Launch:
         """How one sandbox is started, which may keep what it likes in `folder`. Called once for each. Raises OSError."""

@@ -51,7 +51,7 @@ def canary(nonce, file, unix, port):
     sing("an address of this host", lambda: connect(socket.AF_INET, ("127.0.0.1", port)))
     sing("the root folder, writing", lambda: open("/written", "w").close())
     sing("the libraries, writing", lambda: open(os.__file__, "a").close())
-    sing("being root", lambda: 1 / (os.getuid() != 0) and 1 / 0)
+    sing("being root", lambda: os.getuid() == 0 or 1 / 0)
     return nonce[::-1], alive
 """
 

@@ -1,1 +1,1 @@
-"""Tools that the society writes for itself: specified, written, tried in the sandbox, kept in the image, used by call."""
+"""Code that models wrote, made useful: tools that the society writes for itself, and how methods of models are run."""
