@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal
 
 from langgraph.runtime import Runtime
 from langgraph.types import Command
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
 from a4ps.clock import Clock
 from a4ps.image.codex import Codex
@@ -32,6 +33,9 @@ DEFAULT_RESEARCH = "which facts the answer rests on, and which of them nobody he
 
 #: Stands for a plan of which no word could be had: the society goes on without one.
 NO_PLAN = "(No plan could be had.)"
+
+#: How a plan says that it wants a tool which does not exist; no tool can be named so.
+NEW_TOOL = "NEW"
 
 #: The role of what a tool gave, among the contributions.
 TOOL = "tool"
@@ -111,11 +115,24 @@ class PlanShape(BaseModel):
     research: str = ""
 
 
-class PlanWithToolShape(PlanShape):
-    """The same where tools can be used: one by its name, or what a missing one should do."""
+@cache
+def plan_with_tool(names: tuple[str, ...]) -> type[PlanShape]:
+    """The same where tools can be used. `tool` is one of `names`, "NEW" for one that does `task`, or ""."""
+    choices: Any = Literal[("", *names, NEW_TOOL)]
+    return create_model(
+        "PlanWithToolShape",
+        __base__=PlanShape,
+        tool=(choices, ""),
+        task=(str, ""),
+        arguments=(dict[str, Any], {}),
+    )
 
-    tool: str = ""
-    arguments: dict[str, Any] = {}
+
+def _wish(shape: PlanShape | None) -> tuple[str, dict[str, Any]]:
+    """The tool that a plan wants, by name or by what it should do ("" for none), and its arguments."""
+    given = {} if shape is None else shape.model_dump(include={"tool", "task", "arguments"})
+    tool = given.get("tool", "")
+    return (given["task"].strip(), {}) if tool == NEW_TOOL else (tool, given.get("arguments", {}))
 
 
 class PointStance(BaseModel):
@@ -154,11 +171,11 @@ async def plan(state: TurnState, runtime: Runs) -> Command[Literal["use_tool", "
     tools = "" if toolbox is None else toolbox.plan_part()
     spoken = await context.speaker.say_shaped(
         context.ask("ALFRED", "plan", question=prompting.quote(question), memories=record, tools=tools),
-        PlanShape if toolbox is None else PlanWithToolShape,
+        PlanShape if toolbox is None else plan_with_tool(toolbox.names()),
         deadline_s=context.deadline_s(4, state),
     )
     shape = spoken.shape
-    wanted = shape.tool.strip() if isinstance(shape, PlanWithToolShape) else ""
+    wanted, arguments = _wish(shape)
     kind: PlanKind = "question" if shape is None or state["everyone"] else shape.kind
     if kind == "memory" and not memories and not asked_back:
         kind = "question"  # there is nothing on record to answer it from
@@ -167,7 +184,7 @@ async def plan(state: TurnState, runtime: Runs) -> Command[Literal["use_tool", "
         "research": (shape.research.strip() if shape else "") or DEFAULT_RESEARCH,
         "memories": [_remembered(memory) for memory in memories],
         "tool": wanted,
-        "arguments": shape.arguments if isinstance(shape, PlanWithToolShape) else {},
+        "arguments": arguments,
         **_heard(spoken, otherwise=NO_PLAN),
     }
     return Command(update=update, goto=routes.after_plan(kind, bool(wanted)))

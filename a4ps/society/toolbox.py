@@ -27,7 +27,8 @@ from a4ps.tools.tool_forge import TESTER, ToolForge
 #: Asks the Architect a yes-or-no question and waits for the answer.
 Approver: TypeAlias = Callable[[str], Awaitable[bool]]
 
-#: Tools that a plan is shown, and characters of one's line: a prompt has little room.
+#: Tools that a plan may name, those that it is shown, and characters of one's line: a prompt has little room.
+NAMED = 40
 LISTED = 6
 LINE_CHARS = 110
 
@@ -57,23 +58,29 @@ class Toolbox:
     forge: ToolForge
     approve: Approver | None = None
 
+    def names(self) -> tuple[str, ...]:
+        """The tools that a plan may name, the most used first."""
+        return tuple(tool.name for tool in self._tools()[:NAMED])
+
     def plan_part(self) -> str:
-        """What a plan's prompt says of tools."""
-        tools = sorted(self.forge.registry.tools(), key=lambda tool: -tool.use.calls)[:LISTED]
-        lines = [_line(tool) for tool in tools] or ["(there are none yet)"]
+        """What a plan's prompt says of tools: the most used ones."""
+        lines = [_line(tool) for tool in self._tools()[:LISTED]] or ["(there are none yet)"]
         return prompting.filled("plan_tools", tools=prompting.quote("\n".join(lines)))
+
+    def _tools(self) -> list[Tool]:
+        return sorted(self.forge.registry.tools(), key=lambda tool: -tool.use.calls)
 
     async def serve(
         self, wanted: str, arguments: Mapping[str, Any], question: str, *, listener: ForgeListener, turn: str
     ) -> Served:
-        """Call the tool that is `wanted` by name, or make the one that it describes and call that.
+        """Call the tool of the name `wanted`, or make the one that `wanted` describes and call that.
 
         Raises PeerError where an engine fails, and what a commit raises; whatever else goes wrong is a note.
         """
-        name = wanted.strip().partition("(")[0].strip()
+        name = wanted
         notes: tuple[str, ...] = ()
         if name not in self.forge.registry:
-            name, note = await self._make(wanted.strip(), listener, turn)
+            name, note = await self._make(wanted, listener, turn)
             if not name:
                 return Served(notes=(note,))
             arguments, notes = {}, (note,)

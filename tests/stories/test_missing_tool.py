@@ -78,7 +78,7 @@ class Four:
             case "plan":
                 prompt = request.messages[-1].content
                 known = "gpx_table(gpx" in prompt
-                wish = {"tool": "gpx_table", "arguments": {"gpx": GPX}} if known else {"tool": TASK, "arguments": {}}
+                wish = {"tool": "gpx_table", "arguments": {"gpx": GPX}} if known else {"tool": "NEW", "task": TASK}
                 return {"kind": "question", "say": "The table first.", "research": "what GPX holds", **wish}
             case "tool_specification":
                 return SPECIFICATION
