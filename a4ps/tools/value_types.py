@@ -128,6 +128,24 @@ class ValueType:
                 return dict(zip(filter(_is_hashable, some(inner[0])), some(inner[1]), strict=False))
         return _PLAIN_EXAMPLES[self.head](rng)
 
+    def edges(self) -> tuple[Any, ...]:
+        """The values at which functions of this type break most: empty, zero, negative, not ASCII."""
+        inner = self.inner
+        match self.head:
+            case "|":
+                return tuple(value for part in inner for value in part.edges())
+            case "list":
+                return ([], [inner[0].edges()[0]])
+            case "tuple...":
+                return ((), (inner[0].edges()[0],))
+            case "tuple":
+                return (tuple(part.edges()[0] for part in inner),)
+            case "set":
+                return (set(),)
+            case "dict":
+                return ({},)
+        return _EDGES[self.head]
+
     def json_schema(self) -> dict[str, Any]:
         """The JSON schema of a value, for constrained output; tuples and sets are arrays, bytes are texts."""
         inner = self.inner
@@ -275,10 +293,20 @@ def _text(rng: random.Random) -> str:
     return "".join(rng.choice(string.ascii_letters + string.digits + " -_.,") for _ in range(rng.randint(1, 12)))
 
 
+_EDGES: Mapping[str, tuple[Any, ...]] = {
+    "Any": (None, "", 0),
+    "None": (None,),
+    "bool": (False, True),
+    "int": (0, 1, -1, 100),
+    "float": (0.0, -1.5, 1.0),
+    "str": ("", " ", "a", "Ünïcode ß\nline"),
+    "bytes": (b"", b"\x00\xff"),
+}
+
 _PLAIN_EXAMPLES: Mapping[str, Callable[[random.Random], Any]] = {
     "None": lambda rng: None,  # noqa: ARG005
     "bool": lambda rng: rng.random() < 0.5,
-    "int": lambda rng: rng.choice((0, 1, -1, 2, 10, rng.randint(-1000, 1000), rng.randint(0, 30))),
+    "int": lambda rng: rng.choice((0, 1, -1, 2, 10, rng.randint(-100, 100), rng.randint(0, 30))),
     "float": lambda rng: rng.choice((0.0, 1.0, -1.5, 0.1, round(rng.uniform(-1000, 1000), 3))),
     "str": _text,
     "bytes": lambda rng: rng.randbytes(rng.choice((0, 1, 8))),

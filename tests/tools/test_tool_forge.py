@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from a4ps.errors import SandboxUnavailable, Unsupported, UsageError
+from a4ps.errors import SandboxUnavailable, ToolFailed, Unsupported, UsageError
+from a4ps.tools.cases import Case, Gives
 from a4ps.tools.registry import ToolRegistry
 from a4ps.tools.report import ForgeProgress, Specified, TestsReady, Tried, Writing
+from a4ps.tools.specification import Specification
+from a4ps.tools.tool import Evidence, Tool
 from a4ps.tools.tool_forge import ToolForge
 from tests.tools.workshop import (
     SLUG,
@@ -134,6 +137,28 @@ def test_nothing_is_verified_on_too_little_evidence(tmp_path: Path) -> None:
         )
         assert report.verified
         assert "ALFRED wrote no tests" in report.failures[0]
+
+
+def test_two_known_results_are_too_few(tmp_path: Path) -> None:
+    with workshop(tmp_path, Craftsmen([SLUG], tests="none")) as shop:
+        report = shop.forge.create_tool(TASK, examples=['f("A B") == "a-b"', 'f("") == ""'])
+        assert not report.verified
+        assert "only 2 cases with a known result, 1 of them unseen" in report.failures[-1]
+
+
+def test_nothing_is_verified_whose_every_case_its_writer_has_seen(tmp_path: Path) -> None:
+    cases = tuple(Case((given,), Gives(result), "example") for given, result in SLUG_TESTS)
+    with workshop(tmp_path, Craftsmen([SLUG])) as shop:
+        breaks = SLUG.replace("    return", "    if text == '#9':\n        return 9\n    return")
+        specification = Specification.from_plain(SLUG_SPEC)
+        at = shop.clock.now()
+        shop.registry.install(Tool("slugify", breaks, specification, cases, Evidence(), 1, "BRICK", TASK, at))
+        with pytest.raises(ToolFailed):
+            shop.registry.call("slugify", ["#9"])
+        report = shop.forge.mend_tool("slugify")
+        assert not report.verified
+        assert "6 cases with a known result, 0 of them unseen" in report.failures[-1]
+        assert shop.registry.get("slugify").version == 1
 
 
 def test_the_callers_word_counts_where_alfred_contradicts_it(tmp_path: Path) -> None:
