@@ -19,6 +19,7 @@ from a4ps.errors import PromotionRefused, Stopped, UsageError
 from a4ps.governance.trust import Level
 from a4ps.image.keys import KeyFolder
 from a4ps.image.proto_manager import ProtoManager
+from a4ps.kernel.wiring import tier_of
 from a4ps.sandbox.executor import SecureCodeExecutor
 from a4ps.tools.registry import ToolRegistry
 from a4ps.tools.report import ToolReport
@@ -85,7 +86,8 @@ def run(frame: Frame, name: str, arguments: tuple[str, ...]) -> None:
 
     By place, or by name: text=hello.
     """
-    with SecureCodeExecutor(pool_size=0) as executor, _registry(frame, executor) as registry:
+    executor = SecureCodeExecutor(tier=tier_of(frame.env.settings), pool_size=0)
+    with executor, _registry(frame, executor) as registry:
         tool = registry.get(name)
         args, kwargs = read_arguments(arguments, tool.specification)
         called = registry.call(name, args, kwargs)

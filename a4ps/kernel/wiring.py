@@ -97,6 +97,11 @@ def llamacpp_engine(env: Environment) -> LlamaCppEngine:
     return LlamaCppEngine(env.places.models, models=env.embedded_models.values(), deadlines=deadlines)
 
 
+def tier_of(settings: Settings) -> str:
+    """The sandbox of the settings as an executor calls it."""
+    return "" if settings.sandbox == "auto" else settings.sandbox
+
+
 def has_embedded_models(env: Environment) -> bool:
     """Whether the embedded engine is installed and has a file for every model that the four speak with."""
     if importlib.util.find_spec("xllamacpp") is None:
@@ -179,7 +184,7 @@ async def open_kernel(env: Environment) -> Kernel:
         await deliberation.sweep(keep=log.open_ids[-KEPT_OPEN:])
         protos = ProtoManager.over(store)
         enrol(protos)
-        executor = SecureCodeExecutor()
+        executor = SecureCodeExecutor(tier=tier_of(env.settings))
         undo.callback(executor.close)
         methods = MethodRunner(lambda: executor)
         protos.bind_code_runner(methods)
@@ -261,7 +266,7 @@ def default_forge() -> ForgeParts:
     protos = ProtoManager()
     enrol(protos)
     engine = ModelManager(parts_of(env, engine_of(env, choice)))
-    return forge_parts(env, protos, SecureCodeExecutor(), engine, env.models_of(choice))
+    return forge_parts(env, protos, SecureCodeExecutor(tier=tier_of(env.settings)), engine, env.models_of(choice))
 
 
 def _notice(env: Environment, choice: Choice) -> str:

@@ -48,11 +48,12 @@ class Pool:
         self._lock = threading.Lock()
         self._idle: deque[SandboxProcess] = deque()
         self._orders: deque[Order] = deque()
+        self._lent: set[SandboxProcess] = set()
         self._warming: dict[int, tuple[SandboxProcess, float, Order | None]] = {}
         self._failures = 0
         self._made = 0
         self._quiet_until = 0.0
-        self._closing = False
+        self._closing = self._reaped = False
         self._dead: queue.SimpleQueue[SandboxProcess | None] = queue.SimpleQueue()
         self._wake_in, self._wake_out = os.pipe()
         os.set_blocking(self._wake_in, False)
@@ -84,10 +85,10 @@ class Pool:
                 self._failures = 0
                 self._orders.append(order)
             else:
+                self._lent.add(ready)
                 self._quiet_until = time.monotonic() + QUIET_S
-            scarce = ready is None or not self._idle
-        if scarce:
-            self._wake()
+            if ready is None or not self._idle:
+                self._wake()
         if ready is not None:
             return ready
         try:
@@ -100,31 +101,44 @@ class Pool:
         return order.process
 
     def discard(self, process: SandboxProcess) -> None:
-        """Kill a sandbox now; what is left of it is removed in the background."""
+        """Kill a sandbox now; what is left of it is removed in the background, or at once where the pool is closed."""
         process.kill()
-        self._dead.put(process)
-        self._quiet_until = 0.0
-        self._wake()
+        with self._lock:
+            self._lent.discard(process)
+            reaping = not self._reaped
+            if reaping:
+                self._dead.put(process)
+                self._quiet_until = 0.0
+                self._wake()
+        if not reaping:
+            process.reap()
 
     def close(self) -> None:
-        """Kill all, and wait until they are gone. Those who wait for a sandbox are told. Can be called again."""
+        """Kill all, lent ones too, and wait until they are gone. Whoever waits for one is told. Can be called again."""
         with self._lock:
+            if self._closing:
+                return
             started, self._closing = self._threads[0].is_alive(), True
+            lent = list(self._lent)
+        for process in lent:  # their callers, who are told by its end, close and remove the rest
+            process.kill()
+            process.wait()
         if started:
             self._wake()
             self._threads[0].join()
+        with self._lock:
+            self._reaped = True
             self._dead.put(None)
-            self._threads[1].join()
-        if self._wake_in >= 0:
             os.close(self._wake_in)
             os.close(self._wake_out)
-            self._wake_in = self._wake_out = -1
+        if started:
+            self._threads[1].join()
 
     def _usable(self, process: SandboxProcess) -> SandboxProcess | None:
         """`process`, or None where it died while it was idle."""
         if process.alive:
             return process
-        self.discard(process)
+        self._dead.put(process)
         return None
 
     def _withdraw(self, order: Order) -> None:
@@ -137,6 +151,7 @@ class Pool:
             self.discard(process)
 
     def _wake(self) -> None:
+        """Under the lock, or before `close` is over: the pipe's number is another's afterwards."""
         with suppress(OSError):
             os.write(self._wake_out, b"w")
 
@@ -233,6 +248,7 @@ class Pool:
                 return
             withdrawn = order.done.is_set()
             if not withdrawn:
+                self._lent.add(process)
                 order.process = process
                 order.done.set()
         if withdrawn:

@@ -7,8 +7,10 @@ is named.
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -17,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from a4ps.errors import SandboxUnavailable
-from a4ps.sandbox import bubblewrap, runsc
+from a4ps.sandbox import bubblewrap, docker, runsc
 from a4ps.sandbox.conversation import Job, converse
 from a4ps.sandbox.folders import SessionFolder
 from a4ps.sandbox.layout import lay_out
@@ -29,10 +31,9 @@ from a4ps.sandbox.wire import WireError
 #: How long one candidate may take to start and to answer.
 TRIAL_S = 20.0
 NEXT_STEP = "install gVisor's runsc, or the weaker bubblewrap: sudo apt-get install runsc bubblewrap"
-NAMES = ("runsc", "bubblewrap")
 
 _CANARY = """
-def canary(nonce, file, unix, port):
+def canary(nonce, files, unix, port):
     import os, socket
     alive = []
     def sing(name, act):
@@ -45,8 +46,9 @@ def canary(nonce, file, unix, port):
         with socket.socket(kind, socket.SOCK_STREAM) as made:
             made.settimeout(1)
             made.connect(address)
-    sing("a file of this host", lambda: open(file).read())
-    sing("a file of this host, by /proc/1/root", lambda: open("/proc/1/root" + file).read())
+    for file in files:
+        sing("a file of this host", lambda: open(file).read())
+        sing("a file of this host, by /proc/1/root", lambda: open("/proc/1/root" + file).read())
     sing("a socket of this host", lambda: connect(socket.AF_UNIX, unix))
     sing("an address of this host", lambda: connect(socket.AF_INET, ("127.0.0.1", port)))
     sing("the root folder, writing", lambda: open("/written", "w").close())
@@ -73,10 +75,13 @@ _found: dict[str, Found] = {}
 
 
 def find_tier(name: str = "") -> Found:
-    """The best sandbox here, or the one called `name`. Looked for once in the life of this process; 0.5 s or so."""
+    """The best sandbox here, or the one called `name` ("docker" is never the best).
+
+    Looked for once in the life of this process, which takes half a second or so.
+    """
     with _lock:
         if name not in _found:
-            _found[name] = _search([tier for tier in _candidates() if name in ("", tier.name)])
+            _found[name] = _search(_candidates(name))
         return _found[name]
 
 
@@ -88,8 +93,11 @@ def need_tier(name: str = "") -> Tier:
     return found.tier
 
 
-def _candidates() -> Sequence[Tier]:
-    return [*runsc.candidates(), *bubblewrap.candidates()]
+def _candidates(name: str) -> Sequence[Tier]:
+    if name == "docker":
+        return docker.candidates()
+    found: list[Tier] = [*runsc.candidates(), *bubblewrap.candidates()]
+    return [tier for tier in found if name in ("", tier.name)]
 
 
 def _search(candidates: Sequence[Tier]) -> Found:
@@ -119,15 +127,23 @@ def _trial(tier: Tier, layout: Layout, folder: Path) -> str:
     nonce = secrets.token_hex(16)
     deadline = time.monotonic() + TRIAL_S
     with ExitStack() as undo:
-        bait = folder.with_suffix(".bait")
+        # Open to all, so that it is the sandbox that keeps code from them, and no permission.
+        baits = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="a4ps-bait-")))
+        baits.chmod(0o755)
+        bait, unix_path = baits / "file", baits / "socket"
         bait.write_text(nonce, encoding="ascii")
         bait.chmod(0o644)
         unix = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
-        unix_path = str(folder.with_suffix(".unix"))
-        unix.bind(unix_path)
+        held = os.open(baits, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        undo.callback(os.close, held)
+        # By way of the descriptor: the path itself may be longer than a socket's address.
+        unix.bind(f"/proc/self/fd/{held}/socket")
+        unix_path.chmod(0o777)
         unix.listen()
         listener = undo.enter_context(socket.create_server(("127.0.0.1", 0)))
-        job = Job("call", _CANARY, "canary", (nonce, str(bait), unix_path, listener.getsockname()[1]))
+        job = Job(
+            "call", _CANARY, "canary", (nonce, [str(bait), "/etc/passwd"], str(unix_path), listener.getsockname()[1])
+        )
         try:
             process = SandboxProcess(tier, DEFAULT, layout, folder)
         except OSError as error:

@@ -28,7 +28,7 @@ TASK = "turn a title into a slug"
 class Executor(ApartRunner):
     """As `SecureCodeExecutor`, without a sandbox."""
 
-    def __init__(self, *, pool_size: int = 0) -> None:
+    def __init__(self, *, tier: str = "", pool_size: int = 0) -> None:
         super().__init__()
 
     def close(self) -> None:

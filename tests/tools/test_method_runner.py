@@ -1,0 +1,142 @@
+"""I5: a method that a model wrote runs in a sandbox, sees what it reads, and changes what it may write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from a4ps.errors import MethodRefused, SandboxedError, SandboxOverran
+from a4ps.image.proto import Proto
+from a4ps.image.proto_manager import ProtoManager
+from a4ps.image.store import Store
+from a4ps.sandbox import tiers
+from a4ps.tools.method_runner import MethodRunner
+from tests.sandbox.tiers_here import missing
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+@pytest.fixture
+def manager(store: Store) -> Iterator[ProtoManager]:
+    if missing(""):
+        pytest.skip(missing(""))
+    runner = MethodRunner()
+    manager = ProtoManager.over(store)
+    manager.bind_code_runner(runner)
+    codex = {"role": "r", "model_name": "m", "system_prompt": ""}
+    manager.register_proto(Proto("BRICK", codex, state={"n": 1, "secret": "s", "day": date(2026, 1, 1)}))
+    yield manager
+    runner.close()
+
+
+def define(manager: ProtoManager, source: str, reads: tuple[str, ...] = (), writes: tuple[str, ...] = ()) -> None:
+    manager.get_proto("BRICK").define("f", source, author="BRICK", reads=reads, writes=writes)
+
+
+def test_it_sees_its_reads_and_changes_its_writes(manager: ProtoManager) -> None:
+    brick = manager.get_proto("BRICK")
+    source = (
+        "def f(self, a, *, b=1):\n    self.state['n'] = self.n + a\n    self.state['new'] = [b]\n"
+        "    return self.name, sorted(self.state)"
+    )
+    define(manager, source, ("n",), ("n", "new"))
+    assert brick.f(2, b=5) == ("BRICK", ["n", "new"])
+    assert (brick.n, brick.new) == (3, [5])
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("def f(self):\n    self.state['n'] = 2\n    return self.secret", "'secret'"),
+        ("def f(self):\n    self.state['n'] = 2\n    self.state['secret'] = 1", "changed secret"),
+        ("def f(self):\n    del self.state['n']\n    self.state['x'] = 1", "changed x"),
+        ("def f(self):\n    self.state['n'] = 2\n    raise ValueError('no')", "ValueError: no"),
+        ("import os\ndef f(self):\n    os._exit(0)", "ended with 0"),
+    ],
+)
+def test_one_that_fails_changes_nothing(manager: ProtoManager, source: str, text: str) -> None:
+    define(manager, source, ("n",), ("n",))
+    with pytest.raises(SandboxedError, match=text):
+        manager.get_proto("BRICK").f()
+    assert manager.get_proto("BRICK").n == 1
+
+
+def test_its_traceback_has_its_own_lines(manager: ProtoManager) -> None:
+    define(manager, "def f(self):\n    x = 0\n    return 1 / x")
+    with pytest.raises(SandboxedError) as caught:
+        manager.get_proto("BRICK").f()
+    assert "line 3, in f\n    return 1 / x" in caught.value.traceback
+
+
+def test_one_that_forges_its_answer_is_refused_or_held_to_its_writes(manager: ProtoManager) -> None:
+    """It can replace what runs it, which is then no more than another value."""
+    define(manager, "def f(self):\n    globals()['_a4ps_run_method'] = None")
+    assert manager.get_proto("BRICK").f() is None
+    source = (
+        "def f(self):\n    import sys\n    frame = sys._getframe(1)\n    import a4ps.sandbox.guest as guest\n"
+        "    import gc\n    worker = [o for o in gc.get_objects() if type(o) is guest.Worker][0]\n"
+        "    worker._send(b'V', ('value', (1, {'secret': 'stolen'})))\n"
+    )
+    define(manager, source, ("n",), ("n",))
+    with pytest.raises(MethodRefused, match="secret"):
+        manager.get_proto("BRICK").f()
+    assert manager.get_proto("BRICK").secret == "s"
+
+
+def test_it_cannot_outlast_its_deadline(manager: ProtoManager, store: Store) -> None:
+    define(manager, "def f(self):\n    while True: pass")
+    manager.method_deadline_s = 0.5
+    with pytest.raises(SandboxOverran):
+        manager.get_proto("BRICK").f()
+
+
+def test_what_a_sandbox_cannot_be_given_is_refused(manager: ProtoManager) -> None:
+    define(manager, "def f(self, x=0): pass", ("day",))
+    with pytest.raises(MethodRefused, match=r"datetime\.date"):
+        manager.get_proto("BRICK").f()
+    define(manager, "def f(self, x=0): pass")
+    with pytest.raises(MethodRefused, match="not plain data"):
+        manager.get_proto("BRICK").f(object())
+
+
+def test_a_granted_folder_is_read_and_others_are_not(manager: ProtoManager, tmp_path: Path) -> None:
+    granted, other = tmp_path / "granted", tmp_path / "other"
+    for folder in (granted, other):
+        folder.mkdir()
+        (folder / "file").write_text(folder.name, encoding="ascii")
+    source = (
+        "import os\ndef f(self, *paths):\n"
+        "    return [open(p + '/file').read() if os.path.exists(p) else '' for p in paths]"
+    )
+    define(manager, source)
+    brick = manager.get_proto("BRICK")
+    assert brick.f(str(granted), str(other)) == ["", ""]
+    manager.promote(brick.f, "granted", folders=[str(granted)], reason="test")
+    assert brick.f(str(granted), str(other)) == ["granted", ""]
+
+
+def test_without_a_sandbox_it_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiers, "_found", {"": tiers.Found(None)})
+    manager = ProtoManager.over(store)
+    manager.bind_code_runner(MethodRunner())
+    manager.register_proto(Proto("BRICK", {"role": "r", "model_name": "m", "system_prompt": ""}))
+    define(manager, "def f(self): pass")
+    with pytest.raises(MethodRefused, match="written by BRICK and may only run in a sandbox"):
+        manager.get_proto("BRICK").f()
+
+
+def test_nothing_is_started_before_the_first_call_that_needs_a_sandbox(manager: ProtoManager) -> None:
+    made = 0
+
+    def make() -> object:
+        nonlocal made
+        made += 1
+        raise AssertionError("not wanted")
+
+    manager.bind_code_runner(MethodRunner(make))  # type: ignore[arg-type]
+    manager.get_proto("BRICK").define("g", "def g(self): return 1", author="architect")
+    assert manager.get_proto("BRICK").g() == 1
+    assert made == 0
