@@ -126,7 +126,7 @@ class ToolForge:
         known = [parse_example(example) for example in examples or ()]
         name = _name_of(known)
         self._need_model()
-        _ = self.registry.runner  # before any model is asked
+        await self._need_sandbox()
         asker = self.asker(turn)
         tell = listener or _unheard
         shown = [one for place, one in enumerate(known) if place not in held_out_places(len(known))]
@@ -314,6 +314,10 @@ class ToolForge:
     def asker(self, turn: str) -> Asker:
         """The means to ask a persona on behalf of a turn, "" for none."""
         return Asker(self._parts.engine, self._parts.voice, self._parts.num_ctx, turn)
+
+    async def _need_sandbox(self) -> None:
+        """Raises SandboxUnavailable where no sandbox works: before any model is asked."""
+        await asyncio.to_thread(self.registry.runner.call, "def ready():\n    return True\n", name="ready")
 
     def _need_model(self) -> None:
         if self._parts.engine.name == "rehearsal":
