@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from a4ps.image.proto_manager import ProtoManager
     from a4ps.inference.model_manager import ModelManager
     from a4ps.sandbox.executor import SecureCodeExecutor
+    from a4ps.tools.tool_forge import ToolForge
 
 __version__ = "0.1.0"
-__all__ = ["ModelManager", "Proto", "ProtoManager", "SecureCodeExecutor", "__version__"]
+__all__ = ["ModelManager", "Proto", "ProtoManager", "SecureCodeExecutor", "ToolForge", "__version__"]
 
 _MODULES = {
     "ModelManager": "a4ps.inference.model_manager",
     "Proto": "a4ps.image.proto",
     "ProtoManager": "a4ps.image.proto_manager",
     "SecureCodeExecutor": "a4ps.sandbox.executor",
+    "ToolForge": "a4ps.tools.tool_forge",
 }
 
 

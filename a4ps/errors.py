@@ -182,6 +182,26 @@ class SandboxKilled(CallerError):
         self.stderr = stderr
 
 
+class UnknownTool(CallerError):
+    """A tool was named that the image does not hold."""
+
+
+class ToolRefused(CallerError):
+    """A specification, a text or arguments that cannot be a tool's. Nothing was run or changed."""
+
+
+class ToolFailed(CallerError):
+    """A tool was called as it should be and did not do its work: it raised, was ended, or gave what it does not promise.
+
+    `tool` is its name; `declared`: it raised what its contract says, so the arguments are at fault, not the tool.
+    """
+
+    def __init__(self, message: str, *, tool: str = "", declared: bool = False, next_step: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.tool = tool
+        self.declared = declared
+
+
 class ModelTooLarge(CallerError):
     """A model that does not fit the memory there is. Nothing was loaded; `next_step` says what would fit.
 

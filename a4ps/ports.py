@@ -13,11 +13,13 @@ from dataclasses import dataclass
 class Ports:
     """One field a port; None where nothing is bound.
 
-    `home` is a `proto_manager.Home`; `models` is called for a `model_manager.Parts`.
+    `home` is a `proto_manager.Home`; `models` is called for a `model_manager.Parts`, `forge` for a
+    `tool_forge.ForgeParts`.
     """
 
     home: object | None = None
     models: object | None = None
+    forge: object | None = None
 
 
 _current = Ports()

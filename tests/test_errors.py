@@ -32,6 +32,13 @@ KINDS = {
     "promotion_refused": 1,
     "method_overran": 1,
     "not_bound": 1,
+    "sandboxed_error": 1,
+    "sandbox_overran": 1,
+    "sandbox_killed": 1,
+    "sandbox_unavailable": 1,
+    "unknown_tool": 1,
+    "tool_refused": 1,
+    "tool_failed": 1,
     "model_too_large": 1,
     "model_file_bad": 1,
     "model_unexamined": 1,
@@ -67,6 +74,10 @@ def made(kind: type[A4PSError]) -> A4PSError:
             return errors.ModelMissing("qwen:4b")
         case errors.Unstorable:
             return errors.Unstorable("what happened", path="where", next_step="what to do")
+        case errors.SandboxedError:
+            return errors.SandboxedError("ValueError", "what happened")
+        case errors.SandboxKilled:
+            return errors.SandboxKilled("what happened", limit="memory", next_step="what to do")
     return kind("what happened", next_step="what to do")
 
 

@@ -89,3 +89,17 @@ def test_importing_takes_a_tenth_of_a_second_at_most() -> None:
         return best
 
     assert seconds(f"import sys; sys.path.insert(0, {str(ROOT)!r}); import a4ps") - seconds("pass") <= 0.1
+
+
+def test_a_forge_without_arguments_is_that_of_the_home(tmp_path: Path) -> None:
+    """Made of the process's own image and of the engine that the command line would find; a rehearsal writes nothing."""
+    person = Household(tmp_path)
+    program = (
+        "from a4ps import ToolForge\nfrom a4ps.errors import A4PSError\nforge = ToolForge()\n"
+        "print(forge.registry.manager.store.path)\n"
+        "try:\n    forge.create_tool('double a number', examples=['f(2) == 4'])\n"
+        "except A4PSError as error:\n    print(error.kind, error.next_step)\n"
+        "forge.close()\nforge.registry.manager.close()\n"
+    )
+    done = python(person, program)
+    assert done.stdout.splitlines() == [str(person.home / "image.a4ps"), "unsupported a4ps models pull"], done.stderr

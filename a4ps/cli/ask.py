@@ -6,6 +6,7 @@ import asyncio
 
 import click
 
+from a4ps.cli.forging import approver
 from a4ps.cli.frame import Frame, framed
 from a4ps.cli.plain import plain
 from a4ps.cli.streams import standard_input
@@ -72,14 +73,15 @@ async def _ask(frame: Frame, text: str | None, everyone: bool, resume: str | Non
         if kernel.notice:
             click.secho(plain(kernel.notice), fg="yellow", err=silent)
         try:
+            approve = None if transcript is None else approver(frame, transcript.end_line)
             if text is None:
-                return await kernel.resume(resume or None, listener)
+                return await kernel.resume(resume or None, listener, approve=approve)
             resumed = await offer_to_resume(kernel, listener, ask=not frame.as_json)
             if resumed is not None and resumed.turn.question == text:
                 return resumed
             if resumed is not None and transcript:
                 close(resumed)
-            return await kernel.ask(text, listener, everyone=everyone)
+            return await kernel.ask(text, listener, everyone=everyone, approve=approve)
         except (A4PSError, asyncio.CancelledError) as error:
             if transcript:
                 transcript.end_line()

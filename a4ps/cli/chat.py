@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from a4ps.cli.failure import tell_failure
+from a4ps.cli.forging import approver
 from a4ps.cli.frame import Frame, framed
 from a4ps.cli.interrupts import interrupt_cancels
 from a4ps.cli.lines import Lines
@@ -59,7 +60,7 @@ async def _chat(frame: Frame) -> None:
             if line in ("/quit", "/exit"):
                 return
             if line:
-                await _guarded(_respond(kernel, line))
+                await _guarded(_respond(frame, kernel, line))
 
 
 async def _offer(kernel: Kernel) -> Answered | None:
@@ -67,16 +68,18 @@ async def _offer(kernel: Kernel) -> Answered | None:
     return _closed(resumed) if resumed else None
 
 
-async def _respond(kernel: Kernel, line: str) -> Answered | None:
+async def _respond(frame: Frame, kernel: Kernel, line: str) -> Answered | None:
     """One line of the user's. Returns the turn that was shown, if any."""
     word, _, rest = line.partition(" ")
     rest = rest.strip()
     if not line.startswith("/"):
-        return _closed(await kernel.ask(line, Transcript()))
+        return _closed(await _asked(frame, kernel, line))
     if word == "/all":
-        return _closed(await kernel.ask(rest, Transcript(), everyone=True))
+        return _closed(await _asked(frame, kernel, rest, everyone=True))
     if word == "/resume":
-        return _closed(await kernel.resume(rest or None, Transcript()))
+        transcript = Transcript()
+        approve = approver(frame, transcript.end_line)
+        return _closed(await kernel.resume(rest or None, transcript, approve=approve))
     if word == "/turn":
         answered = answered_turn(kernel.log, rest)
         retell(answered)
@@ -89,6 +92,12 @@ async def _respond(kernel: Kernel, line: str) -> Answered | None:
             click.echo(f"  {name} {text}")
         return None
     raise UsageError(f"there is no command {word}", next_step="/help lists them")
+
+
+async def _asked(frame: Frame, kernel: Kernel, question: str, *, everyone: bool = False) -> Answered:
+    transcript = Transcript()
+    approve = approver(frame, transcript.end_line)
+    return await kernel.ask(question, transcript, everyone=everyone, approve=approve)
 
 
 def _closed(answered: Answered) -> Answered:

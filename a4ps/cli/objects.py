@@ -116,6 +116,96 @@ class OccupancyObject(TypedDict):
     residents: list[ResidentObject]
 
 
+class ToolObject(TypedDict):
+    name: str
+    signature: str
+    summary: str
+    version: int
+    author: str
+    level: Literal["sandboxed", "granted", "in-process"]
+    calls: int
+    failures: int
+    ms: float
+
+
+class ToolsObject(TypedDict):
+    tools: list[ToolObject]
+
+
+class ErrorCaseObject(TypedDict):
+    exception: str
+    when: str
+
+
+class ToolTestObject(TypedDict):
+    text: str
+    origin: Literal["example", "alfred", "use", "earlier"]
+    held_out: bool
+
+
+class EvidenceObject(TypedDict):
+    attempts: int
+    checks: int
+    unseen: int
+    generated: int
+    tier: str
+    writer: str
+    tester: str
+    notes: list[str]
+
+
+class FailedCallObject(TypedDict):
+    args: str
+    why: str
+    at: str
+
+
+class WholeToolObject(ToolObject):
+    contract: str
+    errors: list[ErrorCaseObject]
+    source: str
+    hash: str
+    tests: list[ToolTestObject]
+    evidence: EvidenceObject
+    task: str
+    made_at: str
+    verified: bool
+    folders: list[str]
+    writable: list[str]
+    failed: list[FailedCallObject]
+
+
+class ToolReportObject(TypedDict):
+    name: str
+    verified: bool
+    attempts: int
+    failures: list[str]
+    summary: str
+    tool: WholeToolObject | None
+
+
+class ToolRunObject(TypedDict):
+    tool: str
+    version: int
+    result: Any
+    ms: float
+    tier: str
+
+
+class ToolPromotedObject(TypedDict):
+    tool: str
+    version: int
+    hash: str
+    level: Literal["sandboxed", "granted", "in-process"]
+    folders: list[str]
+    writable: list[str]
+
+
+class ToolRemovedObject(TypedDict):
+    removed: str
+    change: int
+
+
 class ChangeObject(TypedDict):
     change: int
     base: int
@@ -220,6 +310,13 @@ OBJECTS: Mapping[str, type] = {
     "models pull": PulledObject,
     "models use": UsedObject,
     "models ps": OccupancyObject,
+    "tools list": ToolsObject,
+    "tools forge": ToolReportObject,
+    "tools mend": ToolReportObject,
+    "tools run": ToolRunObject,
+    "tools show": WholeToolObject,
+    "tools promote": ToolPromotedObject,
+    "tools remove": ToolRemovedObject,
     "image verify": VerifyObject,
     "image history": HistoryObject,
     "image diff": DiffObject,

@@ -9,12 +9,14 @@ from typing import TextIO
 
 import click
 
+from a4ps.cli.forging import forge_line
 from a4ps.cli.plain import plain
 from a4ps.cli.wrapping import Wrapper
 from a4ps.kernel.answered import Answered
 from a4ps.society.progress import (
     Accepted,
     Began,
+    Forging,
     LoadingModel,
     Measured,
     Noted,
@@ -33,6 +35,7 @@ _TITLES = {
     "thesis": "thesis",
     "antithesis": "antithesis",
     "findings": "findings",
+    "tool": "tool",
     "synthesis": "answer",
 }
 
@@ -82,6 +85,9 @@ class Transcript:
             case Measured(figure, is_estimate, round_):
                 estimate = " (estimated)" if is_estimate else ""
                 self._line(f"dissonance after round {round_}: {_bar(figure)} {figure:.2f}{estimate}", dim=True)
+            case Forging(step):
+                self._clear()
+                self._line(forge_line(step), dim=True)
             case Noted(text):
                 self._clear()
                 self._line(plain(text), fg="yellow")
@@ -102,7 +108,8 @@ class Transcript:
         heading = click.style(persona, fg=_COLOURS.get(persona), bold=True)
         detail = click.style(f" · {title}{again}" if title else "", dim=True)
         self._write(f"\n{self._styled(heading + detail)}\n")
-        self._wait(f"waiting for {plain(model)} …")
+        if step != "tool":
+            self._wait(f"waiting for {plain(model)} …")
 
     def _wait(self, text: str) -> None:
         if self._live:
@@ -143,7 +150,7 @@ def close(answered: Answered) -> None:
     """The figures beneath an answer."""
     reply = answered.reply
     engine = answered.turn.engine
-    models = sorted({contribution.model for contribution in reply.contributions})
+    models = sorted({said.model for said in reply.contributions if said.model})
     parts = [f"turn {answered.turn.id}"]
     if reply.alone:
         parts.append("ALFRED answered alone, in one call")

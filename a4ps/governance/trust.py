@@ -41,8 +41,9 @@ class Trust:
     """One recorded promotion. Raises PromotionRefused where it cannot be.
 
     `digest` is that of the text and `text_author` who wrote it; `by`, `reason` and `at` (aware) are of the promotion.
-    `folders` are absolute paths, at least one where the level is granted and none elsewhere. They are names: a sandbox
-    has to see to what a link in them leads to.
+    `folders` are absolute paths, at least one where the level is granted and none elsewhere; those of them that are
+    `writable` may be written to, the others only be read. They are names: a sandbox has to see to what a link in them
+    leads to.
     """
 
     digest: str
@@ -52,6 +53,7 @@ class Trust:
     reason: str
     at: datetime
     text_author: str
+    writable: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.by != ARCHITECT:
@@ -69,6 +71,8 @@ class Trust:
             )
         for folder in self.folders:
             _check_folder(folder)
+        if not set(self.writable) <= set(self.folders):
+            raise PromotionRefused("a folder is writable that is not granted", next_step="grant it as well")
         if self.at.tzinfo is None:
             raise PromotionRefused("a promotion's time has no time zone", next_step="give an aware time")
 
@@ -79,13 +83,14 @@ class Place:
 
     level: Level
     folders: tuple[str, ...] = ()
+    writable: tuple[str, ...] = ()
 
     @property
     def in_process(self) -> bool:
         return self.level is Level.IN_PROCESS
 
     def __str__(self) -> str:
-        return " ".join((self.level, *self.folders))
+        return " ".join((self.level, *(f"{each} (rw)" if each in self.writable else each for each in self.folders)))
 
 
 def digest_of(text: str) -> str:
@@ -115,8 +120,13 @@ def place_of(author: str, text: str, trusts: Mapping[str, Trust]) -> Place:
     """Where a text by `author` runs; `trusts` are the promotions in force, by digest."""
     if not needs_promotion(author):
         return Place(Level.IN_PROCESS)
+    return place_of_text(text, trusts)
+
+
+def place_of_text(text: str, trusts: Mapping[str, Trust]) -> Place:
+    """Where a text runs whose author is nothing to go by: in the sandbox unless it was promoted."""
     trust = trusts.get(digest_of(text)) if trusts else None
-    return Place(Level.SANDBOXED) if trust is None else Place(trust.level, trust.folders)
+    return Place(Level.SANDBOXED) if trust is None else Place(trust.level, trust.folders, trust.writable)
 
 
 def _check_folder(folder: str) -> None:

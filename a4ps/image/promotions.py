@@ -5,6 +5,7 @@ A row's key is the digest of the text. Its payload is JSON:
     format       1
     level        "sandboxed", "granted" or "in-process"
     folders      absolute paths, where the level is "granted"
+    writable     those of them that may be written to; absent in records of before there were such
     by, reason   of the promotion
     at           ISO 8601 with a time zone
     text_author  who wrote the text
@@ -58,7 +59,14 @@ class Promotions:
                 raise
 
     def promote(
-        self, digest: str, authors: Collection[str], level: Level, folders: Iterable[str], by: str, reason: str
+        self,
+        digest: str,
+        authors: Collection[str],
+        level: Level,
+        folders: Iterable[str],
+        by: str,
+        reason: str,
+        writable: Iterable[str] = (),
     ) -> Trust:
         """See `ProtoManager.promote`; `authors` are those of the methods that have this text.
 
@@ -66,7 +74,8 @@ class Promotions:
         """
         at = self._store.clock.now()
         author = self._author_of(digest, authors)
-        trust = Trust(digest, level, tuple(dict.fromkeys(folders)), by, reason, at, author)
+        named = tuple(dict.fromkeys(folders))
+        trust = Trust(digest, level, named, by, reason, at, author, tuple(dict.fromkeys(writable)))
         what = f"promote {digest[:12]} to {level}"
         row = Row(TRUST, digest, pack_trust(trust))
         self._store.commit([row], author=by, reason=f"{what}: {reason}" if reason else what)
@@ -140,6 +149,7 @@ def pack_trust(trust: Trust) -> bytes:
         "reason": trust.reason,
         "at": trust.at.isoformat(),
         "text_author": trust.text_author,
+        **({"writable": trust.writable} if trust.writable else {}),
     }
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
@@ -161,6 +171,7 @@ def unpack_trust(digest: str, payload: bytes) -> Trust:
             fields["reason"],
             datetime.fromisoformat(fields["at"]),
             fields["text_author"],
+            tuple(fields.get("writable", ())),
         )
     except (ValueError, TypeError, KeyError, PromotionRefused) as error:
         raise IntegrityError(

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Protocol, cast
 from a4ps import ports
 from a4ps.clock import Clock, SystemClock
 from a4ps.errors import A4PSError, CallerError, NotBound, StorageFailed, UnknownProto
-from a4ps.governance.trust import ARCHITECT, Level, Trust, level_named
+from a4ps.governance.trust import ARCHITECT, Level, Trust, digest_of, level_named
 from a4ps.image import calls, transaction
 from a4ps.image.backup import dated
 from a4ps.image.calls import LiveMethod
@@ -209,6 +209,26 @@ class ProtoManager:
         self._need_open()
         digest, authors = self._text_of(text)
         return self._promotions.promote(digest, authors, level_named(level), map(str, folders), author, reason)
+
+    def promote_text(
+        self,
+        source: str,
+        text_author: str,
+        level: Level | str,
+        *,
+        folders: Sequence[str | Path] = (),
+        writable: Sequence[str | Path] = (),
+        author: str = ARCHITECT,
+        reason: str = "",
+    ) -> Trust:
+        """`promote` for a text that is no method, such as a tool's: whoever holds it vouches for `text_author`.
+
+        Those of `folders` that are also `writable` may be written to.
+        """
+        self._need_open()
+        return self._promotions.promote(
+            digest_of(source), {text_author}, level_named(level), map(str, folders), author, reason, map(str, writable)
+        )
 
     @property
     def trusts(self) -> Mapping[str, Trust]:

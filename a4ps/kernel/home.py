@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from a4ps import ports
 from a4ps.image.keys import KeyFolder
@@ -12,6 +13,9 @@ from a4ps.inference.model_manager import Parts
 from a4ps.personas.roster import enrol
 from a4ps.places import Places
 from a4ps.tools.method_runner import MethodRunner
+
+if TYPE_CHECKING:
+    from a4ps.tools.tool_forge import ForgeParts
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +47,16 @@ def default_models() -> Parts:
     return default_parts()
 
 
+def default_tools() -> ForgeParts:
+    """What `ToolForge()` is made of where nobody says otherwise. Opens the image, and asks whether Ollama answers."""
+    from a4ps.kernel.wiring import default_forge
+
+    return default_forge()
+
+
 def bind_defaults() -> None:
     """Bind what is not bound yet, for the public constructors without arguments. Touches nothing else."""
     bound = ports.current()
     bound.home = bound.home or DefaultHome()
     bound.models = bound.models or default_models
+    bound.forge = bound.forge or default_tools

@@ -17,10 +17,12 @@ from a4ps.image.turns import Turn, TurnLog
 from a4ps.inference.engine import Engine
 from a4ps.inference.tokens import estimate_tokens
 from a4ps.kernel.answered import Answered, MemoryShown
+from a4ps.sandbox.executor import SecureCodeExecutor
 from a4ps.settings import Settings
 from a4ps.society.cast import Cast
 from a4ps.society.progress import Accepted, Listener, Progress
 from a4ps.society.society import Society
+from a4ps.society.toolbox import TOOL_TOKENS, Approver
 from a4ps.tools.method_runner import MethodRunner
 
 #: Open turns whose progress is kept; an older one starts anew if it is ever resumed.
@@ -33,15 +35,15 @@ _log = logging.getLogger(__name__)
 
 
 def question_room(num_ctx: int, reply_tokens: int) -> int:
-    """Tokens left for a question beside the prompt, three contributions, and the reply to them.
+    """Tokens left for a question beside the prompt, a tool's result, three contributions, and the reply to them.
 
     Raises `SettingsError` where that is next to nothing.
     """
-    room = num_ctx - PROMPT_TOKENS - 4 * reply_tokens
+    room = num_ctx - PROMPT_TOKENS - TOOL_TOKENS - 4 * reply_tokens
     if room < 64:
         raise SettingsError(
             f"num_ctx {num_ctx:,} leaves no room for a question beside contributions of {reply_tokens:,} tokens",
-            next_step=f"a4ps config set num_ctx {PROMPT_TOKENS + 4 * reply_tokens + 1024}",
+            next_step=f"a4ps config set num_ctx {PROMPT_TOKENS + TOOL_TOKENS + 4 * reply_tokens + 1024}",
         )
     return room
 
@@ -91,11 +93,14 @@ class Kernel:
     society: Society
     clock: Clock
     notice: str = ""
+    executor: SecureCodeExecutor | None = None
     methods: MethodRunner | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def ask(self, text: str, listener: Listener, *, everyone: bool = False) -> Answered:
-        """Answer `text`. `everyone` has all four heard even on a trifle.
+    async def ask(
+        self, text: str, listener: Listener, *, everyone: bool = False, approve: Approver | None = None
+    ) -> Answered:
+        """Answer `text`. `everyone` has all four heard even on a trifle; `approve` asks the Architect about a new tool.
 
         Raises `UsageError`, `PeerError`, `WorldError`. Cancelled or failed after acceptance, the turn stays open.
         """
@@ -118,9 +123,9 @@ class Kernel:
             if aside:
                 await self.society.deliberation.sweep(keep=self.log.open_ids[-KEPT_OPEN:])
             listener(Accepted(turn))
-            return await self._run(turn, cast, listener)
+            return await self._run(turn, cast, listener, approve)
 
-    async def resume(self, turn_id: str | None, listener: Listener) -> Answered:
+    async def resume(self, turn_id: str | None, listener: Listener, *, approve: Approver | None = None) -> Answered:
         """Go on with an open turn, the newest where none is named. Raises `NoSuchTurn` and what `ask` raises."""
         listener = _sheltered(listener)
         async with self._turn:
@@ -137,7 +142,7 @@ class Kernel:
                 )
             await self.log.resume(turn)
             listener(Accepted(turn, resumed=True))
-            return await self._run(turn, self.society.cast(), listener, resume=True)
+            return await self._run(turn, self.society.cast(), listener, approve, resume=True)
 
     async def aclose(self) -> None:
         """Close engine, sandboxes, checkpoints and image, in this order. Idempotent."""
@@ -146,15 +151,19 @@ class Kernel:
         finally:
             if self.methods is not None:
                 await asyncio.to_thread(self.methods.close)
+            if self.executor is not None:
+                await asyncio.to_thread(self.executor.close)
             try:
                 await self.society.deliberation.aclose()
             finally:
                 self.society.manager.close()
                 self.store.close()
 
-    async def _run(self, turn: Turn, cast: Cast, listener: Listener, *, resume: bool = False) -> Answered:
+    async def _run(
+        self, turn: Turn, cast: Cast, listener: Listener, approve: Approver | None, *, resume: bool = False
+    ) -> Answered:
         try:
-            reply, memories = await self.society.deliberate(turn, cast, listener, resume=resume)
+            reply, memories = await self.society.deliberate(turn, cast, listener, resume=resume, approve=approve)
             await self.log.answer(turn, reply)
         except asyncio.CancelledError:
             await self._stop(turn, "stopped by the Architect")

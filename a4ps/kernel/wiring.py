@@ -34,11 +34,15 @@ from a4ps.kernel.engine_choice import Choice, Signs, choose
 from a4ps.kernel.health import LOCAL_OLLAMA
 from a4ps.kernel.invoker import EngineInvoker
 from a4ps.kernel.kernel import KEPT_OPEN, Kernel
-from a4ps.personas.roster import NAMES, enrol
+from a4ps.personas.roster import BY_PROFILE, NAMES, enrol
 from a4ps.places import Places
 from a4ps.sandbox.executor import SecureCodeExecutor
 from a4ps.settings import Loaded, Settings, load
+from a4ps.tools.asking import Voice
 from a4ps.tools.method_runner import MethodRunner
+from a4ps.tools.registry import ToolRegistry
+from a4ps.tools.running import Runner
+from a4ps.tools.tool_forge import ForgeParts, ToolForge
 
 #: The models of the service that Ollama's installer makes. Only its home, two levels up, is open to others.
 SERVICE_MODELS = Path("/usr/share/ollama/.ollama/models")
@@ -180,13 +184,28 @@ async def open_kernel(env: Environment) -> Kernel:
         await deliberation.sweep(keep=log.open_ids[-KEPT_OPEN:])
         protos = ProtoManager.over(store)
         enrol(protos)
-        methods = MethodRunner(lambda: SecureCodeExecutor(tier=tier_of(env.settings)))
-        undo.callback(methods.close)
+        executor = SecureCodeExecutor(tier=tier_of(env.settings))
+        undo.callback(executor.close)
+        methods = MethodRunner(lambda: executor)
         protos.bind_code_runner(methods)
         protos.bind_invoker(EngineInvoker(manager, env.settings, models, clock))
-        society = Society(protos, models, manager, env.settings, deliberation, log, clock)
+        forge = ToolForge(forge_parts(env, protos, executor, manager, models))
+        society = Society(protos, models, manager, env.settings, deliberation, log, clock, forge)
         undo.pop_all()
-    return Kernel(store, log, manager, society, clock, _notice(env, choice), methods)
+    return Kernel(store, log, manager, society, clock, _notice(env, choice), executor, methods)
+
+
+def forge_parts(
+    env: Environment, protos: ProtoManager, runner: Runner, engine: Engine, models: Mapping[str, str]
+) -> ForgeParts:
+    """What the forge is made of; `models` are those by profile."""
+
+    def voice(name: str) -> Voice:
+        codex = protos.get_proto(name).codex
+        of_its_own = codex.model_name != BY_PROFILE and engine.name != "rehearsal"
+        return Voice(codex, codex.model_name if of_its_own else models[name])
+
+    return ForgeParts(ToolRegistry(protos, runner), engine, voice, SystemClock(), env.settings.num_ctx)
 
 
 async def choose_engine(env: Environment, last_engine: str) -> Choice:
@@ -237,6 +256,17 @@ def default_parts() -> Parts:
     with ThreadPoolExecutor(1) as thread:  # the caller's thread may have an event loop
         choice = thread.submit(lambda: asyncio.run(choose_engine(env, ""))).result()
     return parts_of(env, engine_of(env, choice))
+
+
+def default_forge() -> ForgeParts:
+    """What `ToolForge()` is made of: the process's own image, the engine that the command line would find, a sandbox."""
+    env = environment(None)
+    with ThreadPoolExecutor(1) as thread:  # the caller's thread may have an event loop
+        choice = thread.submit(lambda: asyncio.run(choose_engine(env, ""))).result()
+    protos = ProtoManager()
+    enrol(protos)
+    engine = ModelManager(parts_of(env, engine_of(env, choice)))
+    return forge_parts(env, protos, SecureCodeExecutor(tier=tier_of(env.settings)), engine, env.models_of(choice))
 
 
 def _notice(env: Environment, choice: Choice) -> str:

@@ -32,7 +32,12 @@ def _template(step: str) -> Template:
 
 def speak_as(codex: Codex, step: str, **parts: str) -> tuple[Message, ...]:
     """The messages with which `codex` speaks in `step`. Raises KeyError when a part of the template is missing."""
-    return (Message("system", codex.system_prompt), Message("user", _template(step).substitute(parts)))
+    return (Message("system", codex.system_prompt), Message("user", filled(step, **parts)))
+
+
+def filled(template: str, **parts: str) -> str:
+    """A template with its parts, as a part of another one. Raises KeyError when one is missing."""
+    return _template(template).substitute(parts)
 
 
 def quote(text: str) -> str:

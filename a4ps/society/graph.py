@@ -35,11 +35,13 @@ def build_graph() -> StateGraph[TurnState, TurnContext, TurnState, TurnState]:
     """The graph, uncompiled. Nodes that choose their successor name the choices in their return type."""
     graph = StateGraph(TurnState, context_schema=TurnContext)
     graph.add_node(nodes.plan)
+    graph.add_node(nodes.use_tool)
     graph.add_node(nodes.thesis)
     graph.add_node(nodes.antithesis)
     graph.add_node(nodes.research)
     graph.add_node(nodes.synthesis)
     graph.add_edge(START, "plan")
+    graph.add_edge("use_tool", "thesis")
     graph.add_edge("research", "synthesis")
     graph.set_finish_point("synthesis")
     return graph

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from a4ps.image.turns import Contribution, Turn
 from a4ps.memory.recall import Recalled
+from a4ps.tools.report import ForgeProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,13 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class Forging:
+    """A step of making a tool that the turn wants."""
+
+    step: ForgeProgress
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """A sentence the user should see."""
 
@@ -108,6 +116,7 @@ Progress: TypeAlias = (
     | Restarted
     | Spoke
     | Measured
+    | Forging
     | Noted
 )
 Listener: TypeAlias = Callable[[Progress], None]

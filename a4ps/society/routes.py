@@ -1,8 +1,8 @@
 """Where a turn goes next: pure functions of its state and the time it has used.
 
-Every turn walks plan → thesis → antithesis → research → synthesis. Three things change that: a trifle ends with the
-plan, strong dissonance sends thesis and antithesis round again, and a turn that runs late leaves out further rounds and
-research first, then the antithesis. The synthesis is never left out.
+Every turn walks plan → thesis → antithesis → research → synthesis. Four things change that: a trifle ends with the plan,
+a tool that the plan asks for is used before the thesis, strong dissonance sends thesis and antithesis round again, and a
+turn that runs late leaves out further rounds and research first, then the antithesis. The synthesis is never left out.
 """
 
 from __future__ import annotations
@@ -65,9 +65,11 @@ def is_trifle(question: str) -> bool:
     return len(words) <= 8 and _TRIFLE.fullmatch(" ".join(words)) is not None
 
 
-def after_plan(kind: PlanKind) -> Literal["thesis", "__end__"]:
-    """A trifle, or a question of what was said, has been answered by the plan itself."""
-    return "thesis" if kind == "question" else "__end__"
+def after_plan(kind: PlanKind, wants_tool: bool = False) -> Literal["use_tool", "thesis", "__end__"]:
+    """A trifle, or a question of what was said, has been answered by the plan itself; a tool comes before all else."""
+    if kind != "question":
+        return "__end__"
+    return "use_tool" if wants_tool else "thesis"
 
 
 def after_thesis(state: TurnState, pace: Pace) -> tuple[Literal["antithesis", "synthesis"], tuple[str, ...]]:

@@ -16,11 +16,13 @@ from a4ps.memory.recall import Recalled, recall
 from a4ps.settings import Settings
 from a4ps.society.cast import Cast
 from a4ps.society.graph import Deliberation
-from a4ps.society.nodes import Limits, TurnContext, recalled
+from a4ps.society.nodes import TOOL, Limits, TurnContext, recalled
 from a4ps.society.progress import Listener, Noted
 from a4ps.society.routes import Bounds
 from a4ps.society.speaking import Speaker
 from a4ps.society.state import TurnState
+from a4ps.society.toolbox import Approver, Toolbox
+from a4ps.tools.tool_forge import ToolForge
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Society:
     deliberation: Deliberation
     log: TurnLog
     clock: Clock
+    forge: ToolForge | None = None
 
     def cast(self) -> Cast:
         """The four as they are now."""
@@ -44,7 +47,13 @@ class Society:
         return dict(self.models) if self.engine.name == "rehearsal" else cast.models(self.models)
 
     async def deliberate(
-        self, turn: Turn, cast: Cast, listener: Listener, *, resume: bool = False
+        self,
+        turn: Turn,
+        cast: Cast,
+        listener: Listener,
+        *,
+        resume: bool = False,
+        approve: Approver | None = None,
     ) -> tuple[Reply, tuple[Recalled, ...]]:
         """Run `turn` with `cast`; with `resume`, go on where its checkpoint stands. Returns the reply and its memories.
 
@@ -58,9 +67,9 @@ class Society:
             notes.append("The personas have changed since this turn began; it was begun anew with those of now.")
             listener(Noted(notes[0]))
         began_s = self.clock.monotonic_s()
-        context = self._context(turn, cast, listener, began_s)
+        context = self._context(turn, cast, listener, began_s, approve)
         end, _ = await self.deliberation.run(turn.id, _first_state(turn), context, resume=resume)
-        wall_ms = (self.clock.monotonic_s() - began_s) * 1000
+        wall_ms = (self.clock.monotonic_s() - began_s - sum(context.idle_s)) * 1000
         if wall_ms > self.settings.turn_budget_s * 1000:
             notes.append(f"The turn took {wall_ms / 1000:.0f} s, more than its {self.settings.turn_budget_s:.0f} s.")
             listener(Noted(notes[-1]))
@@ -71,7 +80,7 @@ class Society:
             dissonance=end["dissonance"],
             estimated=end["estimated"],
             rounds=end["rounds"],
-            model_ms=round(sum(contribution.ms for contribution in contributions), 1),
+            model_ms=round(sum(said.ms for said in contributions if said.role != TOOL), 1),
             overhead_ms=round(max(0.0, wall_ms - sum(context.speaker.calls_ms)), 1),
             memories_used=tuple(MemoryUsed(memory.id, memory.score, memory.source) for memory in memories),
             dropped=tuple(end["dropped"]),
@@ -80,7 +89,9 @@ class Society:
         )
         return reply, memories
 
-    def _context(self, turn: Turn, cast: Cast, listener: Listener, began_s: float) -> TurnContext:
+    def _context(
+        self, turn: Turn, cast: Cast, listener: Listener, began_s: float, approve: Approver | None
+    ) -> TurnContext:
         settings = self.settings
         rehearsed = turn.engine == "rehearsal"
 
@@ -111,6 +122,7 @@ class Society:
             clock=self.clock,
             began_s=began_s,
             turn=turn.id,
+            toolbox=None if self.forge is None or rehearsed else Toolbox(self.forge, approve),
         )
 
 

@@ -6,7 +6,7 @@ One state lives as long as one turn. What outlives the turn is the `Reply` made 
 from __future__ import annotations
 
 import operator
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 PlanKind = Literal["question", "memory", "trifle"]
 
@@ -40,6 +40,8 @@ class TurnState(TypedDict, total=False):
     everyone: bool
     kind: PlanKind
     research: str
+    tool: str
+    arguments: dict[str, Any]
     memories: list[Remembered]
     said: Annotated[list[Said], operator.add]
     dropped: Annotated[list[str], operator.add]

@@ -1,1 +1,1 @@
-"""What personas can do besides speaking: code that was written for it, and how it is run."""
+"""Code that models wrote, made useful: tools that the society writes for itself, and how methods of models are run."""

@@ -20,6 +20,10 @@ from a4ps.personas.roster import NAMES, enrol
 from a4ps.settings import Settings
 from a4ps.society.graph import Deliberation
 from a4ps.society.society import Society
+from a4ps.tools.asking import Voice
+from a4ps.tools.registry import ToolRegistry
+from a4ps.tools.running import Runner
+from a4ps.tools.tool_forge import ForgeParts, ToolForge
 from tests.doubles.scripted_engine import ScriptedEngine
 
 
@@ -29,9 +33,13 @@ async def open_kernel(
     engine: Engine,
     clock: Clock | None = None,
     models: Mapping[str, str] | None = None,
+    runner: Runner | None = None,
     **settings: Any,
 ) -> AsyncIterator[Kernel]:
-    """As `a4ps.kernel.wiring.open_kernel`, but the engine is given; a scripted one also gives the models."""
+    """As `a4ps.kernel.wiring.open_kernel`, but the engine is given; a scripted one also gives the models.
+
+    Tools can be used where a `runner` is given.
+    """
     clock = clock or SystemClock()
     store = Store.open(folder / "image.a4ps", KeyFolder(folder / "keys"), clock)
     log = TurnLog(store)
@@ -42,7 +50,17 @@ async def open_kernel(
     protos = ProtoManager.over(store)
     enrol(protos)
     manager = ModelManager(Parts(engine, ledger=ModelLedger(store)))
-    society = Society(protos, models, manager, Settings(**settings), deliberation, log, clock)
+    forge = None
+    if runner is not None:
+        voices = models
+        parts = ForgeParts(
+            ToolRegistry(protos, runner),
+            manager,
+            lambda name: Voice(protos.get_proto(name).codex, voices[name]),
+            clock,
+        )
+        forge = ToolForge(parts)
+    society = Society(protos, models, manager, Settings(**settings), deliberation, log, clock, forge)
     kernel = Kernel(store, log, manager, society, clock)
     try:
         yield kernel

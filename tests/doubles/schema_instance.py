@@ -36,6 +36,8 @@ class _Builder:
             return self.value(self._resolve(str(schema["$ref"])))
         if "const" in schema:
             return schema["const"]
+        if "" in schema.get("enum", ()):
+            return ""  # a choice that may be left open
         if "enum" in schema:
             self._picks += 1
             return schema["enum"][(self._picks - 1) % len(schema["enum"])]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from a4ps.errors import PromotionRefused
-from a4ps.governance.trust import Level, Place, Trust, digest_of, level_named, needs_promotion, place_of
+from a4ps.governance.trust import Level, Place, Trust, digest_of, level_named, needs_promotion, place_of, place_of_text
 
 AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
 TEXT = "def f(self): return 1"
@@ -48,6 +48,22 @@ def test_trust_is_of_the_very_text(author: str, text: str, promoted: dict[str, L
 def test_only_the_architect_promotes(by: str) -> None:
     with pytest.raises(PromotionRefused, match="cannot promote"):
         a_trust(by=by)
+
+
+def test_a_granted_folder_is_read_only_unless_it_is_said_to_be_writable() -> None:
+    trust = a_trust(level=Level.GRANTED, folders=("/data", "/out"), writable=("/out",))
+    place = place_of("ROBIN", TEXT, {trust.digest: trust})
+    assert (place.folders, place.writable) == (("/data", "/out"), ("/out",))
+    assert str(place) == "granted /data /out (rw)"
+    with pytest.raises(PromotionRefused, match="writable"):
+        a_trust(level=Level.GRANTED, folders=("/data",), writable=("/out",))
+
+
+@pytest.mark.parametrize("author", ["architect", "package", "", "BRICK"])
+def test_where_no_author_is_to_be_believed_the_promotion_alone_counts(author: str) -> None:
+    assert place_of_text(TEXT, {}) == Place(Level.SANDBOXED)
+    trust = a_trust(text_author=author)
+    assert place_of_text(TEXT, {trust.digest: trust}).in_process
 
 
 @pytest.mark.parametrize("digest", ["", "ab", "A" * 64, "0" * 63, "0" * 64 + "\n", "f" * 65, "\ud800" * 64])

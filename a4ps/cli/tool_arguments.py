@@ -1,0 +1,92 @@
+"""A tool's arguments as they are typed, and its values as JSON. Pure, but for files that are named with @."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from a4ps.errors import UsageError
+from a4ps.tools.specification import Parameter, Specification
+
+#: A file given with @ may have so many bytes.
+FILE_BYTES = 4_000_000
+
+
+def read_arguments(given: Sequence[str], specification: Specification) -> tuple[list[Any], dict[str, Any]]:
+    """Arguments by place and by name ("text=..."). Raises UsageError for a file that cannot be read.
+
+    For a parameter of type str the text itself; else a Python or JSON value. "@FILE" is a file's content, "@@x" is "@x".
+    """
+    by_name = {parameter.name: parameter for parameter in specification.parameters}
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if equals and name in by_name:
+            kwargs[name] = _value(value, by_name[name])
+        else:
+            place = len(args)
+            parameter = specification.parameters[place] if place < len(specification.parameters) else None
+            args.append(_value(text, parameter))
+    return args, kwargs
+
+
+def as_json(value: Any) -> Any:
+    """A tool's value for `--json`: tuples and sets as lists, bytes in base64, odd floats and keys as texts."""
+    match value:
+        case bytes():
+            return base64.b64encode(value).decode()
+        case float() if not math.isfinite(value):
+            return str(value)
+        case list() | tuple():
+            return [as_json(each) for each in value]
+        case set() | frozenset():
+            return sorted((as_json(each) for each in value), key=repr)
+        case dict():
+            return {key if isinstance(key, str) else repr(key): as_json(each) for key, each in value.items()}
+    return value
+
+
+def _value(text: str, parameter: Parameter | None) -> Any:
+    wants_text = parameter is not None and parameter.type.head == "str"
+    if text.startswith("@@"):
+        text = text[1:]
+    elif text.startswith("@"):
+        content = _file(text[1:])
+        if parameter is not None and parameter.type.fits(b""):
+            return content
+        text = _decoded(content, text[1:])
+        if parameter is None or parameter.type.fits(""):
+            return text
+    if wants_text:
+        return text
+    for read in (ast.literal_eval, json.loads):
+        try:
+            return read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    return text
+
+
+def _file(name: str) -> bytes:
+    try:
+        with Path(name).open("rb") as file:
+            content = file.read(FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no path"
+        raise UsageError(f"{name} cannot be read: {why}", next_step="for a text that begins with @ write @@") from error
+    if len(content) > FILE_BYTES:
+        raise UsageError(f"{name} has more than {FILE_BYTES} bytes", next_step="give a smaller file")
+    return content
+
+
+def _decoded(content: bytes, name: str) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name} is not UTF-8 text", next_step="convert it, for example with iconv") from error

@@ -1,0 +1,115 @@
+"""What a granted tool is given of the Architect's folders: three functions, answered out here, one call at a time.
+
+    read_file(path) -> bytes      list_files(path) -> list[str]      write_file(path, data) -> None
+
+Nothing of the host is mounted in the sandbox. Each path is walked from its granted folder without following a link, only
+plain files are opened, and both directions are capped. Writing replaces a file whole, so a hard link keeps its content.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+from a4ps.errors import ToolRefused
+from a4ps.governance.trust import Place
+
+#: One file, all that one call reads, all that it writes, and how many names a folder shows.
+FILE_BYTES = 4 * 1024 * 1024
+READ_BYTES = 64 * 1024 * 1024
+WRITTEN_BYTES = 16 * 1024 * 1024
+NAMES_MAX = 10_000
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class GrantedFolders:
+    """The folders of one call; made anew for each, since it counts what that call reads and writes."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._read = 0
+        self._written = 0
+
+    def services(self) -> Mapping[str, Callable[..., Any]]:
+        """The functions by name, for the sandbox; none where no folder is granted."""
+        if not self._place.folders:
+            return {}
+        return {"read_file": self.read_file, "list_files": self.list_files, "write_file": self.write_file}
+
+    def read_file(self, path: str) -> bytes:
+        """A plain file's content. Raises ToolRefused."""
+        with self._parent(path, self._place.folders) as (parent, name):
+            held = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
+            with open(held, "rb") as file:  # noqa: PTH123 - a descriptor
+                if not stat.S_ISREG(os.fstat(held).st_mode):
+                    raise _refused(path, "it is no plain file")
+                data = file.read(FILE_BYTES + 1)
+        self._read += len(data)
+        if len(data) > FILE_BYTES or self._read > READ_BYTES:
+            raise _refused(path, f"at most {FILE_BYTES} bytes of a file are read, and {READ_BYTES} in a call")
+        return data
+
+    def list_files(self, path: str) -> list[str]:
+        """The names in a granted folder or one below it, sorted; folders end with "/". Raises ToolRefused."""
+        with self._parent(f"{path}/.", self._place.folders) as (parent, _), os.scandir(parent) as entries:
+            names = [entry.name + ("/" if entry.is_dir(follow_symlinks=False) else "") for entry in entries]
+        if len(names) > NAMES_MAX:
+            raise _refused(path, f"it has more than {NAMES_MAX} names")
+        return sorted(os.fsencode(name).decode("utf-8", "replace") for name in names)
+
+    def write_file(self, path: str, data: bytes | str) -> None:
+        """Put `data` in the place of a file, or make it, in a folder that is writable. Raises ToolRefused."""
+        if not isinstance(data, bytes | str):
+            raise _refused(path, f"a {type(data).__name__} cannot be written")
+        content = data.encode() if isinstance(data, str) else data
+        if len(content) > FILE_BYTES or self._written + len(content) > WRITTEN_BYTES:
+            raise _refused(path, f"at most {FILE_BYTES} bytes of a file are written, and {WRITTEN_BYTES} in a call")
+        self._written += len(content)
+        with self._parent(path, self._place.writable) as (parent, name):
+            with suppress(FileNotFoundError):
+                if not stat.S_ISREG(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+                    raise _refused(path, "it is no plain file")
+            draft = f".a4ps-{secrets.token_hex(8)}"
+            held = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=parent)
+            try:
+                with open(held, "wb") as file:  # noqa: PTH123 - a descriptor
+                    file.write(content)
+                os.replace(draft, name, src_dir_fd=parent, dst_dir_fd=parent)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(draft, dir_fd=parent)
+                raise
+
+    @contextmanager
+    def _parent(self, path: object, folders: Sequence[str]) -> Iterator[tuple[int, str]]:
+        """The open folder that `path` lies in, and its name there. Raises ToolRefused, for the system's errors as well."""
+        if not isinstance(path, str) or "\x00" in path:
+            raise _refused(path, "it is no path")
+        folder = next((each for each in folders if path.startswith(f"{each}/")), None)
+        if folder is None:
+            raise _refused(path, f"granted are: {', '.join(folders) or 'none to write to'}")
+        *above, name = path[len(folder) + 1 :].split("/")
+        parts = [part for part in above if part not in ("", ".")]
+        if ".." in parts or name in ("", ".."):
+            raise _refused(path, "it does not lie below a granted folder")
+        with ExitStack() as opened:
+            try:
+                held = os.open(folder, _FOLDER)
+                opened.callback(os.close, held)
+                for part in parts:
+                    held = os.open(part, _FOLDER, dir_fd=held)
+                    opened.callback(os.close, held)
+                yield held, name
+            except OSError as error:
+                raise _refused(path, error.strerror or "it cannot be opened") from error
+
+
+def _refused(path: object, why: str) -> ToolRefused:
+    return ToolRefused(
+        f"{ascii(path)[:100]}: {why}", next_step="a4ps tools promote NAME granted --read DIR --write DIR"
+    )

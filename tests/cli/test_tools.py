@@ -1,0 +1,218 @@
+"""`a4ps tools` as a program, over an engine that writes what a test gives it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from pydantic import TypeAdapter
+
+from a4ps.cli import tools
+from a4ps.cli.objects import OBJECTS
+from a4ps.cli.tool_arguments import as_json, read_arguments
+from a4ps.errors import UsageError
+from a4ps.kernel import wiring
+from a4ps.kernel.wiring import Environment
+from a4ps.personas.roster import NAMES
+from a4ps.tools.specification import Specification, SpecificationShape
+from tests.doubles.apart_runner import ApartRunner
+from tests.doubles.household import Household, at_terminal
+from tests.doubles.scripted_engine import MODEL, ScriptedEngine
+from tests.tools.workshop import SLUG, SLUG_RAW, Craftsmen
+
+TASK = "turn a title into a slug"
+
+
+class Executor(ApartRunner):
+    """As `SecureCodeExecutor`, without a sandbox."""
+
+    def __init__(self, *, tier: str = "", pool_size: int = 0) -> None:
+        super().__init__()
+
+    def close(self) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class Writer:
+    """What the personas say when `a4ps` asks a model here."""
+
+    texts: list[str]
+
+    def __init__(self) -> None:
+        self.texts = [SLUG]
+
+
+@pytest.fixture
+def writer(monkeypatch: pytest.MonkeyPatch) -> Writer:
+    said = Writer()
+
+    async def chosen(env: Environment, last_engine: str) -> str:
+        return "ollama"
+
+    monkeypatch.setattr(wiring, "choose_engine", chosen)
+    monkeypatch.setattr(wiring, "engine_of", lambda env, choice: ScriptedEngine(Craftsmen(said.texts)))
+    monkeypatch.setattr(Environment, "models_of", lambda env, choice: dict.fromkeys(NAMES, MODEL))
+    monkeypatch.setattr(wiring, "SecureCodeExecutor", Executor)
+    monkeypatch.setattr(tools, "SecureCodeExecutor", Executor)
+    return said
+
+
+@pytest.fixture
+def person(tmp_path: Path) -> Household:
+    return Household(tmp_path)
+
+
+def conforms(value: Any, name: str) -> None:
+    TypeAdapter(OBJECTS[name]).validate_python(value, strict=True, extra="forbid")
+
+
+def test_a_tool_is_forged_used_shown_and_removed(person: Household, writer: Writer) -> None:
+    writer.texts = [SLUG_RAW, SLUG]
+    forged = person.json("tools", "forge", TASK, "--example", 'f("A B") == "a-b"')
+    conforms(forged, "tools forge")
+    assert (forged["name"], forged["verified"], forged["attempts"]) == ("slugify", True, 2)
+    called = person.json("tools", "run", "slugify", "Hello, World")
+    conforms(called, "tools run")
+    assert called["result"] == "hello-world"
+    assert person.run("tools", "run", "slugify", "text=A b").stdout == "a-b\n"
+    shown = person.json("tools", "show", "slugify")
+    conforms(shown, "tools show")
+    assert (shown["source"], shown["calls"], shown["level"]) == (SLUG, 2, "sandboxed")
+    listed = person.json("tools", "list")
+    conforms(listed, "tools list")
+    assert [tool["name"] for tool in listed["tools"]] == ["slugify"]
+    removed = person.json("tools", "remove", "slugify")
+    conforms(removed, "tools remove")
+    assert person.json("tools", "list") == {"tools": []}
+    person.json("image", "revert", str(removed["change"]))
+    assert person.json("tools", "run", "slugify", "x Y")["result"] == "x-y"
+
+
+def test_each_attempt_is_told_on_stderr(person: Household, writer: Writer) -> None:
+    writer.texts = [SLUG_RAW, SLUG]
+    done = person.run("tools", "forge", TASK)
+    assert done.returncode == 0
+    assert "slugify is verified after 2 attempts" in done.stdout
+    assert "a4ps tools run slugify TEXT" in done.stdout
+    told = done.stderr.splitlines()
+    assert told[0].startswith("BRICK specifies slugify(text: str) -> str")
+    assert [line.partition(":")[0] for line in told[2:]] == [
+        "attempt 1 of at most 3", "attempt 1", "attempt 2 of at most 3", "attempt 2",
+    ]  # fmt: skip
+    assert "failed" in told[3]
+    listed = person.run("tools", "list").stdout
+    assert "version 1, sandboxed, not used yet" in listed
+    shown = person.run("tools", "show", "slugify").stdout
+    assert SLUG.strip() in shown
+    assert "not shown to the writer" in shown
+
+
+def test_what_is_not_verified_is_no_tool_and_the_exit_code_says_so(person: Household, writer: Writer) -> None:
+    writer.texts = [SLUG_RAW]
+    report = person.json("tools", "forge", TASK, "--tries", "2", expect=1)
+    conforms(report, "tools forge")
+    assert (report["verified"], report["attempts"]) == (False, 2)
+    assert report["tool"]["source"] == SLUG_RAW
+    done = person.run("tools", "forge", TASK, "--tries", "1")
+    assert done.returncode == 1
+    assert "The best attempt, which is not kept as a tool" in done.stdout
+    assert person.json("tools", "list") == {"tools": []}
+
+
+def test_a_promotion_is_of_one_text_and_is_withdrawn(person: Household, writer: Writer) -> None:
+    writer.texts = [SLUG]
+    person.json("tools", "forge", TASK)
+    digest = person.json("tools", "show", "slugify")["hash"]
+    error = person.json("tools", "promote", "slugify", "in-process", expect=2)["error"]
+    assert "--hash" in error["next"]
+    assert person.json("tools", "promote", "slugify", "in-process", "--hash", "0" * 16, expect=1)["error"]
+    promoted = person.json("tools", "promote", "slugify", "in-process", "--hash", digest[:16])
+    conforms(promoted, "tools promote")
+    assert person.json("tools", "run", "slugify", "A B")["tier"] == "in-process"
+    writer.texts = [SLUG + "# another text\n"]
+    assert person.json("tools", "forge", TASK)["tool"]["version"] == 2
+    assert person.json("tools", "run", "slugify", "A B")["tier"] == "apart"
+    granted = person.json("tools", "promote", "slugify", "granted", "--read", "/data", "--write", "/out")
+    assert (granted["folders"], granted["writable"]) == (["/data", "/out"], ["/out"])
+    assert "granted /data /out (rw)" in person.run("tools", "list").stdout
+    assert person.json("tools", "promote", "slugify", "sandboxed")["level"] == "sandboxed"
+    assert person.json("tools", "show", "slugify")["level"] == "sandboxed"
+
+
+def test_who_promotes_into_the_process_is_shown_the_text(person: Household, writer: Writer) -> None:
+    person.json("tools", "forge", TASK)
+    with at_terminal(person, "tools", "promote", "slugify", "in-process") as (terminal, process):
+        before = terminal.wait_for("[Y/n]: ")
+        assert "re.findall" in before
+        terminal.type("n\n")
+        assert "nothing was promoted" in terminal.rest()
+        assert process.wait(30) == 130
+    assert person.json("tools", "show", "slugify")["level"] == "sandboxed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "kind"),
+    [
+        (["tools", "run", "no-such"], 1, "unknown_tool"),
+        (["tools", "show", "no-such"], 1, "unknown_tool"),
+        (["tools", "remove", "no-such"], 1, "unknown_tool"),
+        (["tools", "mend", "no-such"], 1, "unknown_tool"),
+        (["tools", "promote", "no-such", "granted"], 1, "unknown_tool"),
+        (["tools", "promote", "slugify", "godlike"], 2, "usage_error"),
+        (["tools", "promote", "slugify", "granted"], 1, "promotion_refused"),
+        (["tools", "promote", "slugify", "granted", "--read", "data"], 1, "promotion_refused"),
+        (["tools", "forge", " "], 2, "usage_error"),
+        (["tools", "forge", TASK, "--example", "2 + 2"], 2, "usage_error"),
+        (["tools", "forge", TASK, "--tries", "0"], 2, "usage_error"),
+        (["tools", "run", "slugify"], 1, "tool_refused"),
+        (["tools", "run", "slugify", "a", "b"], 1, "tool_refused"),
+        (["tools", "run", "slugify", "@/no/such/file"], 2, "usage_error"),
+    ],
+)
+def test_bad_requests_say_what_to_do(
+    person: Household, writer: Writer, arguments: list[str], code: int, kind: str
+) -> None:
+    if "slugify" in arguments:
+        person.json("tools", "forge", TASK)
+    error = person.json(*arguments, expect=code)["error"]
+    assert error["kind"] == kind
+    assert error["next"]
+
+
+def test_a_rehearsal_writes_no_tools_and_says_why(person: Household) -> None:
+    error = person.json("tools", "forge", TASK, expect=1)["error"]
+    assert (error["kind"], error["next"]) == ("unsupported", "a4ps models pull")
+
+
+def spec(**types: str) -> Specification:
+    parameters = [{"name": name, "type": kind} for name, kind in types.items()]
+    return Specification.of(
+        SpecificationShape.model_validate({"name": "t", "parameters": parameters, "returns": "int", "contract": "x"})
+    )
+
+
+def test_arguments_are_read_by_the_types_of_the_parameters(tmp_path: Path) -> None:
+    file = tmp_path / "track.gpx"
+    file.write_text("<gpx/>")
+    assert read_arguments(["12", "12"], spec(a="str", b="int")) == (["12", 12], {})
+    assert read_arguments(["-1.5", "b=[1, 2]"], spec(a="float", b="list[int]")) == ([-1.5], {"b": [1, 2]})
+    assert read_arguments([f"@{file}", f"@{file}"], spec(a="str", b="bytes")) == (["<gpx/>", b"<gpx/>"], {})
+    assert read_arguments(["@@x", "true"], spec(a="str", b="bool")) == (["@x", True], {})
+    assert read_arguments(["plain words", "x=y"], spec(a="Any", b="str")) == (["plain words", "x=y"], {})
+    with pytest.raises(UsageError):
+        read_arguments(["@"], spec(a="str"))
+
+
+def test_every_plain_value_has_a_json_form() -> None:
+    value = {(1, 2): {3, 1}, "b": b"\xff", "n": float("nan"), "t": (1, [2.5, None])}
+    assert json.loads(json.dumps(as_json(value))) == {
+        "(1, 2)": [1, 3], "b": "/w==", "n": "nan", "t": [1, [2.5, None]],
+    }  # fmt: skip
