@@ -273,9 +273,12 @@ class ProtoManager:
     ) -> Transaction:
         """Begin a transaction: `with manager.transaction(reason=...) as tx: tx.edit("BRICK").state["mood"] = "calm"`.
 
-        With a `pin`, its drafts begin with the versions of that moment. `evidence` is plain JSON data.
+        With a `pin` of this manager, its drafts begin with the versions of that moment. `evidence` is plain JSON data.
+        Raises CallerError for a pin of another manager, whose versions of the same number are others.
         """
         _check_author(author)
+        if pin is not None and pin.home is not self:
+            raise CallerError("the pin is of another open image", next_step="pin this one: manager.pin()")
         versions = self._root.versions if pin is None else pin.versions
         return Transaction(self, versions, author, reason, evidence, "transaction")
 

@@ -186,6 +186,22 @@ def test_everything_is_there_when_it_is_opened_again(image: Path, keys: KeyFolde
         assert (method.author, method.reason, method.reads, method.writes) == ("architect", "one", ("plans",), ("n",))
 
 
+@pytest.mark.parametrize(("was", "becomes"), [(1, True), (1, 1.0), ([0], [False]), ({"a": 1}, {"a": True})])
+def test_what_python_takes_for_equal_in_a_codex_is_a_change_all_the_same(
+    image: Path, keys: KeyFolder, was: object, becomes: object
+) -> None:
+    """Also beside another change: memory and disk must agree on it."""
+    with ProtoManager.open(image, keys=keys) as manager:
+        brick = manager.register_proto(Proto("BRICK", {**CODEX, "extra": {"x": was}}, state={"n": 0}))
+        with manager.transaction() as tx:
+            tx.edit("BRICK").codex = {**CODEX, "extra": {"x": becomes}}
+        (change,) = tx.changes
+        assert repr(becomes) in str(manager.diff(change))
+        assert repr(brick.codex.to_mapping()["extra"]) == repr({"x": becomes})
+    with ProtoManager.open(image, keys=keys) as manager:
+        assert repr(manager.get_proto("BRICK").codex.to_mapping()["extra"]) == repr({"x": becomes})
+
+
 def test_a_pin_from_before_reads_its_versions_later(image: Path, keys: KeyFolder) -> None:
     """Versions are read when they are looked into; a pinned one must not turn into the newest."""
     with ProtoManager.open(image, keys=keys) as manager:
