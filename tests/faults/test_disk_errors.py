@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sqlite3
+from collections.abc import Generator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -97,6 +100,7 @@ def test_a_commit_that_is_whole_in_the_log_and_was_denied_is_never_found(
     monkeypatch.setattr(connections, "_no_space", lambda path: full)
     with Store.open(image, keys, clock) as store:
         put(store, "a")
+        assert store.head("turn", "a") is not None  # so that a reader has the log open
         header = shared.read_bytes()[:SHARED_HEADER_BYTES]
 
         def forget(statement: str) -> None:
@@ -128,14 +132,13 @@ def test_a_commit_found_late_is_not_built_upon_while_a_reader_keeps_it_from_the_
     with Store.open(image, keys, clock) as store:
         store.judge_by(dict, lambda versions: None)
         put(store, "a")
-        walk = store.walk()
-        next(walk)
-        faults.fail_once("after", "COMMIT", disk_error(sqlite3.SQLITE_FULL))
-        with pytest.raises(StorageFailed, match="not known"):
-            put(store, "b")
-        with pytest.raises(StorageFailed):
-            put(store, "c")
-        walk.close()  # type: ignore[attr-defined]
+        with contextlib.closing(cast(Generator[object, None, None], store.walk())) as walk:
+            next(walk)
+            faults.fail_once("after", "COMMIT", disk_error(sqlite3.SQLITE_FULL))
+            with pytest.raises(StorageFailed, match="not known"):
+                put(store, "b")
+            with pytest.raises(StorageFailed):
+                put(store, "c")
         assert put(store, "d").generation == 3
         assert {row.key for row in store.newest("turn", limit=9)} == {"a", "b", "d"}
 
