@@ -69,6 +69,24 @@ def test_a_taken_name_is_not_registered_again(manager: ProtoManager, brick: Hand
     assert conflict.value.current is brick.current
 
 
+def test_a_registration_that_was_acknowledged_is_no_error_where_another_has_removed_it_since(
+    manager: ProtoManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I1: whoever is told that there is no such Proto would take the commit for one that was refused."""
+    rebased = Proto.rebased
+
+    def removed_meanwhile(draft: Proto, *arguments: Any) -> None:
+        rebased(draft, *arguments)
+        manager.remove_proto(draft.name)
+
+    monkeypatch.setattr(Proto, "rebased", removed_meanwhile)
+    draft = Proto("PASSING", CODEX)
+    handle = manager.register_proto(draft)
+    assert (handle.name, draft.version, manager.store.generation) == ("PASSING", 1, 2)
+    with pytest.raises(UnknownProto):
+        _ = handle.current
+
+
 def test_swapping_in_an_unknown_name_registers_it_and_says_so(manager: ProtoManager) -> None:
     """The first unknown name once deadlocked (blueprint, known faults)."""
     assert manager.atomic_swap(Proto("BRICK", CODEX)).act == "register"
