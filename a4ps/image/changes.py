@@ -10,6 +10,7 @@ from typing import Any
 
 from a4ps.image.codex import Codex
 from a4ps.image.content import Content, Record, Slot, Written, slot_path
+from a4ps.image.json_data import canonical
 from a4ps.image.methods import Method
 
 Part = tuple[str, str]
@@ -185,6 +186,6 @@ def _codex_lines(place: str, before: Mapping[str, object], after: Mapping[str, o
         new = after[name]
         if isinstance(old, str) and isinstance(new, str) and old != new:
             lines += [f"{place}.{name}:", *_lines(old.splitlines(), new.splitlines())]
-        elif old != new:
+        elif canonical(old) != canonical(new):
             lines += [f"{place}.{name}:", f"- {old!r}", f"+ {new!r}"]
     return lines

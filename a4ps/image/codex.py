@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from a4ps.errors import CallerError
-from a4ps.image.json_data import frozen, thawed
+from a4ps.image.json_data import canonical, frozen, thawed
 
 _TEXTS = ("role", "model_name", "system_prompt")
 _KNOWN = (*_TEXTS, "voice", "pillars", "temperature")
@@ -19,6 +18,7 @@ _KNOWN = (*_TEXTS, "voice", "pillars", "temperature")
 class Codex:
     """Who a Proto is. `temperature` is for sampling; `extra` holds whatever else, as JSON values, unchangeable.
 
+    Two are equal where they would be written alike: 1 and True in `extra` are not the same.
     Made by hand or by `from_mapping`; either raises CallerError where a field has the wrong type.
     """
 
@@ -73,8 +73,13 @@ class Codex:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the whole codex in one canonical spelling, hex, first 16 digits."""
-        canonical = json.dumps(self.to_mapping(), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        return hashlib.sha256(canonical(self.to_mapping()).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+    def __eq__(self, other: object) -> bool:
+        # A change is what differs by this: by Python's own equality, True in the place of 1 would never be written.
+        if not isinstance(other, Codex):
+            return NotImplemented
+        return self is other or canonical(self.to_mapping()) == canonical(other.to_mapping())
 
     def __reduce__(self) -> tuple[object, ...]:
         # A mapping proxy does not pickle.

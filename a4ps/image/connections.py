@@ -103,12 +103,17 @@ def is_worlds(error: sqlite3.Error) -> bool:
     return _code(error) in _WORLD
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+def is_damage(error: sqlite3.Error | MemoryError) -> bool:
     """Whether SQLite met bytes that cannot be: a malformed page, or text that is not UTF-8 (which has no code)."""
     return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "decode" in str(error)
 
 
-def translate(error: sqlite3.Error, path: Path, doing: str) -> A4PSError:
+def is_full(error: sqlite3.Error | MemoryError) -> bool:
+    """Whether a write met the end of the disk, by SQLite's own word; an fsync that did is an error of input and output."""
+    return _code(error) == sqlite3.SQLITE_FULL
+
+
+def translate(error: sqlite3.Error | MemoryError, path: Path, doing: str) -> A4PSError:
     """What an error of SQLite means to A4PS; `doing` ends the sentence "SQLite failed while …"."""
     code = _code(error)
     if is_damage(error):
@@ -127,8 +132,8 @@ def translate(error: sqlite3.Error, path: Path, doing: str) -> A4PSError:
     )
 
 
-def _code(error: sqlite3.Error) -> int:
-    # Errors that Python's module raises by itself carry no code.
+def _code(error: sqlite3.Error | MemoryError) -> int:
+    # Errors that Python's module raises by itself carry no code, nor does SQLITE_NOMEM, which it makes a MemoryError.
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 

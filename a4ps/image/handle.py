@@ -221,6 +221,11 @@ class Pin(Mapping[str, PinnedProto]):
         self._home = home
 
     @property
+    def home(self) -> ProtoManager:
+        """The manager whose Protos these were."""
+        return self._home
+
+    @property
     def versions(self) -> Versions:
         """Name → version."""
         return self._root.versions

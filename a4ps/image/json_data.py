@@ -6,6 +6,7 @@ MessagePack might take could be written and not be read again, or not be shown a
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -43,6 +44,11 @@ def thawed(value: object) -> object:
     if isinstance(value, Mapping):
         return {key: thawed(item) for key, item in value.items()}
     return [thawed(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def canonical(value: object) -> str:
+    """One spelling of JSON data, the same only where types are too: 1, 1.0 and True differ, as they do on the disk."""
+    return json.dumps(thawed(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def _need(holds: bool, path: str) -> None:

@@ -261,8 +261,7 @@ class ProtoManager:
         """The handle of `name`, the same object each time. Raises UnknownProto."""
         if name not in self._root.versions:
             raise UnknownProto(f"there is no Proto {name}", next_step=_names_step(self._root.versions))
-        handle = self._handles.get(name)
-        return handle if handle is not None else self._handles.setdefault(name, handle_of(name, self._root, self))
+        return self._handle(name)
 
     def __contains__(self, name: object) -> bool:
         return name in self._root.versions
@@ -293,22 +292,26 @@ class ProtoManager:
     ) -> Transaction:
         """Begin a transaction: `with manager.transaction(reason=...) as tx: tx.edit("BRICK").state["mood"] = "calm"`.
 
-        With a `pin`, its drafts begin with the versions of that moment. `evidence` is plain JSON data.
+        With a `pin` of this manager, its drafts begin with the versions of that moment. `evidence` is plain JSON data.
+        Raises CallerError for a pin of another manager, whose versions of the same number are others.
         """
         _check_author(author)
+        if pin is not None and pin.home is not self:
+            raise CallerError("the pin is of another open image", next_step="pin this one: manager.pin()")
         versions = self._root.versions if pin is None else pin.versions
         return Transaction(self, versions, author, reason, evidence, "transaction")
 
     def register_proto(
         self, proto: Proto, *, author: str = ARCHITECT, reason: str = "", evidence: object = None
     ) -> Handle:
-        """Make a draft a Proto of this image. Blocks until it is durable.
+        """Make a draft a Proto of this image. Blocks until it is durable; its handle is returned also where somebody has
+        removed it again since.
 
         Raises Conflict where the name is taken, TypeError where it is not a draft, UnknownProto, CycleRefused,
         Unstorable, and what `Store.commit` raises.
         """
         self._put(proto, None, "register", author, reason, evidence)
-        return self.get_proto(proto.name)
+        return self._handle(proto.name)
 
     def atomic_swap(
         self, proto: Proto, *, author: str = ARCHITECT, reason: str = "", evidence: object = None
@@ -561,6 +564,10 @@ class ProtoManager:
         assert version is not None
         proto.rebased(version, self._root.versions, self)
         return changes[0]
+
+    def _handle(self, name: str) -> Handle:
+        handle = self._handles.get(name)
+        return handle if handle is not None else self._handles.setdefault(name, handle_of(name, self._root, self))
 
     def _named(self, change: Change | int) -> list[Change]:
         return [change] if isinstance(change, Change) else self._past.changes(change)

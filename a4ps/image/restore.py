@@ -1,11 +1,12 @@
 """Putting a backup in the place of an image, which may be damaged, older than its witness, or gone.
 
-All is prepared beside the image first: a copy of the backup is opened, every row of it verified, and the act recorded in
-it as a commit; its witness waits beside the image's. Then the old image gets a second, dated name, what its log holds is
-written back into it and the log is taken out of the way, and the copy is renamed into its place, and last its witness. A
-kill between these steps leaves the old image or the restored one, whole and open to all: where the restored one lacks its
-witness yet, opening finds the one that waits (`Witness.adopt`). Only an old image that is damaged, and so did not open
-before either, may lie there without its log, which its dated name has then.
+First the image is opened, where it opens, so that its log is written back into it, and what an earlier restore that was
+killed has left is finished. Then all is prepared beside it: a copy of the backup is opened, every row of it verified, and
+the act recorded in it as a commit; its witness waits beside the image's. Then the old image gets a second, dated name, its
+log is taken out of the way, and the copy is renamed into its place, and last its witness. A kill between these steps
+leaves the old image or the restored one, whole and open to all: where the restored one lacks its witness yet, opening
+finds the one that waits (`Witness.adopt`). Only an old image that is damaged, and so did not open before either, may lie
+there without its log, which its dated name has then.
 """
 
 from __future__ import annotations
@@ -58,13 +59,13 @@ def restore(image: Path, backup: Path, keys: KeyFolder, clock: Clock, *, author:
         try:
             image.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             undo.callback(OwnerLock(image).release)
+            _settle(image, keys, clock)
             draft = undo.enter_context(draft_of(image))
             _copy(backup, draft)
             fresh = _FreshWitness(keys.path)
             undo.callback(fresh.discard)
             report = _proved(draft, backup, fresh, clock, author, reason or f"restore {backup}")
             fresh.make_durable()
-            _settle(image, keys, clock)
             aside = _aside(image, clock) if image.exists() else None
             put_in_place(image, draft, aside)
             fresh.put_in_place()
@@ -149,8 +150,8 @@ def _need_whole(report: VerifyReport) -> None:
 
 
 def _settle(image: Path, keys: KeyFolder, clock: Clock) -> None:
-    """Have an image that opens need no log; one that does not is left as it is."""
-    if beside(image, "-wal").exists():
+    """Have an image that opens need no log, and no witness that waits, whose place is needed; another is left as it is."""
+    if image.exists() and (beside(image, "-wal").exists() or any(keys.path.glob(f"*{WAITING_SUFFIX}"))):
         with suppress(A4PSError):
             Writer(image, keys, clock).checkpoint_and_close()
 

@@ -26,9 +26,9 @@ from datetime import datetime
 from pathlib import Path
 
 from a4ps.clock import Clock
-from a4ps.errors import A4PSError, CallerError, DiskFull, IntegrityError, StorageFailed
+from a4ps.errors import A4PSError, CallerError, IntegrityError, StorageFailed
 from a4ps.image import search_index, verify
-from a4ps.image.connections import Readers, closed_error, concerns_one_statement, is_worlds, translate
+from a4ps.image.connections import Readers, closed_error, concerns_one_statement, is_full, is_worlds, translate
 from a4ps.image.heads import Heads, Versions
 from a4ps.image.image_file import Attached, attach
 from a4ps.image.keys import KeyFolder, Mark, Witness, fsync_folder
@@ -204,7 +204,8 @@ class Writer:
             except Exception as error:  # noqa: BLE001 - the thread's edge: whoever waits must be answered
                 _log.exception("the image's writer failed")
                 self.read_only = f"the writer failed: {error}"
-                failed = StorageFailed(f"the image's writer failed: {error}", next_step="look into the log")
+                unknown = "whether this commit is durable is not known: " if self.tip != self._shown else ""
+                failed = StorageFailed(f"{unknown}the image's writer failed: {error}", next_step="look into the log")
                 outcomes = [failed] * len(commits)
             for commit_job, outcome in zip(commits, outcomes, strict=True):
                 commit_job.settle(outcome)
@@ -235,13 +236,16 @@ class Writer:
             return outcomes
         try:
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._settle_unknown(translate(error, self._path, "committing"), outcomes)
-        self.tip = self._shown = tip
+        except (sqlite3.Error, MemoryError) as error:
+            everything = not is_full(error)
+            self._settle_unknown(translate(error, self._path, "committing"), outcomes, everything=everything)
+        self.tip = tip
         if self._witness is not None:
             self._witness.write(tip)
         if heads is not self.heads:
             self._show(heads.merged())
+        # Last: where showing it fails, for want of memory say, the next group takes it up and is not judged past it.
+        self._shown = tip
         return outcomes
 
     def _need_file(self) -> None:
@@ -265,7 +269,9 @@ class Writer:
         """
         try:
             # Its fsync has failed, and another one of the log would prove nothing: copying it into the image does.
-            self.attached.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            ((_, in_log, copied),) = self.attached.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            if copied != in_log:
+                raise sqlite3.OperationalError("a reader holds the log")
         except sqlite3.Error as error:
             refusal = translate(error, self._path, "writing the log back")
             self._refuse(refusal)
@@ -357,17 +363,17 @@ class Writer:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
 
-    def _settle_unknown(self, error: A4PSError, outcomes: list[Commit | A4PSError]) -> None:
+    def _settle_unknown(self, error: A4PSError, outcomes: list[Commit | A4PSError], *, everything: bool) -> None:
         """After a failed COMMIT: return when the group is durable all the same, raise when it is not.
 
         SQLite may have written a complete commit to the log and failed later (at the fsync, say). This process would not
-        see it, a later one would: so everything is closed and SQLite reads the log anew. Only a full disk is certain to
-        have left an incomplete one; readers then stay open, for a full disk might not let them open again.
+        see it, a later one would: so `everything` is closed and SQLite reads the log anew. Only a write that met a full
+        disk is certain to have left an incomplete one; readers then stay open, for it might not let them open again.
         """
         self._refuse(error)
         last = next(outcome for outcome in reversed(outcomes) if isinstance(outcome, Commit))
         try:
-            self._reopen(everything=not isinstance(error, DiskFull))
+            self._reopen(everything=everything)
             connection = self.attached.connection
             found = connection.execute("SELECT id FROM commits WHERE generation = ?", (last.generation,)).fetchone()
             present = found is not None and found[0] == last.id

@@ -232,7 +232,10 @@ def come_and_go(worker: Worker, key: str) -> int:
     name = f"passing {worker.number}"
     if name in worker.manager:
         return worker.manager.remove_proto(name, reason=key).generation
-    return worker.manager.register_proto(Proto(name, CODEX, parents=(COMMON,)), reason=key).version
+    draft = Proto(name, CODEX, parents=(COMMON,))
+    worker.manager.register_proto(draft, reason=key)
+    # Not what the handle has: another worker's takeover may have made that, or have removed it.
+    return draft.version
 
 
 def _came_or_went(before: State, found: Found, past: Past) -> State:

@@ -36,6 +36,7 @@ from a4ps.image.restore import restore
 from tests.faults.acts import ACTS, COMMON, INSTALL, MIGRATE, REFUSED, Place, Worker, act_of, everybody
 
 LEARNING = 0.2
+PIECE = select.PIPE_BUF // 2 - 10
 
 
 class Request(TypedDict):
@@ -105,8 +106,13 @@ class Life:
                 with self.doing(key, worker.manager.store.generation) as result:
                     result[0] = worker.do(key)
         except BaseException:  # noqa: BLE001 - the thread's edge
-            os.write(self.said, f"broke {json.dumps(traceback.format_exc())}\n".encode())
+            os.write(self.said, _broke())
             os._exit(1)
+
+
+def _broke() -> bytes:
+    """What a child ends on, short enough for a pipe to take it in one piece, whatever other threads say."""
+    return f"broke {json.dumps(traceback.format_exc()[-PIECE:])}\n".encode()
 
 
 class Killer:
@@ -124,7 +130,7 @@ class Killer:
                 Life(request, writing).live()
                 os._exit(0)
             finally:
-                os.write(writing, f"broke {json.dumps(traceback.format_exc())}\n".encode())
+                os.write(writing, _broke())
                 os._exit(1)
         os.close(writing)
         heard = b""

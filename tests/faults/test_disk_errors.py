@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import sqlite3
+from collections.abc import Generator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from a4ps.clock import ManualClock
 from a4ps.errors import A4PSError, DiskFull, StorageFailed
+from a4ps.image import connections
 from a4ps.image.keys import KeyFolder
 from a4ps.image.store import Commit, Row, Store
 from tests.faults.faulty import Faults, disk_error
+
+SHARED_HEADER_BYTES = 136
+"""What SQLite's shared memory says of the log: two copies of its index's header and how far it was copied."""
 
 
 @pytest.fixture
@@ -79,6 +87,60 @@ def test_a_commit_that_failed_late_is_acknowledged(
         assert store.read_only == ""
         assert put(store, "c").generation == 3
         assert store.verify(deep=True).ok
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_commit_that_is_whole_in_the_log_and_was_denied_is_never_found(
+    image: Path, keys: KeyFolder, clock: ManualClock, tmp_path: Path, full: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I4: its frames are all written, its fsync failed, and SQLite forgets it; so that the next process does not find it
+    there, it must be gone from the log, also where the fsync failed for want of space."""
+    faults = Faults(monkeypatch)
+    shared = image.with_name(image.name + "-shm")
+    monkeypatch.setattr(connections, "_no_space", lambda path: full)
+    with Store.open(image, keys, clock) as store:
+        put(store, "a")
+        assert store.head("turn", "a") is not None  # so that a reader has the log open
+        header = shared.read_bytes()[:SHARED_HEADER_BYTES]
+
+        def forget(statement: str) -> None:
+            if statement == "COMMIT":
+                faults.after = lambda statement: None
+                with shared.open("r+b") as file:
+                    file.write(header)
+                raise disk_error(sqlite3.SQLITE_IOERR_FSYNC)
+
+        faults.after = forget
+        with pytest.raises(DiskFull if full else StorageFailed) as refused:
+            put(store, "b")
+        assert "not known" not in refused.value.message
+        killed = tmp_path / "killed"
+        killed.mkdir()
+        for left in image.parent.glob(f"{image.name}*"):
+            if left != shared and not left.name.endswith(".lock"):
+                shutil.copyfile(left, killed / left.name)
+    with Store.open(killed / image.name, keys, clock) as store:
+        assert store.head("turn", "a") is not None
+        assert store.head("turn", "b") is None
+
+
+def test_a_commit_found_late_is_not_built_upon_while_a_reader_keeps_it_from_the_image(
+    image: Path, keys: KeyFolder, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its fsync has failed; only when all of it is copied is it durable, and what comes after it can be."""
+    faults = Faults(monkeypatch)
+    with Store.open(image, keys, clock) as store:
+        store.judge_by(dict, lambda versions: None)
+        put(store, "a")
+        with contextlib.closing(cast(Generator[object, None, None], store.walk())) as walk:
+            next(walk)
+            faults.fail_once("after", "COMMIT", disk_error(sqlite3.SQLITE_FULL))
+            with pytest.raises(StorageFailed, match="not known"):
+                put(store, "b")
+            with pytest.raises(StorageFailed):
+                put(store, "c")
+        assert put(store, "d").generation == 3
+        assert {row.key for row in store.newest("turn", limit=9)} == {"a", "b", "d"}
 
 
 def test_an_outcome_that_cannot_be_found_out_is_called_unknown(

@@ -69,6 +69,24 @@ def test_a_taken_name_is_not_registered_again(manager: ProtoManager, brick: Hand
     assert conflict.value.current is brick.current
 
 
+def test_a_registration_that_was_acknowledged_is_no_error_where_another_has_removed_it_since(
+    manager: ProtoManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I1: whoever is told that there is no such Proto would take the commit for one that was refused."""
+    rebased = Proto.rebased
+
+    def removed_meanwhile(draft: Proto, *arguments: Any) -> None:
+        rebased(draft, *arguments)
+        manager.remove_proto(draft.name)
+
+    monkeypatch.setattr(Proto, "rebased", removed_meanwhile)
+    draft = Proto("PASSING", CODEX)
+    handle = manager.register_proto(draft)
+    assert (handle.name, draft.version, manager.store.generation) == ("PASSING", 1, 2)
+    with pytest.raises(UnknownProto):
+        _ = handle.current
+
+
 def test_swapping_in_an_unknown_name_registers_it_and_says_so(manager: ProtoManager) -> None:
     """The first unknown name once deadlocked (blueprint, known faults)."""
     assert manager.atomic_swap(Proto("BRICK", CODEX)).act == "register"
@@ -184,6 +202,22 @@ def test_everything_is_there_when_it_is_opened_again(image: Path, keys: KeyFolde
         assert manager.history("CHILD") == history
         method = manager.get_proto("BRICK").methods["f"]
         assert (method.author, method.reason, method.reads, method.writes) == ("architect", "one", ("plans",), ("n",))
+
+
+@pytest.mark.parametrize(("was", "becomes"), [(1, True), (1, 1.0), ([0], [False]), ({"a": 1}, {"a": True})])
+def test_what_python_takes_for_equal_in_a_codex_is_a_change_all_the_same(
+    image: Path, keys: KeyFolder, was: object, becomes: object
+) -> None:
+    """Also beside another change: memory and disk must agree on it."""
+    with ProtoManager.open(image, keys=keys) as manager:
+        brick = manager.register_proto(Proto("BRICK", {**CODEX, "extra": {"x": was}}, state={"n": 0}))
+        with manager.transaction() as tx:
+            tx.edit("BRICK").codex = {**CODEX, "extra": {"x": becomes}}
+        (change,) = tx.changes
+        assert repr(becomes) in str(manager.diff(change))
+        assert repr(brick.codex.to_mapping()["extra"]) == repr({"x": becomes})
+    with ProtoManager.open(image, keys=keys) as manager:
+        assert repr(manager.get_proto("BRICK").codex.to_mapping()["extra"]) == repr({"x": becomes})
 
 
 def test_a_pin_from_before_reads_its_versions_later(image: Path, keys: KeyFolder) -> None:

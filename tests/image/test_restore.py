@@ -252,6 +252,39 @@ def test_a_restore_cut_off_anywhere_can_be_done_again(
     assert not list(keys.path.glob("*-new"))
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def test_what_a_killed_restore_left_opens_after_another_that_came_to_nothing(
+    image: Path, backup: Path, keys: KeyFolder, tmp_path: Path, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I1: the second is killed before its exchange, or finds late that its backup is damaged; the first one's image is in
+    place by then, and its witness must not be taken from it."""
+    with ProtoManager.open(image, keys=keys) as manager:
+        for n in range(TAIL_COMMITS):
+            manager.store.commit([Row("note", str(n), b"")], author="t", reason="t")
+        manager.backup(tmp_path / "later")
+    if refused:
+        connection = sqlite3.connect(tmp_path / "later")
+        connection.execute("UPDATE rows SET body = zeroblob(length(body)) WHERE place = (SELECT min(place) FROM rows)")
+        connection.commit()
+        connection.close()
+
+    def die_afterwards(*arguments: Any) -> None:
+        put_in_place(*arguments)
+        raise Killed
+
+    def die(*arguments: Any) -> None:
+        raise Killed
+
+    monkeypatch.setattr(restoring, "put_in_place", die_afterwards)
+    with pytest.raises(Killed):
+        restored(image, backup, keys)
+    monkeypatch.setattr(restoring, "put_in_place", die)
+    with pytest.raises(IntegrityError if refused else Killed):
+        restored(image, tmp_path / "later", keys)
+    monkeypatch.undo()
+    assert n_of(image, keys) == 0
+
+
 def test_a_disk_that_refuses_leaves_the_image(
     image: Path, backup: Path, keys: KeyFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

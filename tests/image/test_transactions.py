@@ -17,6 +17,7 @@ from a4ps.clock import ManualClock
 from a4ps.errors import CallerError, Conflict, CycleRefused, DiskFull, NotInTransaction, StorageFailed, UnknownProto
 from a4ps.image.changes import Change
 from a4ps.image.handle import Handle
+from a4ps.image.heads import Heads, Versions
 from a4ps.image.keys import KeyFolder
 from a4ps.image.proto import Proto
 from a4ps.image.proto_manager import ProtoManager
@@ -299,6 +300,59 @@ def test_a_commit_found_durable_only_later_is_not_written_over(tmp_path: Path, m
         with manager.transaction() as tx:
             tx.edit("BRICK").state["m"] = 1
         assert (dict(brick.state), brick.version) == ({"n": 1, "m": 1}, 3)
+
+
+def test_a_commit_that_could_not_be_shown_is_not_judged_past(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """I4: it is durable, but the memory for the new root map is lacking. What rests on the version before it would be
+    folded upon it when the image is opened again."""
+    image, keys = tmp_path / "other.a4ps", KeyFolder(tmp_path / "keys")
+
+    def no_memory(heads: Heads) -> Versions:
+        raise MemoryError
+
+    with ProtoManager.open(image, keys=keys) as manager:
+        brick = manager.register_proto(Proto("BRICK", CODEX, state={"n": 0, "m": 0}))
+        late = brick.clone()
+        late.state["n"] = 2
+        monkeypatch.setattr(Heads, "merged", no_memory)
+        with pytest.raises(StorageFailed, match="not known"), manager.transaction() as tx:
+            tx.edit("BRICK").state["n"] = 1
+        monkeypatch.undo()
+        with pytest.raises(Conflict):
+            manager.atomic_swap(late)
+        with manager.transaction() as tx:
+            tx.edit("BRICK").state["m"] = 1
+        assert (dict(brick.state), brick.version) == ({"n": 1, "m": 1}, 3)
+    with ProtoManager.open(image, keys=keys) as manager:
+        assert dict(manager.get_proto("BRICK").state) == {"n": 1, "m": 1}
+
+
+def test_a_commit_that_ran_out_of_memory_when_it_was_done_is_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python makes SQLITE_NOMEM a MemoryError, which is no sqlite3.Error; whether the commit is there is looked up."""
+    faults = Faults(monkeypatch)
+
+    def no_memory(statement: str) -> None:
+        if statement == "COMMIT":
+            faults.after = lambda statement: None
+            raise MemoryError
+
+    with ProtoManager.open(tmp_path / "other.a4ps", keys=KeyFolder(tmp_path / "keys")) as manager:
+        brick = manager.register_proto(Proto("BRICK", CODEX, state={"n": 0}))
+        faults.after = no_memory
+        with manager.transaction() as tx:
+            tx.edit("BRICK").state["n"] = 1
+        assert (brick.n, brick.version) == (1, 2)
+
+
+def test_a_pin_of_another_image_is_refused(manager: ProtoManager, brick: Handle, tmp_path: Path) -> None:
+    """Its version 1 is another: what was changed in it would be written down as a change of ours."""
+    with ProtoManager.open(tmp_path / "other.a4ps", keys=KeyFolder(tmp_path / "keys")) as other:
+        other.register_proto(Proto("BRICK", CODEX, state={"mood": "wild", "n": 0, "l": [9]}))
+        with pytest.raises(CallerError, match="another open image"):
+            manager.transaction(pin=other.pin())
+    assert brick.version == 1
 
 
 def test_what_is_acknowledged_is_visible_and_events_come_in_order(manager: ProtoManager, brick: Handle) -> None:
