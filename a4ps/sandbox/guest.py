@@ -24,7 +24,6 @@ import select
 import signal
 import sys
 import threading
-import time
 import traceback
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -168,7 +167,6 @@ class Supervisor:
         self.answered = False
         self.died = -1
         self.pending = bytearray()
-        self.begun = threading.Event()
         self.overdrawn = ""
 
     def warm_up(self) -> None:
@@ -184,14 +182,14 @@ class Supervisor:
             self._begin(b"J" + bytes(NONCE_BYTES) + wire.encode((1 << 16, 1 << 16, 1 << 40)), DUMMY_JOB)
         os.close(self.up_out)
         self.up_out = up_out
-        threading.Thread(target=self._watch, daemon=True).start()
+        signal.signal(signal.SIGALRM, lambda *_: self._watch())
         write_all(self.up_out, wire.frame(b"R"))
 
     def run(self) -> None:
         """The one call."""
         try:
             head, job = read_frame(self.up_in), read_frame(self.up_in)
-            self.begun.set()
+            signal.setitimer(signal.ITIMER_REAL, _WATCH_S, _WATCH_S)
             self._begin(head, job)
         except (EOFError, OSError):
             self._kill_all()  # the host is gone, or has no more to say to us
@@ -322,17 +320,17 @@ class Supervisor:
                 os.waitpid(-1, 0)
 
     def _watch(self) -> None:
-        """End what takes too much. A thread of its own: the other one can be kept busy, or waiting, by the code."""
-        self.begun.wait()
+        """End what takes too much. At a signal, which also comes while the code keeps this process busy, or waiting."""
+        if self.overdrawn:
+            return
         try:
-            while not self.overdrawn:
-                time.sleep(_WATCH_S)
-                if self._memory() > self.memory_bytes:
-                    self.overdrawn = "memory"
-                elif (found := os.statvfs(WORK_DIR)).f_files - found.f_ffree > TMP_FILES_MAX:
-                    self.overdrawn = "files"
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(-1, signal.SIGKILL)
+            if self._memory() > self.memory_bytes:
+                self.overdrawn = "memory"
+            elif (found := os.statvfs(WORK_DIR)).f_files - found.f_ffree > TMP_FILES_MAX:
+                self.overdrawn = "files"
+            if self.overdrawn and os.getpid() == 1:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(-1, signal.SIGKILL)
         except BaseException:  # noqa: BLE001 - such as for want of descriptors: the code can take them from us
             os._exit(1)
 
