@@ -66,6 +66,9 @@ class Settings(BaseModel):
     converged_below: float = Field(0.5, ge=0, le=1, description="dissonance under which no further round is held")
     recall_limit: int = Field(3, ge=0, le=20, description="most earlier turns that enter a prompt")
     recall_floor: float = Field(0.34, ge=0, le=1, description="relevance under which an earlier turn is not recalled")
+    sandbox: Literal["auto", "runsc", "bubblewrap", "docker"] = Field(
+        "auto", description="where code of models runs; auto: gVisor's runsc, else bubblewrap, else nowhere"
+    )
     connect_s: float = Field(2.0, gt=0, le=60, description="time for an engine to accept a connection")
     first_byte_s: float = Field(180.0, gt=0, le=3600, description="time for an engine to load a model and begin")
     between_tokens_s: float = Field(60.0, gt=0, le=3600, description="longest silence in mid-reply")

@@ -16,7 +16,7 @@ from a4ps.inference.card import read_card
 from a4ps.inference.engine import Engine
 from a4ps.kernel.engine_choice import choose
 from a4ps.kernel.health import SYSTEM_PACKAGES, Facts
-from a4ps.kernel.wiring import Environment, elsewhere, llamacpp_engine, ollama_engine, open_log, signs
+from a4ps.kernel.wiring import Environment, elsewhere, llamacpp_engine, ollama_engine, open_log, signs, tier_of
 from a4ps.sandbox.tiers import find_tier
 
 
@@ -36,7 +36,7 @@ async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> 
         await embedded.aclose()
     card = read_card()
     memory = _memory()
-    found = await asyncio.to_thread(find_tier)
+    found = await asyncio.to_thread(find_tier, tier_of(env.settings))
     sandbox = found.tier
     return Facts(
         python=f"{platform.python_version()} on {platform.system()} {platform.machine()}",

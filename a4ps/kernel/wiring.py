@@ -36,6 +36,7 @@ from a4ps.kernel.invoker import EngineInvoker
 from a4ps.kernel.kernel import KEPT_OPEN, Kernel
 from a4ps.personas.roster import NAMES, enrol
 from a4ps.places import Places
+from a4ps.sandbox.executor import SecureCodeExecutor
 from a4ps.settings import Loaded, Settings, load
 from a4ps.tools.method_runner import MethodRunner
 
@@ -90,6 +91,11 @@ def llamacpp_engine(env: Environment) -> LlamaCppEngine:
     settings = env.settings
     deadlines = EmbeddedDeadlines(load_s=settings.first_byte_s, between_tokens_s=settings.between_tokens_s)
     return LlamaCppEngine(env.places.models, models=env.embedded_models.values(), deadlines=deadlines)
+
+
+def tier_of(settings: Settings) -> str:
+    """The sandbox of the settings as an executor calls it."""
+    return "" if settings.sandbox == "auto" else settings.sandbox
 
 
 def has_embedded_models(env: Environment) -> bool:
@@ -174,7 +180,7 @@ async def open_kernel(env: Environment) -> Kernel:
         await deliberation.sweep(keep=log.open_ids[-KEPT_OPEN:])
         protos = ProtoManager.over(store)
         enrol(protos)
-        methods = MethodRunner()
+        methods = MethodRunner(lambda: SecureCodeExecutor(tier=tier_of(env.settings)))
         undo.callback(methods.close)
         protos.bind_code_runner(methods)
         protos.bind_invoker(EngineInvoker(manager, env.settings, models, clock))

@@ -40,7 +40,7 @@ class SecureCodeExecutor:
     """
 
     def __init__(self, *, tier: str = "", pool_size: int = POOL_SIZE) -> None:
-        """`tier` is "runsc" or "bubblewrap", "" for the best that works; `pool_size` sandboxes are kept ready."""
+        """`tier` is "runsc", "bubblewrap" or "docker", "" for the best of the first two; `pool_size` are kept ready."""
         if pool_size < 0:
             raise UsageError("a pool cannot have fewer than 0 sandboxes", next_step="give pool_size=0 or more")
         self._wanted = tier

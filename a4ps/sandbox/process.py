@@ -30,10 +30,14 @@ _SAID_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A command line, and the descriptors that it inherits and that the host closes once it is started."""
+    """A command line, and the descriptors that it inherits and that the host closes once it is started.
+
+    `undo` is a command that removes what killing it leaves, where there is such a thing.
+    """
 
     argv: Sequence[str]
     inherits: tuple[int, ...] = ()
+    undo: Sequence[str] = ()
 
 
 class Tier(Protocol):
@@ -90,6 +94,7 @@ class SandboxProcess:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         self.tier, self.limits, self.folder = tier, limits, folder
+        self._undo = launch.undo
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._to, self.fileno = self._process.stdin.fileno(), self._process.stdout.fileno()
@@ -199,6 +204,9 @@ class SandboxProcess:
         """Wait until the killed sandbox is gone, and remove its folder. Can be called again."""
         self.kill()
         self.wait()
+        if self._undo:
+            with suppress(OSError, subprocess.TimeoutExpired):
+                subprocess.run(self._undo, capture_output=True, timeout=_REAP_S, check=False, env={})
         # The processes below it hold these ends; when they are closed, all are gone.
         with suppress(TimeIsUp, OSError, ValueError):
             deadline = time.monotonic() + _REAP_S

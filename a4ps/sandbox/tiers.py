@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from a4ps.errors import SandboxUnavailable
-from a4ps.sandbox import bubblewrap, runsc
+from a4ps.sandbox import bubblewrap, docker, runsc
 from a4ps.sandbox.conversation import Job, converse
 from a4ps.sandbox.folders import SessionFolder
 from a4ps.sandbox.layout import lay_out
@@ -31,7 +31,6 @@ from a4ps.sandbox.wire import WireError
 #: How long one candidate may take to start and to answer.
 TRIAL_S = 20.0
 NEXT_STEP = "install gVisor's runsc, or the weaker bubblewrap: sudo apt-get install runsc bubblewrap"
-NAMES = ("runsc", "bubblewrap")
 
 _CANARY = """
 def canary(nonce, files, unix, port):
@@ -76,10 +75,13 @@ _found: dict[str, Found] = {}
 
 
 def find_tier(name: str = "") -> Found:
-    """The best sandbox here, or the one called `name`. Looked for once in the life of this process; 0.5 s or so."""
+    """The best sandbox here, or the one called `name` ("docker" is never the best).
+
+    Looked for once in the life of this process, which takes half a second or so.
+    """
     with _lock:
         if name not in _found:
-            _found[name] = _search([tier for tier in _candidates() if name in ("", tier.name)])
+            _found[name] = _search(_candidates(name))
         return _found[name]
 
 
@@ -91,8 +93,11 @@ def need_tier(name: str = "") -> Tier:
     return found.tier
 
 
-def _candidates() -> Sequence[Tier]:
-    return [*runsc.candidates(), *bubblewrap.candidates()]
+def _candidates(name: str) -> Sequence[Tier]:
+    if name == "docker":
+        return docker.candidates()
+    found: list[Tier] = [*runsc.candidates(), *bubblewrap.candidates()]
+    return [tier for tier in found if name in ("", tier.name)]
 
 
 def _search(candidates: Sequence[Tier]) -> Found:

@@ -37,7 +37,7 @@ def raises(kind: type[Exception] | tuple[type[Exception], ...], text: str = "") 
     assert text in str(caught[0]), str(caught[0])
 
 
-def value_of(executor: SecureCodeExecutor, code: str, *args: object, **given: Any) -> Any:
+def _value_of(executor: SecureCodeExecutor, code: str, *args: object, **given: Any) -> Any:
     return executor.call(code, args, **given).value
 
 
@@ -109,7 +109,7 @@ def nothing_of_this_machine_is_seen(executor: SecureCodeExecutor) -> None:
             " '/var', '/sys/class/net/eth0', '/dev/sda', '/dev/kmsg', '/run') if os.path.exists(p)]\n"
             "    return seen, sorted(os.environ), os.getuid(), sorted(int(p) for p in os.listdir('/proc') if p.isdigit())"
         )
-        seen, environment, uid, processes = value_of(executor, code, str(secret))
+        seen, environment, uid, processes = _value_of(executor, code, str(secret))
     assert seen == []
     assert set(environment) <= {"HOME", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PWD"}
     assert uid == 65534
@@ -138,7 +138,7 @@ def only_tmp_can_be_written_to(executor: SecureCodeExecutor) -> None:
         "        try:\n            open(path, 'a').close()\n            made.append(path)\n"
         "        except OSError:\n            pass\n    return made"
     )
-    assert value_of(executor, code) == ["/tmp"]
+    assert _value_of(executor, code) == ["/tmp"]
 
 
 def a_timeout_ends_it_and_keeps_what_it_said(executor: SecureCodeExecutor) -> None:
@@ -187,7 +187,7 @@ def files_are_bounded(executor: SecureCodeExecutor) -> None:
         "    except OSError as error:\n        said.append(errno.errorcode[error.errno])\n"
         "    return said, len(held)"
     )
-    said, held = value_of(executor, code, limits=Limits(file_bytes=20 * MIB, open_files=32))
+    said, held = _value_of(executor, code, limits=Limits(file_bytes=20 * MIB, open_files=32))
     assert said[0] == "EFBIG"
     assert "ENOSPC" in said
     assert said[-1] == "EMFILE"
@@ -341,7 +341,8 @@ def rules() -> dict[str, Rule]:
     return {
         name: rule
         for name, rule in globals().items()
-        if callable(rule)
+        if not name.startswith("_")
+        and callable(rule)
         and getattr(rule, "__module__", "") == __name__
         and "executor" in rule.__code__.co_varnames[:1]
     }

@@ -12,9 +12,9 @@ import pytest
 from a4ps.errors import SandboxUnavailable
 from a4ps.sandbox import tiers
 from a4ps.sandbox.executor import SecureCodeExecutor
-from a4ps.sandbox.limits import Limits
+from a4ps.sandbox.limits import DEFAULT, Limits
 from a4ps.sandbox.policy import COMMAND, Bind, Layout
-from a4ps.sandbox.process import Launch, Tier
+from a4ps.sandbox.process import Launch, SandboxProcess, Tier
 from a4ps.sandbox.runsc import Runsc, candidates
 from tests.sandbox.tiers_here import ROOT, need
 
@@ -36,7 +36,7 @@ class Fake:
 
 def search(monkeypatch: pytest.MonkeyPatch, *found: Tier) -> tiers.Found:
     monkeypatch.setattr(tiers, "_found", {})
-    monkeypatch.setattr(tiers, "_candidates", lambda: found)
+    monkeypatch.setattr(tiers, "_candidates", lambda name: found)
     return tiers.find_tier()
 
 
@@ -96,6 +96,32 @@ def test_without_a_sandbox_nothing_is_run(monkeypatch: pytest.MonkeyPatch, tmp_p
                 run(f"open({str(touched)!r}, 'w')")
             assert "apt-get install runsc bubblewrap" in caught.value.next_step
     assert not touched.exists()
+
+
+def test_what_a_killed_sandbox_leaves_is_undone(tmp_path: Path) -> None:
+    """As Docker, whose container outlives its client."""
+    touched = tmp_path / "touched"
+
+    class Leaving(Fake):
+        def launch(self, limits: Limits, layout: Layout, folder: Path) -> Launch:
+            return Launch(self.argv, undo=("/bin/sh", "-c", f"echo {folder.name} >{touched}"))
+
+    process = SandboxProcess(Leaving("/bin/cat"), DEFAULT, Layout("", ()), tmp_path / "box")
+    assert not touched.exists()
+    process.reap()
+    assert touched.read_text(encoding="ascii") == "box\n"
+    assert not (tmp_path / "box").exists()
+
+
+def test_docker_is_used_only_when_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    client = tmp_path / "docker"
+    client.write_text("#!/bin/sh\necho no daemon >&2\nexit 1\n", encoding="ascii")
+    client.chmod(0o755)
+    monkeypatch.setattr(tiers, "_found", {})
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert tiers.find_tier() == tiers.Found(None)
+    found = tiers.find_tier("docker")
+    assert (found.tier, found.tried) == (None, (("docker", "does not start: no daemon"),))
 
 
 def test_an_old_gvisor_is_named_as_such() -> None:
