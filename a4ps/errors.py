@@ -171,7 +171,7 @@ class SandboxOverran(CallerError):
 class SandboxKilled(CallerError):
     """Code in a sandbox broke a limit, or the rules of what may be said, and was ended.
 
-    `limit` names it: "cpu", "memory", "output", "frame", "services_calls", "protocol", or "signal" where the code's
+    `limit` names it: "cpu", "memory", "files", "output", "frame", "services_calls", "protocol", or "signal" where the code's
     process died of a signal that is none of ours.
     """
 

@@ -148,8 +148,13 @@ def _answer(value: Any) -> tuple[Any, ...]:
         case ("value", _):
             return ("value", value[1])
         case ("error", str(kind), str(text), str(trace)):
-            return ("error", kind[:_TEXT_CHARS], text[:_TEXT_CHARS], trace[:_TEXT_CHARS])
+            return ("error", *(_printable(told[:_TEXT_CHARS]) for told in (kind, text, trace)))
     raise wire.WireError("an answer of the wrong shape")
+
+
+def _printable(text: str) -> str:
+    """Lone surrogates, which no terminal and no file takes, spelt out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _serve(request: Any, services: Mapping[str, Service], limits: Limits, deadline: float) -> bytes:
@@ -187,4 +192,9 @@ def _serve(request: Any, services: Mapping[str, Service], limits: Limits, deadli
 
 
 def _out_of_memory(said: str) -> bool:
-    return "file size limit" in said or "SIGXFSZ" in said or "cannot allocate memory" in said.lower()
+    return (
+        "file size limit" in said
+        or "SIGXFSZ" in said
+        or "out of memory" in said
+        or "cannot allocate memory" in said.lower()
+    )

@@ -26,6 +26,7 @@ from a4ps.sandbox.wire import WireError
 POOL_SIZE = 2
 #: Room in the job's frame beside what a caller gives: names, bounds.
 _JOB_BYTES = 65_536
+_NAME_CHARS = 1_000
 
 
 class SecureCodeExecutor:
@@ -151,7 +152,7 @@ class SecureCodeExecutor:
         if not timeout > 0:
             raise UsageError(f"a timeout of {timeout!r} s leaves no time", next_step="give more than 0 seconds")
         for given in job.files:
-            _check_name(given)
+            _check_name(given, job.files)
         try:
             body = job.encoded(limits)
         except WireError as error:
@@ -219,12 +220,20 @@ def _started_with(limits: Limits) -> bool:
     )
 
 
-def _check_name(name: str) -> None:
+def _check_name(name: str, names: Mapping[str, bytes]) -> None:
     path = PurePosixPath(name)
-    if not name or "\0" in name or path.is_absolute() or ".." in path.parts or str(path) != name:
+    try:
+        longest = max((len(part.encode()) for part in path.parts), default=0)
+    except UnicodeEncodeError:
+        longest = 0
+    strange = "\0" in name or path.is_absolute() or ".." in path.parts or str(path) != name or not 0 < longest <= 255
+    if strange or len(name) > _NAME_CHARS:
         raise UsageError(
             f"{name[:100]!r} is no name for a file in a sandbox", next_step="give a relative name without .."
         )
+    for folder in map(str, path.parents):
+        if folder in names:
+            raise UsageError(f"{folder!r} is given as a file and as a folder", next_step="call one of them otherwise")
 
 
 def _text(raw: bytearray) -> str:

@@ -49,7 +49,9 @@ REFUSED = 97
 DROPPED_FACTOR = 64
 TEXT_CHARS = 16_384
 _PIECE = 65_536
-_WATCH_MS = 50
+_WATCH_S = 0.05
+#: Files and folders in /tmp, where its kernel counts them: an empty one costs it 1 kB that no other bound knows of.
+TMP_FILES_MAX = 50_000
 _NOT_DUMPABLE = (4, 0)  # prctl(PR_SET_DUMPABLE, 0)
 DUMMY_JOB = wire.encode(
     {
@@ -165,6 +167,7 @@ class Supervisor:
         self.answered = False
         self.died = -1
         self.pending = bytearray()
+        self.overdrawn = ""
 
     def warm_up(self) -> None:
         """Dummy jobs along the whole path. The worker has run nothing but this file yet, so its word is good."""
@@ -179,12 +182,15 @@ class Supervisor:
             self._begin(b"J" + bytes(NONCE_BYTES) + wire.encode((1 << 16, 1 << 16, 1 << 40)), DUMMY_JOB)
         os.close(self.up_out)
         self.up_out = up_out
+        signal.signal(signal.SIGALRM, lambda *_: self._watch())
         write_all(self.up_out, wire.frame(b"R"))
 
     def run(self) -> None:
         """The one call."""
         try:
-            self._begin(read_frame(self.up_in), read_frame(self.up_in))
+            head, job = read_frame(self.up_in), read_frame(self.up_in)
+            signal.setitimer(signal.ITIMER_REAL, _WATCH_S, _WATCH_S)
+            self._begin(head, job)
         except (EOFError, OSError):
             self._kill_all()  # the host is gone, or has no more to say to us
         os._exit(0)
@@ -202,11 +208,8 @@ class Supervisor:
         for source in (self.up_in, died, self.results, *self.outputs):
             poll.register(source, select.POLLIN)
         while True:
-            for source, _ in poll.poll(_WATCH_MS) or ((-1, 0),):
-                if source == -1:
-                    if self._memory() > self.memory_bytes:
-                        return self._end("memory")
-                elif source == self.up_in:
+            for source, _ in poll.poll():
+                if source == self.up_in:
                     write_all(self.jobs, wire.frame(read_frame(self.up_in)))
                 elif source == died:
                     os.read(died, 64)
@@ -271,6 +274,7 @@ class Supervisor:
 
     def _end(self, killed_by: str, status: int | None = None) -> None:
         """Say how it went, after what was still in the pipes. The host, once it knows, ends the sandbox with all in it."""
+        killed_by = killed_by or self.overdrawn
         if killed_by:
             self._kill_all()
         while not self.answered and not killed_by:
@@ -315,6 +319,21 @@ class Supervisor:
             while True:
                 os.waitpid(-1, 0)
 
+    def _watch(self) -> None:
+        """End what takes too much. At a signal, which also comes while the code keeps this process busy, or waiting."""
+        if self.overdrawn:
+            return
+        try:
+            if self._memory() > self.memory_bytes:
+                self.overdrawn = "memory"
+            elif (found := os.statvfs(WORK_DIR)).f_files - found.f_ffree > TMP_FILES_MAX:
+                self.overdrawn = "files"
+            if self.overdrawn and os.getpid() == 1:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(-1, signal.SIGKILL)
+        except BaseException:  # noqa: BLE001 - such as for want of descriptors: the code can take them from us
+            os._exit(1)
+
     def _memory(self) -> int:
         """Resident bytes of all processes but this one."""
         pages = 0
@@ -352,8 +371,8 @@ class Worker:
             except EOFError:
                 os._exit(0)
             self.frame_bytes = job["frame_bytes"]
-            _put_files(job["files"])
             _give_stdin(job["stdin"])
+            _put_files(job["files"])
             _set_limits(job["rlimits"])
             code = self._execute(job) if job["mode"] == "execute" else self._call(job)
             _flush()

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from a4ps.sandbox.limits import GIB, Limits
+from a4ps.sandbox.limits import GIB, MIB, Limits
 
 #: Where the guest finds things. None of the host's own paths is shown.
 GUEST_DIR = "/a4ps-guest"
@@ -32,8 +32,12 @@ COMMAND = (
 )
 #: Ceilings that no call can be given more than; a call's own limits are set by the guest before the code runs.
 OPEN_FILES_MAX = 1024
+#: What gVisor's kernel needs for itself; a file or a descriptor costs it about 2 kB, however small.
+KEEPER_BYTES = 256 * MIB
 #: With a namespace of one's own, RLIMIT_NPROC counts anew (gVisor).
 DENIED_CALLS = ("unshare", "setns", "mount", "umount2", "pivot_root", "chroot", "ptrace", "bpf", "keyctl", "add_key")
+#: gVisor, unlike Linux, lets process 1 be stopped from inside: it would watch no more, and never answer.
+SIGNAL_CALLS = ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,11 @@ def memory_file_bytes(limits: Limits) -> int:
     return max(1, -(-limits.total_memory_bytes // GIB)) * GIB
 
 
+def keeper_bytes(limits: Limits) -> int:
+    """The ceiling of what gVisor itself keeps about a sandbox's files, processes and memory, beside the memory file."""
+    return KEEPER_BYTES + limits.total_memory_bytes // 8
+
+
 def spec_of(limits: Limits, layout: Layout) -> dict[str, Any]:
     """The OCI runtime spec (config.json) of one sandbox."""
     mounts: list[dict[str, Any]] = [
@@ -111,7 +120,14 @@ def spec_of(limits: Limits, layout: Layout) -> dict[str, Any]:
             "seccomp": {
                 "defaultAction": "SCMP_ACT_ALLOW",
                 "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"],
-                "syscalls": [{"names": list(DENIED_CALLS), "action": "SCMP_ACT_ERRNO"}],
+                "syscalls": [
+                    {"names": list(DENIED_CALLS), "action": "SCMP_ACT_ERRNO"},
+                    {
+                        "names": list(SIGNAL_CALLS),
+                        "action": "SCMP_ACT_ERRNO",
+                        "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}],
+                    },
+                ],
             },
         },
     }
@@ -140,9 +156,9 @@ def runsc_argv(
 
 
 def tethered(argv: list[str], limits: Limits, *, setpriv: str, prlimit: str) -> list[str]:
-    """`argv` so that it dies with the thread that starts it, its memory file bounded. Both programs are util-linux's."""
-    ceiling = memory_file_bytes(limits)
-    return [setpriv, "--pdeathsig=KILL", "--", prlimit, f"--fsize={ceiling}:{ceiling}", "--", *argv]
+    """`argv` so that it dies with the thread that starts it, its memory bounded. Both programs are util-linux's."""
+    file, own = memory_file_bytes(limits), keeper_bytes(limits)
+    return [setpriv, "--pdeathsig=KILL", "--", prlimit, f"--fsize={file}:{file}", f"--data={own}:{own}", "--", *argv]
 
 
 def bubblewrap_argv(bwrap: str, limits: Limits, layout: Layout, seccomp_fd: int) -> list[str]:
@@ -160,7 +176,8 @@ def bubblewrap_argv(bwrap: str, limits: Limits, layout: Layout, seccomp_fd: int)
         argv += ["--symlink", leads_to, f"/{name}"]
     for name, value in ENVIRONMENT.items():
         argv += ["--setenv", name, value]
-    argv += ["--chdir", "/tmp", "--remount-ro", "/", "--seccomp", str(seccomp_fd), "--", *COMMAND]  # noqa: S108
+    argv += ["--chdir", "/tmp", "--remount-ro", "/dev", "--remount-ro", "/"]  # noqa: S108
+    argv += ["--seccomp", str(seccomp_fd), "--", *COMMAND]
     return argv
 
 

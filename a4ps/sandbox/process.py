@@ -60,7 +60,7 @@ class Tier(Protocol):
 
 
 class SandboxDied(Exception):
-    """The sandbox ended without a word. The text is what it wrote last, if anything."""
+    """The sandbox ended without a word. The text is what it wrote, the middle left out where it is long."""
 
 
 class TimeIsUp(Exception):
@@ -177,14 +177,16 @@ class SandboxProcess:
         return bool(piece)
 
     def _said(self) -> str:
-        """The end of what runsc or bubblewrap itself wrote."""
+        """What runsc or bubblewrap itself wrote: a crash of Go names its reason first, others last."""
         assert self._process.stderr is not None
         source = self._process.stderr.fileno()
         os.set_blocking(source, False)
         said = b""
         with suppress(BlockingIOError, OSError):
             while piece := os.read(source, _PIECE):
-                said = (said + piece)[-_SAID_BYTES:]
+                said += piece
+        if len(said) > 2 * _SAID_BYTES:
+            said = said[:_SAID_BYTES] + b" ... " + said[-_SAID_BYTES:]
         return " ".join(said.decode("utf-8", "replace").split())
 
     def kill(self) -> None:

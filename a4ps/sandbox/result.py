@@ -11,8 +11,8 @@ class ExecutionResult:
     """A program that ran to its end, or was ended. Unpacks as `stdout, stderr`.
 
     `exit_code` is the program's own, or minus the signal that ended it. `killed_by` names the limit that did: "wall"
-    (`timed_out` too), "cpu", "memory", "output", "frame", "protocol", or "signal" where none of ours is known to have
-    done it; else "". `truncated`: stdout or stderr was longer than what is here. `tier` names the sandbox.
+    (`timed_out` too), "cpu", "memory", "files" (too many), "output", "frame", "protocol", or "signal" where none of ours
+    is known to have done it; else "". `truncated`: stdout or stderr was longer than what is here. `tier` names the sandbox.
     """
 
     stdout: str
