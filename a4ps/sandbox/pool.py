@@ -7,6 +7,7 @@ the path of a call; that a sandbox is killed when its call ends is not.
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import select
@@ -22,8 +23,12 @@ from a4ps.sandbox.policy import Layout
 from a4ps.sandbox.process import SandboxDied, SandboxProcess, Tier
 from a4ps.sandbox.wire import WireError
 
+_log = logging.getLogger(__name__)
+
 #: A sandbox that is not ready by then is given up; on a busy machine one takes a second or two.
 START_S = 30.0
+#: After that, one that still is not ready counts as none: another is started beside it.
+SLOW_S = 5.0
 #: Failures in a row after which those who wait are told, instead of trying on.
 FAILURES_MAX = 3
 #: A call that was just given a sandbox has the processors to itself for as long, unless somebody waits: most are over then.
@@ -53,7 +58,8 @@ class Pool:
         self._failures = 0
         self._made = 0
         self._quiet_until = 0.0
-        self._closing = self._reaped = False
+        self._stopped = ""
+        self._started = self._closing = self._reaped = False
         self._dead: queue.SimpleQueue[SandboxProcess | None] = queue.SimpleQueue()
         self._wake_in, self._wake_out = os.pipe()
         os.set_blocking(self._wake_in, False)
@@ -73,9 +79,12 @@ class Pool:
         own = limits is not None or layout is not None
         order = Order(limits or self._limits, layout or self._layout)
         with self._lock:
-            if self._closing:
-                raise SandboxUnavailable("the executor is closed", next_step="make another SecureCodeExecutor()")
-            if not self._threads[0].is_alive():
+            if self._closing or self._stopped:
+                raise SandboxUnavailable(
+                    self._stopped or "the executor was closed", next_step="make another SecureCodeExecutor()"
+                )
+            if not self._started:
+                self._started = True
                 for thread in self._threads:
                     thread.start()
             ready = None
@@ -118,7 +127,7 @@ class Pool:
         with self._lock:
             if self._closing:
                 return
-            started, self._closing = self._threads[0].is_alive(), True
+            started, self._closing = self._started, True
             lent = list(self._lent)
         for process in lent:  # their callers, who are told by its end, close and remove the rest
             process.kill()
@@ -158,15 +167,19 @@ class Pool:
     # The starter's thread.
 
     def _start_all(self) -> None:
-        while True:
-            with self._lock:
-                if self._closing:
-                    break
-                wanted = self._next_orders()
-            for order in wanted:
-                self._start(order)
-            self._listen()
+        why = "the executor was closed"
+        try:
+            while not self._closing:
+                with self._lock:
+                    wanted = self._next_orders()
+                for order in wanted:
+                    self._start(order)
+                self._listen()
+        except Exception:  # noqa: BLE001 - a task's edge: whoever waits must be told
+            _log.exception("sandboxes are no longer started")
+            why = "the thread that starts them failed; the log says why"
         with self._lock:
+            self._stopped = why
             left = [*self._idle, *(process for process, _, _ in self._warming.values())]
             orders = [*self._orders, *(order for _, _, order in self._warming.values() if order is not None)]
             self._idle.clear()
@@ -175,17 +188,18 @@ class Pool:
         for process in left:
             self.discard(process)
         for order in orders:
-            order.fault = "the executor was closed"
+            order.fault = why
             order.done.set()
 
     def _next_orders(self) -> list[Order | None]:
         """What to start now: those of callers that want their own, then as many for the pool as it lacks (None)."""
-        room = self._warming_max - len(self._warming)
+        slow = time.monotonic() + START_S - SLOW_S
+        fresh = [order for _, deadline, order in self._warming.values() if deadline > slow]
+        room = self._warming_max - len(fresh)
         own = [order for order in self._orders if not self._common(order)][: max(0, room)]
         for order in own:
             self._orders.remove(order)
-        warming = sum(order is None for _, _, order in self._warming.values())
-        lacking = self._size + len(self._orders) - len(self._idle) - warming
+        lacking = self._size + len(self._orders) - len(self._idle) - sum(order is None for order in fresh)
         if self._failures >= FAILURES_MAX or (not self._orders and time.monotonic() < self._quiet_until):
             lacking = 0
         return [*own, *[None] * max(0, min(lacking, room - len(own)))]
@@ -211,6 +225,7 @@ class Pool:
             poll.register(source, select.POLLIN)
         now = time.monotonic()
         until = [deadline for _, deadline, _ in self._warming.values()]
+        until += [slow for slow in (deadline - START_S + SLOW_S for deadline in until) if slow > now]
         if now < self._quiet_until:
             until.append(self._quiet_until)
         for source, _ in poll.poll(max(0.0, min(until) - now) * 1000 + 1 if until else None):

@@ -1,0 +1,136 @@
+"""The pool, over sandboxes that only say what a test has them say."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from a4ps.errors import SandboxUnavailable
+from a4ps.sandbox import pool as pools
+from a4ps.sandbox.limits import DEFAULT, Limits
+from a4ps.sandbox.policy import Layout
+from a4ps.sandbox.pool import Pool
+from a4ps.sandbox.process import Launch
+
+READY = ("/bin/sh", "-c", r"printf '\0\0\0\1R'; exec cat")
+SILENT = ("/bin/sh", "-c", "exec cat")
+FAILING = ("/bin/sh", "-c", "echo no room >&2; exit 1")
+LAYOUT = Layout("", ())
+
+
+class Scripted:
+    """A tier whose sandboxes are, one after the other, those of `script`, the last one for ever."""
+
+    name = "scripted"
+    version = ""
+    weaker = False
+    hazard = ""
+
+    def __init__(self, *script: tuple[str, ...]) -> None:
+        self.script = list(script)
+        self.started: list[tuple[str, ...]] = []
+
+    def launch(self, limits: Limits, layout: Layout, folder: Path) -> Launch:
+        argv = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        self.started.append(argv)
+        if argv == ("bug",):
+            raise RuntimeError("a bug of ours")
+        return Launch(argv)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[list[Pool]]:
+    made: list[Pool] = []
+    yield made
+    for pool in made:
+        pool.close()
+    assert [left for own in tmp_path.iterdir() for left in own.iterdir()] == []
+
+
+def pool_of(made: list[Pool], folder: Path, *script: tuple[str, ...], size: int = 1) -> tuple[Pool, Scripted]:
+    tier = Scripted(*script)
+    own = folder / str(len(made))
+    own.mkdir()
+    pool = Pool(tier, DEFAULT, LAYOUT, own, size)
+    made.append(pool)
+    return pool, tier
+
+
+def test_no_sandbox_is_given_twice(made: list[Pool], tmp_path: Path) -> None:
+    pool, _ = pool_of(made, tmp_path, READY, size=2)
+    taken = [pool.take() for _ in range(5)]
+    assert len({process.pid for process in taken}) == 5
+    for process in taken:
+        assert process.alive
+        pool.discard(process)
+
+
+def test_one_that_died_while_it_was_idle_is_not_given(made: list[Pool], tmp_path: Path) -> None:
+    pool, _ = pool_of(made, tmp_path, READY)
+    first = pool.take()
+    while not pool._idle:
+        threading.Event().wait(0.001)
+    idle = pool._idle[0]
+    idle.kill()
+    idle.wait()
+    second = pool.take()
+    assert second.pid not in (first.pid, idle.pid)
+    pool.discard(first)
+    pool.discard(second)
+
+
+def test_starts_that_fail_are_repeated_and_then_told(made: list[Pool], tmp_path: Path) -> None:
+    pool, _ = pool_of(made, tmp_path, FAILING, FAILING, READY)
+    pool.discard(pool.take())
+    pool, tier = pool_of(made, tmp_path, FAILING)
+    for _ in range(2):
+        with pytest.raises(SandboxUnavailable, match="no room"):
+            pool.take()
+    assert len(tier.started) < 20
+    pool, _ = pool_of(made, tmp_path, ("/nonexistent",))
+    with pytest.raises(SandboxUnavailable, match="/nonexistent"):
+        pool.take()
+
+
+def test_one_that_is_slow_holds_up_nobody(made: list[Pool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "SLOW_S", 0.01)
+    pool, _ = pool_of(made, tmp_path, SILENT, SILENT, SILENT, READY)
+    pool.discard(pool.take())
+
+
+def test_one_that_is_never_ready_is_given_up(made: list[Pool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "START_S", 0.05)
+    pool, _ = pool_of(made, tmp_path, SILENT)
+    with pytest.raises(SandboxUnavailable, match="ready within"):
+        pool.take()
+
+
+def test_a_bug_in_the_starting_thread_is_told_and_holds_up_nobody(
+    made: list[Pool], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool, _ = pool_of(made, tmp_path, ("bug",))
+    for _ in range(2):
+        with pytest.raises(SandboxUnavailable, match="failed"):
+            pool.take()
+    assert "a bug of ours" in caplog.text
+
+
+def test_closing_tells_those_who_wait(made: list[Pool], tmp_path: Path) -> None:
+    pool, tier = pool_of(made, tmp_path, SILENT)
+    told: list[str] = []
+
+    def wait() -> None:
+        with pytest.raises(SandboxUnavailable) as caught:
+            pool.take()
+        told.append(caught.value.message)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    while not tier.started:
+        threading.Event().wait(0.001)
+    pool.close()
+    thread.join()
+    assert "closed" in told[0]
