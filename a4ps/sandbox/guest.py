@@ -340,7 +340,12 @@ class Supervisor:
         for name in os.listdir("/proc"):  # noqa: PTH208
             if name.isdigit() and name != "1":
                 with suppress(OSError, IndexError, ValueError):
-                    pages += int(_read(f"/proc/{name}/statm").split()[1])
+                    # Not `open`: at a signal no codec can be imported.
+                    source = os.open(f"/proc/{name}/statm", os.O_RDONLY)
+                    try:
+                        pages += int(os.read(source, 256).split()[1])
+                    finally:
+                        os.close(source)
         return pages * resource.getpagesize()
 
 
