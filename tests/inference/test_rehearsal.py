@@ -31,7 +31,7 @@ PERSONAS = {
 }
 SCHEMAS = {"plan": PlanShape.model_json_schema(), "antithesis": AntithesisShape.model_json_schema()}
 PARTS = dict.fromkeys(
-    ("memories", "plan", "objections", "thesis", "points", "antithesis", "findings", "research", "dissonance"), ""
+    "memories plan objections thesis points antithesis findings research dissonance tools tool".split(), ""
 )
 
 
