@@ -166,25 +166,27 @@ BUBBLEWRAP_PARENT = """
 import os, subprocess, sys, time
 from pathlib import Path
 from a4ps.sandbox.folders import base_folder
-parent = subprocess.Popen([sys.executable, "-c", sys.argv[1], "bubblewrap"], stdout=subprocess.PIPE, text=True)
-assert parent.stdout.readline() == "running\\n"
-def theirs():
-    found = []
+def guests():
+    found = set()
     for place in Path("/proc").iterdir():
-        if place.name.isdigit() and int(place.name) not in (os.getpid(), parent.pid):
+        if place.name.isdigit() and int(place.name) != os.getpid():
             try:
                 if place.stat().st_uid == os.getuid() and b"a4ps-guest" in (place / "cmdline").read_bytes():
-                    found.append(place.name)
+                    found.add(place.name)
             except OSError:
                 pass
     return found
-assert theirs()
+others = guests()
+parent = subprocess.Popen([sys.executable, "-c", sys.argv[1], "bubblewrap"], stdout=subprocess.PIPE, text=True)
+assert parent.stdout.readline() == "running\\n"
+others.add(str(parent.pid))
+assert guests() - others
 parent.kill()
 parent.wait()
 until = time.monotonic() + 20
-while theirs() and time.monotonic() < until:
+while (left := guests() - others) and time.monotonic() < until:
     os.sched_yield()
-print(theirs())
+print(sorted(left))
 """
 
 
