@@ -297,8 +297,8 @@ class Writer:
     def _written(self, connection: sqlite3.Connection, jobs: list[CommitJob], group: _Group) -> _Group:
         """Judge `jobs` and insert their rows after those of `group`; returns `group` with them.
 
-        All of them in one savepoint, since one each costs two statements a commit. Only where SQLite does not take what one of them
-        brings, each is taken, or taken back, by itself.
+        All of them in one savepoint, since one each costs two statements a commit. Only where SQLite does not take what
+        one of them brings, each is taken, or taken back, by itself.
         """
         after = group.copied()
         commits: list[SignedCommit] = []
