@@ -150,7 +150,7 @@ def _bare_sandbox() -> None:
     try:
         process = SandboxProcess(need_tier(), DEFAULT, lay_out(session.path), session.path / f"{session.path.name}-1")
         try:
-            process.frame(time.monotonic() + 60)
+            process.wait_ready(time.monotonic() + 60)
         finally:
             process.reap()
     finally:

@@ -6,7 +6,6 @@ itself; only the frame with this call's nonce ends it, and a value is taken from
 
 from __future__ import annotations
 
-import secrets
 import signal
 import threading
 import time
@@ -39,20 +38,18 @@ class Job:
 
     def encoded(self, limits: Limits) -> bytes:
         """Its body. Raises wire.WireError naming what cannot be sent."""
-        for what, value in (("the arguments", self.args), ("the keyword arguments", dict(self.kwargs))):
-            wire.encode(value, what=what)
         return wire.encode(
             {
                 "mode": self.mode,
                 "source": self.source,
                 "name": self.name,
-                "args": self.args,
-                "kwargs": dict(self.kwargs),
+                "args": wire.encode(self.args, what="the arguments"),
+                "kwargs": wire.encode(dict(self.kwargs), what="the keyword arguments"),
                 "stdin": self.stdin,
                 "files": dict(self.files),
                 "services": sorted(self.services),
                 "rlimits": rlimits_of(limits),
-                "frame_bytes": limits.frame_bytes,
+                "bounds": (limits.output_bytes, limits.frame_bytes, limits.total_memory_bytes),
             }
         )
 
@@ -75,12 +72,10 @@ def converse(
     process: SandboxProcess, body: bytes, services: Mapping[str, Service], limits: Limits, deadline: float
 ) -> Outcome:
     """Run one job in a sandbox that is ready and has run none. The sandbox is of no use afterwards; kill it."""
-    nonce = secrets.token_bytes(NONCE_BYTES)
-    bounds = (limits.output_bytes, limits.frame_bytes, limits.total_memory_bytes)
     outcome = Outcome()
     try:
-        process.send(b"J" + nonce + wire.encode(bounds), body, deadline=deadline)
-        while not _take(process.frame(deadline), nonce, outcome, process, services, limits, deadline):
+        process.send(body, deadline)
+        while not _take(process.frame(deadline), outcome, process, services, limits, deadline):
             pass
     except TimeIsUp:
         outcome.killed_by = "wall"
@@ -101,7 +96,6 @@ class _Broken(Exception):
 
 def _take(
     frame: bytes,
-    nonce: bytes,
     outcome: Outcome,
     process: SandboxProcess,
     services: Mapping[str, Service],
@@ -115,7 +109,7 @@ def _take(
         if len(kept) + len(content) > limits.output_bytes:
             raise _Broken("output", "more output than the guest may pass on")
         kept += content
-    elif tag == b"X" and content[:NONCE_BYTES] == nonce:
+    elif tag == b"X" and content[:NONCE_BYTES] == process.nonce:
         _end(wire.decode(content[NONCE_BYTES:]), outcome, limits)
         return True
     elif tag == b"V" and outcome.answer is None and len(content) <= limits.frame_bytes:
@@ -125,7 +119,7 @@ def _take(
         if outcome.services_called > limits.services_calls:
             raise _Broken("services_calls", f"more than {limits.services_calls} calls of services")
         answer = _serve(wire.decode(content), services, limits, deadline)
-        process.send(answer, deadline=deadline)
+        process.send(answer, deadline)
     else:
         raise wire.WireError(f"a frame {tag!r} of {len(content)} bytes that has no place here")
     return False

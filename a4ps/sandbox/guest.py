@@ -1,14 +1,21 @@
 """The program inside a sandbox. Never run it elsewhere: it ends every process that it can reach, and refuses to begin.
 
-Two processes, made before any foreign code is there. The *supervisor* is process 1: it alone has the pipes to the host,
-hands a job on, relays what comes back, watches memory and output, and ends everything. The *worker* runs the code. It
-never held the host's pipes, nor the call's nonce, which marks the one frame that says how the call ended.
+Two processes, made before any foreign code is there. The *worker* reads the job and runs the code. The *supervisor* is
+process 1: it alone writes to the host, relays what the worker says and prints, watches memory and output, and ends
+everything. It makes a nonce that the worker never had, tells it to the host when it is ready, and marks with it the one
+frame that says how the call ended.
 
-    host → supervisor   J nonce, bounds     then frames for the worker, passed on as they are
-    worker → host       S a service asked for     V a value or an error
-    supervisor → host   R ready     O, E a piece of stdout, stderr     X nonce, how it ended
+    host → worker             the job, then the answers of services
+    worker → supervisor       D the exit code of a program that ended
+    worker → … → host         S a service asked for     V a value or an error
+    supervisor → host         R nonce: ready     O, E a piece of stdout, stderr     X nonce, how it ended
 
-Standard library only, besides `wire`. What the code in here says is its own word and nothing more.
+The worker also leaves the call's bounds in a pipe, and starts a clock, before it runs the code, and lets go of both. The
+supervisor sleeps until there is something to relay, or the clock tells it that the call is no short one and to be watched:
+waking it at the beginning would cost a short call a third of its time.
+
+Standard library only, besides `wire`. What the code in here says is its own word and nothing more: in gVisor it can open
+the descriptors of process 1 and write to the host itself.
 """
 
 from __future__ import annotations
@@ -48,18 +55,20 @@ REFUSED = 97
 #: Output beyond what is kept that is read and dropped before the call is ended for it.
 DROPPED_FACTOR = 64
 TEXT_CHARS = 16_384
-_PIECE = 65_536
+#: Small enough for the heap: a larger buffer would be mapped and unmapped each time, which gVisor makes slow.
+_PIECE = 32_768
 _WATCH_S = 0.05
 #: Files and folders in /tmp, where its kernel counts them: an empty one costs it 1 kB that no other bound knows of.
 TMP_FILES_MAX = 50_000
 _NOT_DUMPABLE = (4, 0)  # prctl(PR_SET_DUMPABLE, 0)
+_CLOCK = (1, 0o2004000)  # timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC), the same on x86-64 and AArch64
 DUMMY_JOB = wire.encode(
     {
         "mode": "call",
         "source": DUMMY,
         "name": "",
-        "args": (1, 1.5),
-        "kwargs": {"more": [b"", None]},
+        "args": wire.encode((1, 1.5)),
+        "kwargs": wire.encode({"more": [b"", None]}),
         "stdin": b"",
         "files": {},
         "services": ["dummy"],
@@ -69,7 +78,7 @@ DUMMY_JOB = wire.encode(
             ("RLIMIT_AS", 1 << 50),
             ("RLIMIT_NPROC", 1 << 20),
         ),
-        "frame_bytes": 1 << 16,
+        "bounds": (1 << 16, 1 << 16, 1 << 40),
     }
 )
 
@@ -108,18 +117,19 @@ def main() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
-    jobs, results, out, err = os.pipe(), os.pipe(), os.pipe(), os.pipe()
+    results, bounds, out, err, go = os.pipe(), os.pipe(), os.pipe(), os.pipe(), os.pipe()
+    clock = Clock()
     gc.collect()
     gc.freeze()
     child = os.fork()
     if child == 0:
-        for held in (up_in, up_out, jobs[1], results[0], out[0], err[0]):
+        for held in (up_out, results[0], bounds[0], out[0], err[0], go[1]):
             os.close(held)
-        Worker(jobs[0], results[1]).run(out[1], err[1])
-    for held in (jobs[0], results[1], out[1], err[1]):
+        Worker(up_in, results[1], bounds[1], clock).run(out[1], err[1], go[0])
+    for held in (results[1], bounds[1], out[1], err[1], go[0]):
         os.close(held)
-    supervisor = Supervisor(child, up_in, up_out, jobs[1], results[0], {out[0]: b"O", err[0]: b"E"})
-    supervisor.warm_up()
+    supervisor = Supervisor(child, up_in, up_out, results[0], bounds[0], clock, {out[0]: b"O", err[0]: b"E"})
+    supervisor.warm_up(go[1])
     os.dup2(null, 2)
     supervisor.run()
 
@@ -154,76 +164,106 @@ def write_all(target: int, data: bytes) -> None:
         view = view[os.write(target, view) :]
 
 
+class Clock:
+    """A descriptor that becomes readable at its time, for the process that polls it, whichever has set it."""
+
+    def __init__(self) -> None:
+        """Raises OSError."""
+        import ctypes
+
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._times = ctypes.c_long * 4  # struct itimerspec: the interval, then the first time, each s and ns
+        self.fileno = self._libc.timerfd_create(*_CLOCK)
+        if self.fileno < 0:
+            raise OSError(ctypes.get_errno(), "timerfd_create")
+
+    def set(self, seconds: float) -> None:
+        """Once, so many seconds from now; never for 0."""
+        self._libc.timerfd_settime(self.fileno, 0, self._times(0, 0, 0, int(seconds * 1e9)), None)
+
+
 class Supervisor:
     """Process 1. `outputs` are the reading ends of the worker's stdout and stderr, with their tags."""
 
-    def __init__(self, child: int, up_in: int, up_out: int, jobs: int, results: int, outputs: dict[int, bytes]) -> None:
-        self.child, self.up_in, self.up_out, self.jobs, self.results = child, up_in, up_out, jobs, results
-        self.outputs = outputs
-        self.nonce = b""
-        self.kept = dict.fromkeys(outputs.values(), 0)
-        self.output_bytes = self.frame_bytes = self.memory_bytes = 0
-        self.truncated = False
-        self.answered = False
+    def __init__(
+        self, child: int, up_in: int, up_out: int, results: int, bounds: int, clock: Clock, outputs: dict[int, bytes]
+    ) -> None:
+        self.child, self.up_in, self.up_out, self.results, self.bounds = child, up_in, up_out, results, bounds
+        self.clock, self.outputs = clock, outputs
+        self.nonce = os.urandom(NONCE_BYTES)
         self.died = -1
-        self.pending = bytearray()
         self.overdrawn = ""
+        self._reset()
 
-    def warm_up(self) -> None:
+    def _reset(self) -> None:
+        self.kept = dict.fromkeys((b"O", b"E"), 0)
+        self.output_bytes = self.frame_bytes = self.memory_bytes = 0
+        self.bounded = self.over = self.truncated = False
+        self.exit_code: int | None = None
+        self.answer = b""
+        self.pending = bytearray()
+
+    def warm_up(self, go: int) -> None:
         """Dummy jobs along the whole path. The worker has run nothing but this file yet, so its word is good."""
         self.died, woken = os.pipe()
         os.set_blocking(woken, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
-        for source in (*self.outputs, self.results):
+        for source in (*self.outputs, self.results, self.bounds):
             os.set_blocking(source, False)
+        self.poll = select.poll()
+        self.poll.register(self.up_in, 0)  # only to be told that the host has closed it
+        for source in (self.died, self.clock.fileno, self.results, *self.outputs):
+            self.poll.register(source, select.POLLIN)
         up_out, self.up_out = self.up_out, os.open(os.devnull, os.O_WRONLY)
         for _ in range(DUMMY_RUNS):
-            self._begin(b"J" + bytes(NONCE_BYTES) + wire.encode((1 << 16, 1 << 16, 1 << 40)), DUMMY_JOB)
+            self._reset()
+            os.write(go, b"g")
+            self._relay()
+        os.close(go)
         os.close(self.up_out)
         self.up_out = up_out
+        self._reset()
         signal.signal(signal.SIGALRM, lambda *_: self._watch())
-        write_all(self.up_out, wire.frame(b"R"))
+        write_all(self.up_out, wire.frame(b"R" + self.nonce))
 
     def run(self) -> None:
         """The one call."""
         try:
-            head, job = read_frame(self.up_in), read_frame(self.up_in)
-            signal.setitimer(signal.ITIMER_REAL, _WATCH_S, _WATCH_S)
-            self._begin(head, job)
-        except (EOFError, OSError):
-            self._kill_all()  # the host is gone, or has no more to say to us
+            self._relay()
+        except OSError:
+            self._kill_all()  # the host is gone
         os._exit(0)
 
-    def _begin(self, head: bytes, job: bytes) -> None:
-        self.nonce = head[1 : 1 + NONCE_BYTES]
-        self.output_bytes, self.frame_bytes, self.memory_bytes = wire.decode(head[1 + NONCE_BYTES :])
-        self.kept = dict.fromkeys(self.kept, 0)
-        self.answered = self.truncated = False
-        write_all(self.jobs, wire.frame(job))
-        self._relay(self.died)
-
-    def _relay(self, died: int) -> None:
-        poll = select.poll()
-        for source in (self.up_in, died, self.results, *self.outputs):
-            poll.register(source, select.POLLIN)
+    def _relay(self) -> None:
+        """Until the call is over, the host told."""
         while True:
-            for source, _ in poll.poll():
-                if source == self.up_in:
-                    write_all(self.jobs, wire.frame(read_frame(self.up_in)))
-                elif source == died:
-                    os.read(died, 64)
-                    status = self._reap()
-                    if status is not None:
-                        return self._end("", status)
-                elif source == self.results:
-                    fault = self._pass_results(poll)
-                    if fault or self.answered:
-                        return self._end(fault, None if fault else 0)
+            ready = self.poll.poll()
+            self._learn_bounds()
+            for source, _ in ready:
+                if source == self.results:
+                    fault = self._pass_results()
+                    if fault or self.over:
+                        return self._end(fault)
+                elif source == self.died:
+                    os.read(self.died, 64)
+                    self.exit_code = self._reap()
+                    if self.exit_code is not None:
+                        return self._end("")
+                elif source == self.clock.fileno:
+                    self.poll.unregister(source)
+                    signal.setitimer(signal.ITIMER_REAL, _WATCH_S, _WATCH_S)
+                elif source == self.up_in:
+                    return self._kill_all()
                 elif not self._pass_output(source):
                     return self._end("output")
-                elif self.outputs[source] == b"":
-                    poll.unregister(source)
+
+    def _learn_bounds(self) -> None:
+        """From the worker, who leaves them before the code is run; whatever comes after that is not heeded."""
+        if not self.bounded:
+            with suppress(BlockingIOError):
+                self.output_bytes, self.frame_bytes, self.memory_bytes = wire.decode(os.read(self.bounds, select.PIPE_BUF))
+                self.bounded = True
 
     def _pass_output(self, source: int) -> bool:
         """One piece to the host; False where it has become far too much."""
@@ -231,10 +271,11 @@ class Supervisor:
             piece = os.read(source, _PIECE)
         except BlockingIOError:
             return True
-        tag = self.outputs[source]
-        if not piece or not tag:
-            self.outputs[source] = b""
+        if not piece:
+            self.poll.unregister(source)
+            del self.outputs[source]
             return True
+        tag = self.outputs[source]
         room = self.output_bytes - self.kept[tag]
         self.kept[tag] += len(piece)
         if room > 0:
@@ -243,60 +284,73 @@ class Supervisor:
             self.truncated = True
         return self.kept[tag] <= self.output_bytes * DROPPED_FACTOR
 
-    def _pass_results(self, poll: select.poll | None = None) -> str:
-        """Whole frames of the worker to the host, until a value or error. Returns the limit that was broken, or ""."""
+    def _pass_results(self) -> str:
+        """Whole frames of the worker, until one that ends the call. Returns the limit that was broken, or ""."""
         try:
-            piece = os.read(self.results, 1 << 20)
+            piece = os.read(self.results, _PIECE)
         except BlockingIOError:
             return ""
         if not piece:
-            if poll is not None:
-                poll.unregister(self.results)
+            with suppress(KeyError):
+                self.poll.unregister(self.results)
             return ""
         self.pending += piece
-        while len(self.pending) >= wire.LENGTH_BYTES:
+        while not self.over and len(self.pending) >= wire.LENGTH_BYTES:
             end = wire.LENGTH_BYTES + wire.frame_length(bytes(self.pending[: wire.LENGTH_BYTES]))
             if end > self.frame_bytes + wire.LENGTH_BYTES:
                 return "frame"
             if len(self.pending) < end:
                 break
-            body = bytes(self.pending[wire.LENGTH_BYTES : end])
+            framed = bytes(self.pending[:end])
             del self.pending[:end]
-            if body[:1] == b"V":
-                self._drain()
-                self.answered = True
-            elif body[:1] != b"S":
-                return "protocol"
-            write_all(self.up_out, wire.frame(body))
-            if self.answered:
-                break
+            try:
+                fault = self._heed(framed)
+            except (ValueError, TypeError):
+                fault = "protocol"
+            if fault:
+                return fault
         return ""
 
-    def _end(self, killed_by: str, status: int | None = None) -> None:
+    def _heed(self, framed: bytes) -> str:
+        """One frame of the worker; "protocol" for one that has no place here."""
+        tag, body = framed[wire.LENGTH_BYTES : wire.LENGTH_BYTES + 1], framed[wire.LENGTH_BYTES + 1 :]
+        if tag == b"S":
+            write_all(self.up_out, framed)
+        elif tag == b"V":
+            self.over, self.answer = True, framed
+        elif tag == b"D":
+            self.over, self.exit_code = True, wire.decode(body) & 0xFF
+        else:
+            return "protocol"
+        return ""
+
+    def _end(self, killed_by: str) -> None:
         """Say how it went, after what was still in the pipes. The host, once it knows, ends the sandbox with all in it."""
         killed_by = killed_by or self.overdrawn
         if killed_by:
             self._kill_all()
-        while not self.answered and not killed_by:
+        while not self.over and not killed_by:  # what a worker that has died had still to say
             before = len(self.pending)
             killed_by = self._pass_results()
             if len(self.pending) == before:
                 break
         self._drain()
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        code = (self.exit_code or 0) if self.over else self.exit_code
         report = (
-            -signal.SIGKILL if status is None else status,
+            -signal.SIGKILL if killed_by or code is None else code,
             killed_by,
             self.truncated,
             used.ru_utime + used.ru_stime,
         )
-        write_all(self.up_out, wire.frame(b"X" + self.nonce + wire.encode(report)))
+        # In one piece, so that the host is woken once.
+        write_all(self.up_out, self.answer + wire.frame(b"X" + self.nonce + wire.encode(report)))
 
     def _drain(self) -> None:
         """What is in the output pipes now."""
-        for source in self.outputs:
-            while self.outputs[source] and select.select([source], [], [], 0)[0] and self._pass_output(source):
-                pass
+        while self.outputs and (ready := select.select([*self.outputs], [], [], 0)[0]):
+            if not all(map(self._pass_output, ready)):
+                return
 
     def _reap(self) -> int | None:
         """Collect the dead; the worker's exit status if it is among them."""
@@ -356,13 +410,13 @@ class ServiceError(Exception):
 class Worker:
     """The process that runs the code."""
 
-    def __init__(self, jobs: int, results: int) -> None:
-        self.jobs, self.results = jobs, results
+    def __init__(self, jobs: int, results: int, bounds: int, clock: Clock) -> None:
+        self.jobs, self.results, self.bounds, self.clock = jobs, results, bounds, clock
         self.pid = os.getpid()
         self.frame_bytes = 1 << 20
 
-    def run(self, out: int, err: int) -> None:
-        """Never returns."""
+    def run(self, out: int, err: int, go: int) -> None:
+        """Dummy jobs, one at each byte of `go`, then the one call. Never returns."""
         os.setsid()
         os.dup2(out, 1)
         os.dup2(err, 2)
@@ -370,22 +424,43 @@ class Worker:
         os.close(err)
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         os.chdir(WORK_DIR)
-        while True:
-            try:
-                job = wire.decode(read_frame(self.jobs))
-            except EOFError:
-                os._exit(0)
-            self.frame_bytes = job["frame_bytes"]
-            _give_stdin(job["stdin"])
-            _put_files(job["files"])
-            _set_limits(job["rlimits"])
-            code = self._execute(job) if job["mode"] == "execute" else self._call(job)
-            _flush()
-            if job["source"] != DUMMY:
-                os._exit(code)
+        reading, writing = os.pipe()
+        for _ in range(DUMMY_RUNS):
+            write_all(writing, wire.frame(DUMMY_JOB))
+            os.read(go, 1)
+            self._serve(self._begun(read_frame(reading), 0))
+        for held in (reading, writing, go):
+            os.close(held)
+        with suppress(EOFError):
+            job = self._begun(read_frame(self.jobs), _WATCH_S)
+            os.close(self.bounds)
+            os.close(self.clock.fileno)
+            self._serve(job)
+            # To end is slow, and nothing waits for it: the host kills the sandbox once it has the answer.
+            while True:
+                signal.pause()
+        os._exit(0)
 
-    def _execute(self, job: dict[str, Any]) -> int:
-        """A program as `python FILE` would run it, to its exit code."""
+    def _begun(self, body: bytes, watched_s: float) -> dict[str, Any]:
+        """A job's content; the supervisor can know of its bounds, and will once it has lasted `watched_s`."""
+        job: dict[str, Any] = wire.decode(body)
+        os.write(self.bounds, wire.encode(job["bounds"]))
+        self.clock.set(watched_s)
+        self.frame_bytes = job["bounds"][1]
+        return job
+
+    def _serve(self, job: dict[str, Any]) -> None:
+        _give_stdin(job["stdin"])
+        _put_files(job["files"])
+        _set_limits(job["rlimits"])
+        last = self._execute(job) if job["mode"] == "execute" else self._call(job)
+        _flush()
+        if os.getpid() != self.pid:  # a child that the code forked has no say
+            os._exit(wire.decode(last[1:]) if last[:1] == b"D" else 0)
+        write_all(self.results, wire.frame(last))
+
+    def _execute(self, job: dict[str, Any]) -> bytes:
+        """A program as `python FILE` would run it, to its exit code as a frame."""
         scope = _module("__main__")
         code = 0
         try:
@@ -396,23 +471,20 @@ class Worker:
             sys.stderr.write(_described(error, job["source"])[2])
             code = 1
         _finish_threads()
-        return code
+        return b"D" + wire.encode(code)
 
-    def _call(self, job: dict[str, Any]) -> int:
+    def _call(self, job: dict[str, Any]) -> bytes:
         """One function, its value or its error as a frame."""
         scope = _module("sandboxed")
         for name in job["services"]:
             scope[name] = self._service(name)
         try:
             exec(_compiled(job["source"]), scope)  # noqa: S102 - this is the sandbox
-            value = scope[job["name"] or _last_function(job["source"])](*job["args"], **job["kwargs"])
-            body = self._body(b"V", ("value", value), "the result")
+            args, kwargs = wire.decode(job["args"]), wire.decode(job["kwargs"])
+            value = scope[job["name"] or _last_function(job["source"])](*args, **kwargs)
+            return self._body(b"V", ("value", value), "the result")
         except BaseException as error:  # noqa: BLE001 - whatever the code raises is its result
-            body = self._body(b"V", ("error", *_described(error, job["source"])), "the error")
-        _flush()
-        if os.getpid() == self.pid:  # a child that the code forked has no say
-            write_all(self.results, wire.frame(body))
-        return 0
+            return self._body(b"V", ("error", *_described(error, job["source"])), "the error")
 
     def _service(self, name: str) -> Callable[..., Any]:
         lock = threading.Lock()
@@ -524,7 +596,9 @@ def _set_limits(rlimits: Sequence[tuple[str, int]]) -> None:
     for name, value in rlimits:
         soft = value
         hard = value + 1 if name == "RLIMIT_CPU" else value
-        ceiling = resource.getrlimit(getattr(resource, name))[1]
-        if ceiling != resource.RLIM_INFINITY:
-            soft, hard = min(soft, ceiling), min(hard, ceiling)
-        resource.setrlimit(getattr(resource, name), (soft, hard))
+        which = getattr(resource, name)
+        try:
+            resource.setrlimit(which, (soft, hard))
+        except ValueError:  # above the ceiling that the sandbox was started with
+            ceiling = resource.getrlimit(which)[1]
+            resource.setrlimit(which, (min(soft, ceiling), min(hard, ceiling)))

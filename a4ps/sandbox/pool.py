@@ -27,8 +27,11 @@ _log = logging.getLogger(__name__)
 
 #: A sandbox that is not ready by then is given up; on a busy machine one takes a second or two.
 START_S = 30.0
-#: After that, one that still is not ready counts as none: another is started beside it.
+#: After that, one that still is not ready counts as none: another is started beside it, but not without end, as what
+#: slows it is mostly a busy machine.
 SLOW_S = 5.0
+#: Somebody waits, and for so long no sandbox became ready and none failed: a fault of ours, and said instead of waited for.
+STUCK_S = 3 * START_S
 #: Failures in a row after which those who wait are told, instead of trying on.
 FAILURES_MAX = 3
 #: A call that was just given a sandbox has the processors to itself for as long, unless somebody waits: most are over then.
@@ -58,6 +61,7 @@ class Pool:
         self._failures = 0
         self._made = 0
         self._quiet_until = 0.0
+        self._moved_at = 0.0
         self._stopped = ""
         self._started = self._closing = self._reaped = False
         self._dead: queue.SimpleQueue[SandboxProcess | None] = queue.SimpleQueue()
@@ -92,6 +96,8 @@ class Pool:
                 ready = self._usable(self._idle.popleft())
             if ready is None:
                 self._failures = 0
+                if not self._orders and not self._warming:
+                    self._moved_at = time.monotonic()
                 self._orders.append(order)
             else:
                 self._lent.add(ready)
@@ -101,7 +107,8 @@ class Pool:
         if ready is not None:
             return ready
         try:
-            order.done.wait()
+            while not order.done.wait(min(START_S, STUCK_S)):
+                self._check_stuck()
         except BaseException:
             self._withdraw(order)
             raise
@@ -159,6 +166,17 @@ class Pool:
         if process is not None:
             self.discard(process)
 
+    def _check_stuck(self) -> None:
+        """Raises SandboxUnavailable where nothing has come of any start for too long; the log then says what there is."""
+        with self._lock:
+            state = f"{len(self._idle)} idle, {len(self._orders)} wanted, {len(self._lent)} lent, {self._failures} failures"
+            quiet_s = time.monotonic() - self._moved_at
+        if quiet_s > STUCK_S:
+            _log.error("the pool is stuck: %s, %d warming", state, len(self._warming))
+            raise SandboxUnavailable(
+                f"no sandbox became ready within {STUCK_S:.0f} s", next_step="try again; the log says more"
+            )
+
     def _wake(self) -> None:
         """Under the lock, or before `close` is over: the pipe's number is another's afterwards."""
         with suppress(OSError):
@@ -195,14 +213,21 @@ class Pool:
         """What to start now: those of callers that want their own, then as many for the pool as it lacks (None)."""
         slow = time.monotonic() + START_S - SLOW_S
         fresh = [order for _, deadline, order in self._warming.values() if deadline > slow]
-        room = self._warming_max - len(fresh)
-        own = [order for order in self._orders if not self._common(order)][: max(0, room)]
+        room = max(0, min(self._warming_max - len(fresh), 2 * self._warming_max - len(self._warming)))
+        own = [order for order in self._orders if not self._common(order)][:room]
         for order in own:
             self._orders.remove(order)
         lacking = self._size + len(self._orders) - len(self._idle) - sum(order is None for order in fresh)
-        if self._failures >= FAILURES_MAX or (not self._orders and time.monotonic() < self._quiet_until):
+        quiet = self._is_quiet()
+        if self._failures >= FAILURES_MAX or (quiet and not self._orders):
             lacking = 0
         return [*own, *[None] * max(0, min(lacking, room - len(own)))]
+
+    def _is_quiet(self) -> bool:
+        """Whether starts are put off. As long as `_quiet_until` is set, `_listen` comes back when that is over."""
+        if time.monotonic() >= self._quiet_until:
+            self._quiet_until = 0.0
+        return self._quiet_until > 0
 
     def _common(self, order: Order) -> bool:
         return order.limits is self._limits and order.layout is self._layout
@@ -226,7 +251,7 @@ class Pool:
         now = time.monotonic()
         until = [deadline for _, deadline, _ in self._warming.values()]
         until += [slow for slow in (deadline - START_S + SLOW_S for deadline in until) if slow > now]
-        if now < self._quiet_until:
+        if self._quiet_until:
             until.append(self._quiet_until)
         for source, _ in poll.poll(max(0.0, min(until) - now) * 1000 + 1 if until else None):
             if source == self._wake_in:
@@ -242,18 +267,15 @@ class Pool:
     def _hear(self, source: int) -> None:
         process, _, order = self._warming[source]
         try:
-            word = process.frame_nowait()
+            if not process.ready_nowait():
+                return
         except (SandboxDied, WireError) as error:
             self._drop(source, str(error) or "it ended at once")
-            return
-        if word is None:
-            return
-        if word != b"R":
-            self._drop(source, "it said something else than that it is ready")
             return
         with self._lock:
             del self._warming[source]
             self._failures = 0
+            self._moved_at = time.monotonic()
             if order is None and self._orders:
                 order = next((waiting for waiting in self._orders if self._common(waiting)), None)
                 if order is not None:
@@ -277,6 +299,7 @@ class Pool:
     def _failed(self, order: Order | None, why: str) -> None:
         with self._lock:
             self._failures += 1
+            self._moved_at = time.monotonic()
             told = [order] if order is not None else []
             if self._failures >= FAILURES_MAX:
                 told += [waiting for waiting in self._orders if self._common(waiting)]

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from a4ps.sandbox import wire
+from a4ps.sandbox.guest import NONCE_BYTES
 from a4ps.sandbox.limits import Limits
 from a4ps.sandbox.policy import Layout
 
@@ -102,6 +103,8 @@ class SandboxProcess:
         os.set_blocking(self.fileno, False)
         self._inbox = bytearray()
         self._ended = False
+        #: Marks the guest's last word; told when it is ready, before it has run anything.
+        self.nonce = b""
 
     @property
     def pid(self) -> int:
@@ -110,6 +113,22 @@ class SandboxProcess:
     @property
     def alive(self) -> bool:
         return self._process.poll() is None
+
+    def ready_nowait(self) -> bool:
+        """Whether the guest is ready for its job. Raises SandboxDied, wire.WireError for another word than that."""
+        word = self.frame_nowait()
+        if word is not None:
+            self._heed_ready(word)
+        return word is not None
+
+    def wait_ready(self, deadline: float) -> None:
+        """Wait until the guest is ready for its job. Raises TimeIsUp, SandboxDied, wire.WireError."""
+        self._heed_ready(self.frame(deadline))
+
+    def _heed_ready(self, word: bytes) -> None:
+        if word[:1] != b"R" or len(word) != 1 + NONCE_BYTES:
+            raise wire.WireError("it said something else than that it is ready")
+        self.nonce = word[1:]
 
     def frame_nowait(self) -> bytes | None:
         """A frame that has arrived whole, else None. Raises SandboxDied, wire.WireError for one that is too long."""
@@ -128,9 +147,9 @@ class SandboxProcess:
                 return found
             _wait(self.fileno, select.POLLIN, deadline)
 
-    def send(self, *bodies: bytes, deadline: float) -> None:
-        """Frames to the guest, reading meanwhile so that neither waits for the other. Raises TimeIsUp, SandboxDied."""
-        view = memoryview(b"".join(wire.frame(body) for body in bodies))
+    def send(self, body: bytes, deadline: float) -> None:
+        """A frame to the guest, reading meanwhile so that neither waits for the other. Raises TimeIsUp, SandboxDied."""
+        view = memoryview(wire.frame(body))
         poll = select.poll()
         poll.register(self._to, select.POLLOUT)
         poll.register(self.fileno, select.POLLIN)

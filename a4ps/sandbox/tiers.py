@@ -150,8 +150,7 @@ def _trial(tier: Tier, layout: Layout, folder: Path) -> str:
             return f"cannot be started: {error.strerror or error}"
         undo.callback(process.reap)
         try:
-            if process.frame(deadline) != b"R":
-                return "does not begin as it should"
+            process.wait_ready(deadline)
         except (SandboxDied, WireError) as error:
             return f"does not start: {str(error)[-300:]}"
         except TimeIsUp:

@@ -333,10 +333,8 @@ async def test_a_lease_waits_for_the_reply_that_is_under_way(engine: LlamaCppEng
     assert await training == set()
 
 
-async def test_a_reply_comes_piece_by_piece_and_a_schema_holds(engine: LlamaCppEngine, largest: int) -> None:
+async def test_a_schema_holds(engine: LlamaCppEngine, largest: int) -> None:
     manager = manager_of(engine, one_fits(largest))
-    pieces = [chunk for chunk in await heard(manager, ask("tiny", "Count to 60.")) if isinstance(chunk, Text)]
-    assert len(pieces) > 2
     shaped = await heard(manager, ask("tiny+robin", "Weigh the bridge.", schema=SHAPE))
     assert finished(shaped).reason == "stop"
     jsonschema.validate(json.loads(reply(shaped)), SHAPE)

@@ -15,7 +15,7 @@ from a4ps.sandbox.policy import Layout
 from a4ps.sandbox.pool import Pool
 from a4ps.sandbox.process import Launch
 
-READY = ("/bin/sh", "-c", r"printf '\0\0\0\1R'; exec cat")
+READY = ("/bin/sh", "-c", r"printf '\0\0\0\21R0123456789abcdef'; exec cat")
 SILENT = ("/bin/sh", "-c", "exec cat")
 FAILING = ("/bin/sh", "-c", "echo no room >&2; exit 1")
 LAYOUT = Layout("", ())
@@ -106,6 +106,35 @@ def test_one_that_is_never_ready_is_given_up(made: list[Pool], tmp_path: Path, m
     pool, _ = pool_of(made, tmp_path, SILENT)
     with pytest.raises(SandboxUnavailable, match="ready within"):
         pool.take()
+
+
+def test_slow_starts_do_not_pile_up(made: list[Pool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each start beside a slow one makes all of them slower on a busy machine."""
+    monkeypatch.setattr(pools, "SLOW_S", 0.001)
+    monkeypatch.setattr(pools, "START_S", 0.3)
+    pool, _ = pool_of(made, tmp_path, SILENT)
+    most = 0
+    listen = pool._listen
+
+    def counted() -> None:
+        nonlocal most
+        most = max(most, len(pool._warming))
+        listen()
+
+    monkeypatch.setattr(pool, "_listen", counted)
+    with pytest.raises(SandboxUnavailable, match="ready within"):
+        pool.take()
+    assert 2 <= most <= 2 * pool._warming_max
+
+
+def test_a_pool_in_which_nothing_moves_says_so(
+    made: list[Pool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pools, "STUCK_S", 0.05)
+    pool, _ = pool_of(made, tmp_path, SILENT)
+    with pytest.raises(SandboxUnavailable, match="became ready within"):
+        pool.take()
+    assert "the pool is stuck" in caplog.text
 
 
 def test_a_bug_in_the_starting_thread_is_told_and_holds_up_nobody(
