@@ -10,9 +10,9 @@ frame that says how the call ended.
     worker → … → host         S a service asked for     V a value or an error
     supervisor → host         R nonce: ready     O, E a piece of stdout, stderr     X nonce, how it ended
 
-The worker also leaves the call's bounds in a pipe, and starts a clock, before it runs the code, and lets go of both. The
-supervisor sleeps until there is something to relay, or the clock tells it that the call is no short one and to be watched:
-waking it at the beginning would cost a short call a third of its time.
+Before the worker runs the code it leaves the call's bounds in memory that both share, starts a clock, and lets go of both.
+The supervisor sleeps until there is something to relay, or the clock tells it that the call is no short one and to be
+watched: waking it at the beginning would cost a short call a third of its time.
 
 Standard library only, besides `wire`. What the code in here says is its own word and nothing more: in gVisor it can open
 the descriptors of process 1 and write to the host itself.
@@ -25,10 +25,12 @@ import atexit
 import gc
 import io
 import linecache
+import mmap
 import os
 import resource
 import select
 import signal
+import struct
 import sys
 import threading
 import traceback
@@ -61,6 +63,7 @@ _WATCH_S = 0.05
 #: Files and folders in /tmp, where its kernel counts them: an empty one costs it 1 kB that no other bound knows of.
 TMP_FILES_MAX = 50_000
 _NOT_DUMPABLE = (4, 0)  # prctl(PR_SET_DUMPABLE, 0)
+_BOUNDS = struct.Struct("QQQ")  # bytes of output, of a frame, of memory
 _CLOCK = (1, 0o2004000)  # timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC), the same on x86-64 and AArch64
 DUMMY_JOB = wire.encode(
     {
@@ -117,18 +120,18 @@ def main() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
-    results, bounds, out, err, go = os.pipe(), os.pipe(), os.pipe(), os.pipe(), os.pipe()
-    clock = Clock()
+    results, out, err, go = os.pipe(), os.pipe(), os.pipe(), os.pipe()
+    bounds, clock = mmap.mmap(-1, mmap.PAGESIZE), Clock()
     gc.collect()
     gc.freeze()
     child = os.fork()
     if child == 0:
-        for held in (up_out, results[0], bounds[0], out[0], err[0], go[1]):
+        for held in (up_out, results[0], out[0], err[0], go[1]):
             os.close(held)
-        Worker(up_in, results[1], bounds[1], clock).run(out[1], err[1], go[0])
-    for held in (results[1], bounds[1], out[1], err[1], go[0]):
+        Worker(up_in, results[1], bounds, clock).run(out[1], err[1], go[0])
+    for held in (results[1], out[1], err[1], go[0]):
         os.close(held)
-    supervisor = Supervisor(child, up_in, up_out, results[0], bounds[0], clock, {out[0]: b"O", err[0]: b"E"})
+    supervisor = Supervisor(child, up_in, up_out, results[0], bounds, clock, {out[0]: b"O", err[0]: b"E"})
     supervisor.warm_up(go[1])
     os.dup2(null, 2)
     supervisor.run()
@@ -186,19 +189,27 @@ class Supervisor:
     """Process 1. `outputs` are the reading ends of the worker's stdout and stderr, with their tags."""
 
     def __init__(
-        self, child: int, up_in: int, up_out: int, results: int, bounds: int, clock: Clock, outputs: dict[int, bytes]
+        self,
+        child: int,
+        up_in: int,
+        up_out: int,
+        results: int,
+        bounds: mmap.mmap,
+        clock: Clock,
+        outputs: dict[int, bytes],
     ) -> None:
         self.child, self.up_in, self.up_out, self.results, self.bounds = child, up_in, up_out, results, bounds
         self.clock, self.outputs = clock, outputs
         self.nonce = os.urandom(NONCE_BYTES)
         self.died = -1
+        self.warm = self.watching = False
         self.overdrawn = ""
         self._reset()
 
     def _reset(self) -> None:
         self.kept = dict.fromkeys((b"O", b"E"), 0)
         self.output_bytes = self.frame_bytes = self.memory_bytes = 0
-        self.bounded = self.over = self.truncated = False
+        self.over = self.truncated = False
         self.exit_code: int | None = None
         self.answer = b""
         self.pending = bytearray()
@@ -209,7 +220,7 @@ class Supervisor:
         os.set_blocking(woken, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
-        for source in (*self.outputs, self.results, self.bounds):
+        for source in (*self.outputs, self.results):
             os.set_blocking(source, False)
         self.poll = select.poll()
         self.poll.register(self.up_in, 0)  # only to be told that the host has closed it
@@ -225,6 +236,7 @@ class Supervisor:
         self.up_out = up_out
         self._reset()
         signal.signal(signal.SIGALRM, lambda *_: self._watch())
+        self.warm = True
         write_all(self.up_out, wire.frame(b"R" + self.nonce))
 
     def run(self) -> None:
@@ -239,7 +251,8 @@ class Supervisor:
         """Until the call is over, the host told."""
         while True:
             ready = self.poll.poll()
-            self._learn_bounds()
+            # The worker alone could write them, and only before it ran the code.
+            self.output_bytes, self.frame_bytes, self.memory_bytes = _BOUNDS.unpack_from(self.bounds)
             for source, _ in ready:
                 if source == self.results:
                     fault = self._pass_results()
@@ -252,18 +265,11 @@ class Supervisor:
                         return self._end("")
                 elif source == self.clock.fileno:
                     self.poll.unregister(source)
-                    signal.setitimer(signal.ITIMER_REAL, _WATCH_S, _WATCH_S)
+                    self._begin_to_watch()
                 elif source == self.up_in:
                     return self._kill_all()
                 elif not self._pass_output(source):
                     return self._end("output")
-
-    def _learn_bounds(self) -> None:
-        """From the worker, who leaves them before the code is run; whatever comes after that is not heeded."""
-        if not self.bounded:
-            with suppress(BlockingIOError):
-                self.output_bytes, self.frame_bytes, self.memory_bytes = wire.decode(os.read(self.bounds, select.PIPE_BUF))
-                self.bounded = True
 
     def _pass_output(self, source: int) -> bool:
         """One piece to the host; False where it has become far too much."""
@@ -276,6 +282,7 @@ class Supervisor:
             del self.outputs[source]
             return True
         tag = self.outputs[source]
+        self._begin_to_watch()  # before a host that does not read could hold this process up
         room = self.output_bytes - self.kept[tag]
         self.kept[tag] += len(piece)
         if room > 0:
@@ -315,6 +322,7 @@ class Supervisor:
         """One frame of the worker; "protocol" for one that has no place here."""
         tag, body = framed[wire.LENGTH_BYTES : wire.LENGTH_BYTES + 1], framed[wire.LENGTH_BYTES + 1 :]
         if tag == b"S":
+            self._begin_to_watch()
             write_all(self.up_out, framed)
         elif tag == b"V":
             self.over, self.answer = True, framed
@@ -373,6 +381,11 @@ class Supervisor:
             while True:
                 os.waitpid(-1, 0)
 
+    def _begin_to_watch(self) -> None:
+        if self.warm and not self.watching:
+            self.watching = True
+            signal.setitimer(signal.ITIMER_REAL, _WATCH_S, _WATCH_S)
+
     def _watch(self) -> None:
         """End what takes too much. At a signal, which also comes while the code keeps this process busy, or waiting."""
         if self.overdrawn:
@@ -410,7 +423,7 @@ class ServiceError(Exception):
 class Worker:
     """The process that runs the code."""
 
-    def __init__(self, jobs: int, results: int, bounds: int, clock: Clock) -> None:
+    def __init__(self, jobs: int, results: int, bounds: mmap.mmap, clock: Clock) -> None:
         self.jobs, self.results, self.bounds, self.clock = jobs, results, bounds, clock
         self.pid = os.getpid()
         self.frame_bytes = 1 << 20
@@ -433,7 +446,7 @@ class Worker:
             os.close(held)
         with suppress(EOFError):
             job = self._begun(read_frame(self.jobs), _WATCH_S)
-            os.close(self.bounds)
+            self.bounds.close()
             os.close(self.clock.fileno)
             self._serve(job)
             # To end is slow, and nothing waits for it: the host kills the sandbox once it has the answer.
@@ -444,7 +457,7 @@ class Worker:
     def _begun(self, body: bytes, watched_s: float) -> dict[str, Any]:
         """A job's content; the supervisor can know of its bounds, and will once it has lasted `watched_s`."""
         job: dict[str, Any] = wire.decode(body)
-        os.write(self.bounds, wire.encode(job["bounds"]))
+        _BOUNDS.pack_into(self.bounds, 0, *job["bounds"])
         self.clock.set(watched_s)
         self.frame_bytes = job["bounds"][1]
         return job

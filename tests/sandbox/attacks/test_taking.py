@@ -366,6 +366,48 @@ time.sleep(60)
     unharmed(place)
 
 
+def test_the_watch_cannot_be_put_off(place: Arena) -> None:
+    """Neither by stopping the clock that calls it, in whichever process it is held, nor by telling it other bounds."""
+    outcome = place.execute(
+        MEMORY
+        + """
+import ctypes, struct, sys
+frame = sys._getframe()
+while not hasattr(frame.f_locals.get("self"), "clock"):
+    frame = frame.f_back
+worker = frame.f_locals["self"]
+try:
+    struct.pack_into("QQQ", worker.bounds, 0, 1 << 20, 1 << 20, 1 << 50)
+    print("bounds written")
+except (BufferError, TypeError, ValueError):
+    pass
+libc = ctypes.CDLL(None)
+never = (ctypes.c_long * 4)(0, 0, 10**6, 0)
+fds = [*range(64)]
+for fd in range(64):
+    for flags in (os.O_RDONLY, os.O_WRONLY, os.O_RDWR):
+        try:
+            fds.append(os.open(f"/proc/1/fd/{fd}", flags | os.O_NONBLOCK))
+        except OSError:
+            pass
+for fd in fds:
+    if libc.timerfd_settime(fd, 0, never, None) == 0:
+        print("clock set")
+sys.stdout.flush()
+for _ in range(8):
+    if os.fork() == 0: take()
+time.sleep(60)
+""",
+        timeout=40,
+        limits={"total_memory_bytes": 256 * MIB},
+    )
+    assert outcome.stdout == ""
+    ended(outcome, "memory", "signal")
+    if place.kind.tier == "bubblewrap":
+        ended(outcome, "memory")
+    unharmed(place)
+
+
 def test_nobody_outlives_the_call(place: Arena) -> None:
     """A daemon, forked twice into a session of its own, with its pipes closed, is gone when the call has its value."""
     outcome = place.call(
