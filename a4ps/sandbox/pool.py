@@ -169,7 +169,9 @@ class Pool:
     def _check_stuck(self) -> None:
         """Raises SandboxUnavailable where nothing has come of any start for too long; the log then says what there is."""
         with self._lock:
-            state = f"{len(self._idle)} idle, {len(self._orders)} wanted, {len(self._lent)} lent, {self._failures} failures"
+            state = (
+                f"{len(self._idle)} idle, {len(self._orders)} wanted, {len(self._lent)} lent, {self._failures} failures"
+            )
             quiet_s = time.monotonic() - self._moved_at
         if quiet_s > STUCK_S:
             _log.error("the pool is stuck: %s, %d warming", state, len(self._warming))
@@ -306,6 +308,7 @@ class Pool:
                 for waiting in told:
                     if waiting in self._orders:
                         self._orders.remove(waiting)
+            self._wake()  # what did not even begin ends by no event, and whoever waits wants another
         for waiting in told:
             waiting.fault = why
             waiting.done.set()

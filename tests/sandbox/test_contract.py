@@ -29,11 +29,11 @@ def test_runsc(runsc: SecureCodeExecutor, rule: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def bubblewrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureCodeExecutor | dict[str, str]]:
+def bubblewrap() -> Iterator[SecureCodeExecutor | dict[str, str]]:
     if os.geteuid() == 0:
         if not shutil.which("bwrap"):
             pytest.skip("bubblewrap is not installed: sudo apt-get install bubblewrap")
-        yield contract_as_nobody(tmp_path_factory.mktemp("nobody"), "bubblewrap")
+        yield contract_as_nobody("bubblewrap")
         return
     need("bubblewrap")
     with SecureCodeExecutor(tier="bubblewrap") as executor:

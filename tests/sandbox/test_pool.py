@@ -95,6 +95,19 @@ def test_starts_that_fail_are_repeated_and_then_told(made: list[Pool], tmp_path:
         pool.take()
 
 
+def test_starts_that_begin_to_fail_are_told_too(made: list[Pool], tmp_path: Path) -> None:
+    """When nothing else is warming, and nobody but the one who waits is there to wake the thread that starts them."""
+    pool, tier = pool_of(made, tmp_path, READY, size=2)
+    pool.discard(pool.take())
+    while len(pool._idle) < 2:
+        threading.Event().wait(0.001)
+    tier.script = [("/nonexistent",)]
+    for _ in range(2):
+        pool.discard(pool.take())
+    with pytest.raises(SandboxUnavailable, match="/nonexistent"):
+        pool.take()
+
+
 def test_one_that_is_slow_holds_up_nobody(made: list[Pool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "SLOW_S", 0.01)
     pool, _ = pool_of(made, tmp_path, SILENT, SILENT, SILENT, READY)

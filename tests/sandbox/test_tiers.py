@@ -46,9 +46,12 @@ def search(monkeypatch: pytest.MonkeyPatch, *found: Tier) -> tiers.Found:
         (("/nonexistent/runsc",), "cannot be started"),
         (("/bin/false",), "does not start"),
         (("/bin/sh", "-c", "echo no permission >&2; exit 1"), "no permission"),
-        # It claims to be ready, and knows no nonce.
-        (("/bin/sh", "-c", r"printf '\0\0\0\1R'; printf '\0\0\0\1X'; cat >/dev/null"), "did not run the trial"),
-        (("/bin/sh", "-c", r"printf '\0\0\0\1Q'; cat >/dev/null"), "does not begin"),
+        # It claims to be ready, and cannot answer what the trial asks.
+        (
+            ("/bin/sh", "-c", r"printf '\0\0\0\21R0123456789abcdef\0\0\0\1V'; cat >/dev/null"),
+            "did not run the trial",
+        ),
+        (("/bin/sh", "-c", r"printf '\0\0\0\1R'; cat >/dev/null"), "something else"),
         # The guest itself, on the host: it refuses.
         ((sys.executable, "-c", COMMAND[-1].replace("/a4ps-guest", str(ROOT))), "this is none"),
     ],

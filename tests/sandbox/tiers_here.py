@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -30,25 +32,27 @@ def need(tier: str) -> None:
         pytest.skip(missing(tier))
 
 
-def as_nobody(folder: Path, *arguments: str, timeout_s: float = 300.0) -> subprocess.CompletedProcess[str]:
+def as_nobody(*arguments: str, timeout_s: float = 300.0) -> subprocess.CompletedProcess[str]:
     """Run `python ARGUMENTS` as an unprivileged user, over a copy of what the sandbox is made of. Needs root.
 
-    The system's Python, since the one that runs the tests may lie where only its owner can look.
+    The system's Python, since the one that runs the tests may lie where only its owner can look; and a folder that is
+    not pytest's, whose folders are closed to others whenever another pytest begins.
     """
-    code = folder / "code"
-    if not code.exists():
-        shutil.copytree(ROOT / "a4ps" / "sandbox", code / "a4ps" / "sandbox")
-        for name in ("__init__.py", "errors.py"):
-            shutil.copy(ROOT / "a4ps" / name, code / "a4ps" / name)
-        (code / "tests" / "contracts").mkdir(parents=True)
-        shutil.copy(ROOT / "tests" / "contracts" / "sandbox_contract.py", code / "tests" / "contracts")
-        home = folder / "home"
-        home.mkdir()
-        os.chown(home, int(NOBODY), int(NOBODY))
-        for place in (folder, *folder.parents):
-            if place.stat().st_uid == os.getuid() and place != Path("/"):
-                place.chmod(place.stat().st_mode | 0o055)
-        subprocess.run(["chmod", "-R", "a+rX", str(code)], check=True)
+    with tempfile.TemporaryDirectory(prefix="a4ps-nobody-") as folder:
+        return _as_nobody(Path(folder), arguments, timeout_s)
+
+
+def _as_nobody(folder: Path, arguments: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
+    code, home = folder / "code", folder / "home"
+    shutil.copytree(ROOT / "a4ps" / "sandbox", code / "a4ps" / "sandbox")
+    for name in ("__init__.py", "errors.py"):
+        shutil.copy(ROOT / "a4ps" / name, code / "a4ps" / name)
+    (code / "tests" / "contracts").mkdir(parents=True)
+    shutil.copy(ROOT / "tests" / "contracts" / "sandbox_contract.py", code / "tests" / "contracts")
+    home.mkdir()
+    os.chown(home, int(NOBODY), int(NOBODY))
+    folder.chmod(0o755)
+    subprocess.run(["chmod", "-R", "a+rX", str(code)], check=True)
     return subprocess.run(
         [
             "setpriv",
@@ -86,9 +90,9 @@ def _said(python: str) -> str:
     return subprocess.run([python, "-c", asked], capture_output=True, text=True, check=False).stdout
 
 
-def contract_as_nobody(folder: Path, tier: str) -> dict[str, str]:
+def contract_as_nobody(tier: str) -> dict[str, str]:
     """Rule → what went wrong, "" for nothing."""
-    done = as_nobody(folder, "-m", "tests.contracts.sandbox_contract", tier)
+    done = as_nobody("-m", "tests.contracts.sandbox_contract", tier)
     if done.returncode:
         raise AssertionError(done.stderr)
     faults: dict[str, str] = json.loads(done.stdout)
