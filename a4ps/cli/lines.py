@@ -55,18 +55,19 @@ class Lines:
             loop.remove_reader(self._descriptor)
 
 
-async def confirm(question: str) -> bool:
-    """Ask the person at the terminal for yes or no; yes by default, no at the end of input.
+async def confirm(question: str, *, default: bool = True) -> bool:
+    """Ask the person at the terminal for yes or no; an empty line is the `default`, the end of input is no.
 
     A terminal gives one line at a time, so what was typed ahead stays there for whoever reads next. Ctrl-C cancels as
     it does anywhere in the loop.
     """
     lines = Lines()
     while True:
-        click.echo(f"{question} [Y/n]: ", nl=False, err=True)
+        click.echo(f"{question} {'[Y/n]' if default else '[y/N]'}: ", nl=False, err=True)
         answer = await lines.read()
         if answer is None:
             click.echo(err=True)
             return False
-        if answer.strip().lower() in ("", "y", "yes", "n", "no"):
-            return not answer.strip().lower().startswith("n")
+        word = answer.strip().lower()
+        if word in ("", "y", "yes", "n", "no"):
+            return word.startswith("y") if word else default

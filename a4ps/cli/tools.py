@@ -11,8 +11,9 @@ import click
 
 from a4ps.cli.forging import tell_step
 from a4ps.cli.frame import Frame, framed
+from a4ps.cli.granting import read_folders
 from a4ps.cli.lines import confirm
-from a4ps.cli.plain import plain
+from a4ps.cli.plain import plain, spelt_out
 from a4ps.cli.streams import somebody_is_there
 from a4ps.cli.tool_arguments import as_json, read_arguments
 from a4ps.errors import PromotionRefused, Stopped, UsageError
@@ -25,6 +26,9 @@ from a4ps.tools.registry import ToolRegistry
 from a4ps.tools.report import ToolReport
 from a4ps.tools.tool import Tool
 from a4ps.tools.tool_forge import ToolForge
+
+#: Of a hash, what `show` prints and what is enough to mean one text.
+HASH_CHARS = 16
 
 
 @click.group("tools")
@@ -110,8 +114,8 @@ def show(frame: Frame, name: str) -> None:
         return
     click.secho(plain(tool.specification.signature), bold=True)
     click.echo(plain(tool.specification.as_text().partition("\n")[2].strip()))
-    click.secho(f"\nsource, by {plain(tool.author)}, hash {tool.digest[:16]}", dim=True)
-    click.echo(plain(tool.source.rstrip()))
+    click.secho(f"\nsource, by {plain(tool.author)}, hash {tool.digest[:HASH_CHARS]}", dim=True)
+    click.echo(spelt_out(tool.source.rstrip()))
     click.secho("\ntests", dim=True)
     for case in tool.tests:
         hidden = ", not shown to the writer" if case.held_out else ""
@@ -130,14 +134,17 @@ def show(frame: Frame, name: str) -> None:
 @command.command("promote")
 @click.argument("name")
 @click.argument("level", type=click.Choice([str(level) for level in Level]))
-@click.option("--read", multiple=True, metavar="DIR", help="A folder that it may read (level granted).")
-@click.option("--write", multiple=True, metavar="DIR", help="A folder that it may read and write (level granted).")
+@click.option(
+    "--folder",
+    "folders",
+    multiple=True,
+    metavar="DIR[:rw]",
+    help="A folder that it may read, with :rw also write to (level granted). Can be given often.",
+)
 @click.option("--hash", "digest", metavar="HASH", help="Promote only the text of this hash, as `tools show` prints it.")
 @click.option("--reason", default="", help="Recorded with it.")
 @framed
-def promote(
-    frame: Frame, name: str, level: str, read: tuple[str, ...], write: tuple[str, ...], digest: str | None, reason: str
-) -> None:
+def promote(frame: Frame, name: str, level: str, folders: tuple[str, ...], digest: str | None, reason: str) -> None:
     """Say how far the text of NAME is trusted; "sandboxed" withdraws it. A new version begins sandboxed again.
 
     granted: still in the sandbox, with read_file, list_files and write_file for the folders given. in-process: in A4PS's own
@@ -145,17 +152,18 @@ def promote(
     """
     with _registry(frame) as registry:
         tool = registry.get(name)
-        if digest is not None and not (len(digest) >= 8 and tool.digest.startswith(digest)):
+        if digest is not None and not (len(digest) >= HASH_CHARS and tool.digest.startswith(digest)):
             raise PromotionRefused(
                 f"the text of {name} is another one: {tool.digest[:16]}", next_step=f"a4ps tools show {name}"
             )
         if level == Level.IN_PROCESS and digest is None:
             _agreed(frame, tool)
-        trust = registry.promote(name, level, read=read, write=write, reason=reason)
+        named, writable = read_folders(folders, frame.env.places)
+        trust = registry.promote(name, level, folders=named, writable=writable, digest=tool.digest, reason=reason)
     if frame.as_json:
-        folders = {"folders": list(trust.folders), "writable": list(trust.writable)}
+        granted = {"folders": list(trust.folders), "writable": list(trust.writable)}
         frame.print_object(
-            {"tool": name, "version": tool.version, "hash": trust.digest, "level": trust.level, **folders}
+            {"tool": name, "version": tool.version, "hash": trust.digest, "level": trust.level, **granted}
         )
         return
     click.echo(f"{name}, version {tool.version} (hash {trust.digest[:16]}), is {trust.level} from now on.")
@@ -207,7 +215,7 @@ def _report(frame: Frame, work: Callable[[ToolForge], Awaitable[ToolReport]]) ->
         click.echo(f"  {plain(failure)}")
     if report.tool is not None:
         click.echo("The best attempt, which is not kept as a tool:\n")
-        click.echo(plain(report.tool.source.rstrip()))
+        click.echo(spelt_out(report.tool.source.rstrip()))
     return 1
 
 
@@ -232,11 +240,10 @@ def _agreed(frame: Frame, tool: Tool) -> None:
             f"who has {tool.name} run in A4PS's own process must have read its text",
             next_step=f"a4ps tools show {tool.name}, then: a4ps tools promote {tool.name} in-process --hash HASH",
         )
-    click.echo(plain(tool.source.rstrip()))
+    click.echo(spelt_out(tool.source.rstrip()))
     click.secho(f"hash {tool.digest}", dim=True)
-    if not asyncio.run(
-        confirm(f"This text will run in A4PS's own process and may do whatever you may. Promote {tool.name}?")
-    ):
+    question = f"This text will run in A4PS's own process and may do whatever you may. Promote {tool.name}?"
+    if not asyncio.run(confirm(question, default=False)):
         raise Stopped("nothing was promoted", next_step=f"a4ps tools show {tool.name}")
 
 

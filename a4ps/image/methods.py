@@ -65,7 +65,8 @@ class Method:
 class MethodCall:
     """What a sandboxed method is given: its text, its arguments, the slots it reads, the names it may write.
 
-    `folders` are absolute paths that the Architect granted to this very text.
+    `folders` are absolute paths that the Architect granted to this very text, those of them that are `writable` to be
+    written to as well.
     """
 
     proto: str
@@ -75,6 +76,7 @@ class MethodCall:
     slots: Mapping[str, object]
     deadline_s: float
     folders: tuple[str, ...] = ()
+    writable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

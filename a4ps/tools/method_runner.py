@@ -2,8 +2,8 @@
 
 A method gets its arguments, and as `self` an object with `name` and `state`: the slots that it `reads`, which can be read
 as attributes too. It gives its value, and those slots among its `writes` that it changed. Nothing else of the Proto, and
-nothing of the image, is in the sandbox; folders that the Architect granted to the text are, read-only, under their own
-names.
+nothing of the image, is in the sandbox. Where the Architect granted folders to the text it has the functions of
+granted_folders.py for them.
 
 Not covered: slots and arguments of other kinds than the sandbox's plain data (times, arrays, records) are refused, and so
 is deleting a slot.
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from a4ps.errors import MethodRefused, SandboxUnavailable, UsageError
 from a4ps.image.methods import MethodCall, MethodResult
 from a4ps.sandbox.executor import SecureCodeExecutor
-from a4ps.sandbox.policy import Bind
+from a4ps.tools.granted_folders import GrantedFolders
 
 _ENTRY = "_a4ps_run_method"
 #: Goes below the method's text, whose lines thus keep their numbers.
@@ -61,7 +61,7 @@ class MethodRunner:
     def run(self, call: MethodCall) -> MethodResult:
         """One call in a sandbox of its own.
 
-        Raises MethodRefused where no sandbox works here, or its slots, arguments or folders cannot be given to one,
+        Raises MethodRefused where no sandbox works here, or its slots or arguments cannot be given to one,
         SandboxedError (the method's own error), SandboxOverran, SandboxKilled.
         """
         method = call.method
@@ -72,7 +72,7 @@ class MethodRunner:
                 (call.proto, method.name, tuple(call.args), dict(call.kwargs), dict(call.slots), tuple(method.writes)),
                 name=_ENTRY,
                 timeout=call.deadline_s,
-                folders=[Bind(folder, folder) for folder in call.folders],
+                services=GrantedFolders(call.folders, call.writable).services(),
             )
         except SandboxUnavailable as error:
             raise MethodRefused(

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from a4ps.errors import A4PSError, SandboxUnavailable, ToolFailed, ToolRefused, UnknownTool
+from a4ps.errors import A4PSError, PromotionRefused, SandboxUnavailable, ToolFailed, ToolRefused, UnknownTool
 from a4ps.governance.trust import ARCHITECT, Level, Place, Trust, place_of_text
 from a4ps.image.codex import Codex
 from a4ps.image.method_pool import shared_pool
@@ -199,23 +199,29 @@ class ToolRegistry:
         name: str,
         level: Level | str,
         *,
-        read: Sequence[str | Path] = (),
-        write: Sequence[str | Path] = (),
+        folders: Sequence[str | Path] = (),
+        writable: Sequence[str | Path] = (),
+        digest: str = "",
         author: str = ARCHITECT,
         reason: str = "",
     ) -> Trust:
         """Say how far the text of the current version is trusted; a new version begins sandboxed again.
 
-        `read` and `write` are the folders of the level "granted". Raises UnknownTool, PromotionRefused.
+        `folders` belong to the level "granted"; those of them that are also `writable` may be written to. With a `digest`
+        it is that text or none. Raises UnknownTool, PromotionRefused.
         """
         tool = self.get(name)
+        if digest and tool.digest != digest:
+            raise PromotionRefused(
+                f"the text of {name} is another one by now: {tool.digest[:16]}", next_step=f"a4ps tools show {name}"
+            )
         return self._manager.promote_text(
             tool.source,
             # Whatever the slot says: a tool's text is nobody's who would need no promotion.
             _WRITER,
             level,
-            folders=[*read, *write],
-            writable=write,
+            folders=folders,
+            writable=writable,
             author=author,
             reason=reason or f"tool {name}, version {tool.version}",
         )
@@ -224,7 +230,7 @@ class ToolRegistry:
         place = self._place(tool.source)
         if place.in_process:
             return self._in_process(tool, given), "in-process"
-        services = GrantedFolders(place).services()
+        services = GrantedFolders(place.folders, place.writable).services()
         return outcome_of(self.runner, tool.source, tool.name, given, self._call_s, services)
 
     def _in_process(self, tool: Tool, given: list[Any]) -> Outcome:

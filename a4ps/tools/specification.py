@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from a4ps.errors import ToolRefused
+from a4ps.tools.granted_folders import NAMES
 from a4ps.tools.value_types import ValueType, parse_type
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
@@ -86,6 +87,8 @@ class Specification:
         _check_name(self.name, "tool")
         if self.name in vars(builtins):
             raise ToolRefused(f"{self.name} is a name of Python's own", next_step="give the tool another name")
+        if self.name in NAMES or self.name.startswith("a4ps_"):
+            raise ToolRefused(f"{self.name} is a name of A4PS's own", next_step="give the tool another name")
         for parameter in self.parameters:
             _check_name(parameter.name, "parameter")
         names = [parameter.name for parameter in self.parameters]
@@ -96,6 +99,8 @@ class Specification:
             )
         if not self.contract.strip():
             raise ToolRefused(f"{self.name} has no contract", next_step="say what it returns for what it is given")
+        if any("\ud800" <= each <= "\udfff" for each in self.as_text()):
+            raise ToolRefused(f"the text of {self.name} has halves of characters", next_step="leave them out")
         for case in self.errors:
             if case.exception not in _EXCEPTIONS:
                 raise ToolRefused(

@@ -127,7 +127,7 @@ def test_what_is_not_verified_is_no_tool_and_the_exit_code_says_so(person: House
     assert person.json("tools", "list") == {"tools": []}
 
 
-def test_a_promotion_is_of_one_text_and_is_withdrawn(person: Household, writer: Writer) -> None:
+def test_a_promotion_is_of_one_text_and_is_withdrawn(person: Household, writer: Writer, tmp_path: Path) -> None:
     writer.texts = [SLUG]
     person.json("tools", "forge", TASK)
     digest = person.json("tools", "show", "slugify")["hash"]
@@ -140,9 +140,14 @@ def test_a_promotion_is_of_one_text_and_is_withdrawn(person: Household, writer: 
     writer.texts = [SLUG + "# another text\n"]
     assert person.json("tools", "forge", TASK)["tool"]["version"] == 2
     assert person.json("tools", "run", "slugify", "A B")["tier"] == "apart"
-    granted = person.json("tools", "promote", "slugify", "granted", "--read", "/data", "--write", "/out")
-    assert (granted["folders"], granted["writable"]) == (["/data", "/out"], ["/out"])
-    assert "granted /data /out (rw)" in person.run("tools", "list").stdout
+    data, out = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    out.mkdir()
+    (tmp_path / "link").symlink_to(data)
+    folders = ("--folder", str(tmp_path / "link"), "--folder", f"{out}:rw")
+    granted = person.json("tools", "promote", "slugify", "granted", *folders)
+    assert (granted["folders"], granted["writable"]) == ([str(data), str(out)], [str(out)])
+    assert f"granted {data} {out} (rw)" in person.run("tools", "list").stdout
     assert person.json("tools", "promote", "slugify", "sandboxed")["level"] == "sandboxed"
     assert person.json("tools", "show", "slugify")["level"] == "sandboxed"
 
@@ -150,9 +155,9 @@ def test_a_promotion_is_of_one_text_and_is_withdrawn(person: Household, writer: 
 def test_who_promotes_into_the_process_is_shown_the_text(person: Household, writer: Writer) -> None:
     person.json("tools", "forge", TASK)
     with at_terminal(person, "tools", "promote", "slugify", "in-process") as (terminal, process):
-        before = terminal.wait_for("[Y/n]: ")
+        before = terminal.wait_for("[y/N]: ")
         assert "re.findall" in before
-        terminal.type("n\n")
+        terminal.type("\n")
         assert "nothing was promoted" in terminal.rest()
         assert process.wait(30) == 130
     assert person.json("tools", "show", "slugify")["level"] == "sandboxed"
@@ -168,7 +173,11 @@ def test_who_promotes_into_the_process_is_shown_the_text(person: Household, writ
         (["tools", "promote", "no-such", "granted"], 1, "unknown_tool"),
         (["tools", "promote", "slugify", "godlike"], 2, "usage_error"),
         (["tools", "promote", "slugify", "granted"], 1, "promotion_refused"),
-        (["tools", "promote", "slugify", "granted", "--read", "data"], 1, "promotion_refused"),
+        (["tools", "promote", "slugify", "granted", "--folder", "/no/such"], 2, "usage_error"),
+        (["tools", "promote", "slugify", "granted", "--folder", "/"], 1, "promotion_refused"),
+        (["tools", "promote", "slugify", "granted", "--folder", "/etc/hostname"], 2, "usage_error"),
+        (["tools", "promote", "slugify", "sandboxed", "--folder", "/etc"], 1, "promotion_refused"),
+        (["tools", "promote", "slugify", "in-process", "--hash", "0"], 1, "promotion_refused"),
         (["tools", "forge", " "], 2, "usage_error"),
         (["tools", "forge", TASK, "--example", "2 + 2"], 2, "usage_error"),
         (["tools", "forge", TASK, "--tries", "0"], 2, "usage_error"),

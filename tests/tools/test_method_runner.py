@@ -102,20 +102,28 @@ def test_what_a_sandbox_cannot_be_given_is_refused(manager: ProtoManager) -> Non
         manager.get_proto("BRICK").f(object())
 
 
-def test_a_granted_folder_is_read_and_others_are_not(manager: ProtoManager, tmp_path: Path) -> None:
-    granted, other = tmp_path / "granted", tmp_path / "other"
-    for folder in (granted, other):
+def test_a_granted_folder_is_read_and_written_and_others_are_not(manager: ProtoManager, tmp_path: Path) -> None:
+    """By the same functions as a tool's, in a sandbox that has none of them before the promotion."""
+    granted, out, other = tmp_path / "granted", tmp_path / "out", tmp_path / "other"
+    for folder in (granted, out, other):
         folder.mkdir()
         (folder / "file").write_text(folder.name, encoding="ascii")
     source = (
-        "import os\ndef f(self, *paths):\n"
-        "    return [open(p + '/file').read() if os.path.exists(p) else '' for p in paths]"
+        "import os\ndef f(self, out, *paths):\n    said = []\n    for path in paths:\n        try:\n"
+        "            data = read_file(path + '/file')\n            write_file(out + '/copy', data)\n"
+        "            said.append(list_files(out))\n        except Exception as error:\n"
+        "            said.append(type(error).__name__)\n    return said, [os.path.exists(each) for each in (out, *paths)]"
     )
     define(manager, source)
     brick = manager.get_proto("BRICK")
-    assert brick.f(str(granted), str(other)) == ["", ""]
-    manager.promote(brick.f, "granted", folders=[str(granted)], reason="test")
-    assert brick.f(str(granted), str(other)) == ["granted", ""]
+    paths = [str(each) for each in (out, granted, other)]
+    assert brick.f(*paths) == (["NameError"] * 2, [False] * 3)
+    manager.promote(brick.f, "granted", folders=[granted, out], reason="test")
+    assert brick.f(*paths) == (["ServiceError"] * 2, [False] * 3)
+    assert not (out / "copy").exists()
+    manager.promote(brick.f, "granted", folders=[granted, out], writable=[out], reason="test")
+    assert brick.f(*paths) == ([["copy", "file"], "ServiceError"], [False] * 3)
+    assert (out / "copy").read_text() == "granted"
 
 
 def test_without_a_sandbox_it_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from a4ps.errors import (
     ToolRefused,
     UnknownTool,
 )
-from a4ps.governance.trust import Level, Place
+from a4ps.governance.trust import Level
 from a4ps.tools.cases import Case, Gives
 from a4ps.tools.granted_folders import FILE_BYTES, GrantedFolders
 from a4ps.tools.registry import ToolRegistry
@@ -208,7 +208,7 @@ class TestGrantedFolders:
         os.link(tmp_path / "secret" / "key", tmp_path / "out" / "hard")
         os.mkfifo(tmp_path / "in" / "pipe")
         both = (str(tmp_path / "in"), str(tmp_path / "out"))
-        return GrantedFolders(Place(Level.GRANTED, both, both[1:]))
+        return GrantedFolders(both, both[1:])
 
     def test_files_below_are_read_listed_and_written(self, folders: GrantedFolders, tmp_path: Path) -> None:
         services = folders.services()
