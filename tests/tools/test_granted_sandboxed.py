@@ -127,7 +127,10 @@ def test_sizes_are_capped_both_ways(executor: SecureCodeExecutor, house: Path) -
     with pytest.raises(SandboxedError) as caught:
         executor.call(sizes, (f"{granted}/most",), services=GrantedFolders([str(granted)]).services(), timeout=60)
     assert caught.value.stdout.split()[-1] == str(READ_BYTES)
-    writes = "def f(path, size):\n    n = 0\n    while True:\n        write_file(f'{path}/{n}', bytes(size))\n        n += 1\n        print(n)\n"
+    writes = (
+        "def f(path, size):\n    n = 0\n    while True:\n        write_file(f'{path}/{n}', bytes(size))\n"
+        "        n += 1\n        print(n)\n"
+    )
     for size, most in ((FILE_BYTES, WRITTEN_BYTES // FILE_BYTES), (1, WRITTEN_FILES)):
         services = GrantedFolders([str(granted)], [str(granted)]).services()
         with pytest.raises(SandboxedError) as caught:
