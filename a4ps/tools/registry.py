@@ -19,7 +19,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from a4ps.errors import A4PSError, PromotionRefused, SandboxUnavailable, ToolFailed, ToolRefused, UnknownTool
+from a4ps.errors import (
+    A4PSError,
+    PromotionRefused,
+    SandboxUnavailable,
+    ToolFailed,
+    ToolRefused,
+    UnknownTool,
+    UsageError,
+)
 from a4ps.governance.trust import ARCHITECT, Level, Place, Trust, place_of_text
 from a4ps.image.codex import Codex
 from a4ps.image.method_pool import shared_pool
@@ -231,7 +239,10 @@ class ToolRegistry:
         if place.in_process:
             return self._in_process(tool, given), "in-process"
         services = GrantedFolders(place.folders, place.writable).services()
-        return outcome_of(self.runner, tool.source, tool.name, given, self._call_s, services)
+        try:
+            return outcome_of(self.runner, tool.source, tool.name, given, self._call_s, services)
+        except UsageError as error:
+            raise ToolRefused(f"{tool.name} cannot be called so: {error.message}", next_step=error.next_step) from error
 
     def _in_process(self, tool: Tool, given: list[Any]) -> Outcome:
         method = Method(tool.name, tool.source, tool.author)

@@ -153,7 +153,7 @@ class Specification:
         if missing:
             raise self._refused(f"{', '.join(missing)} is missing")
         for parameter in self.parameters:
-            value = given[parameter.name] = parameter.type.shaped(given[parameter.name])
+            value = given[parameter.name] = parameter.type.shaped(given[parameter.name], texts=True)
             if not parameter.type.fits(value):
                 raise self._refused(f"{parameter.name} is {_shown(value)}, not {parameter.type}")
         return {name: given[name] for name in names}

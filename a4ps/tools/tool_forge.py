@@ -24,6 +24,7 @@ from a4ps.errors import EngineBroke, EngineGarbled, NotBound, ToolRefused, Unsup
 from a4ps.inference.engine import Engine
 from a4ps.inference.loop_thread import LoopThread
 from a4ps.personas import prompting
+from a4ps.sandbox.layout import packages
 from a4ps.tools.asking import Asker, Voice
 from a4ps.tools.blind_tests import WANTED, read_tests, tests_schema, without_contradiction
 from a4ps.tools.cases import ANY_NAME, Case, Example, Gives, held_out_places, parse_example
@@ -44,9 +45,6 @@ UNSEEN_MIN = 1
 
 TASK_MAX = 4_000
 RETRIES_MAX = 20
-
-#: What the sandbox has beyond the standard library.
-PACKAGES: tuple[str, ...] = ()
 
 _FENCED = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:\n```|\Z)", re.DOTALL)
 
@@ -265,7 +263,7 @@ class ToolForge:
         parts = {
             "specification": prompting.quote(job.specification.as_text()),
             "examples": prompting.section("Examples:", prompting.quote(lines)),
-            "packages": f" and {', '.join(PACKAGES)}" if PACKAGES else "",
+            "packages": "".join(f" and {name}" for name in packages()),
         }
         if last is None:
             return await asker.text(WRITER, "tool_writing", **parts)
@@ -275,7 +273,7 @@ class ToolForge:
         )
 
     async def _tried(self, source: str, job: _Job) -> Trial:
-        found = faults(source, job.specification, PACKAGES)
+        found = faults(source, job.specification, packages())
         if found:
             return Trial(tuple(found))
         return await asyncio.to_thread(try_out, self.registry.runner, source, job.specification, job.cases)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import replace
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,40 @@ def test_a_failure_in_use_is_told_and_recorded_with_its_input(tmp_path: Path, bo
         assert (caught.value.tool, caught.value.declared) == ("slugify", False)
         use = shop.registry.get("slugify").use
         assert (use.calls, use.failures, [failed.args for failed in use.failed]) == (1, 1, [("in",)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        ("str", "<gpx>" + "x" * 200_000),  # a file that it fails on is a test, not only its name
+        ("float", float("inf")),
+        ("set[int]", set()),
+        ("date", date(2026, 2, 28)),
+        ("bytes", b"\x00\xff" * 1000),
+        ("Decimal", Decimal("1.50")),
+        ("tuple[int, ...]", (1, 2)),
+    ],
+)
+def test_what_a_tool_failed_at_is_kept_as_it_was(tmp_path: Path, kind: str, given: object) -> None:
+    with workshop(tmp_path, Craftsmen([])) as shop:
+        made(shop, "def slugify(text):\n    return 7\n", parameters=[{"name": "text", "type": kind}])
+        for _ in range(2):
+            with pytest.raises(ToolFailed):
+                shop.registry.call("slugify", [given])
+        (failed,) = shop.registry.get("slugify").use.failed
+        assert failed.args == (given,)
+        assert type(failed.args[0]) is type(given)
+
+
+def test_failures_that_are_kept_are_few_and_small(tmp_path: Path) -> None:
+    with workshop(tmp_path, Craftsmen([])) as shop:
+        made(shop, "def slugify(text):\n    return 7\n")
+        for text in ("x" * 1_100_000, *(f"{n}" + "x" * 400_000 for n in range(6)), *map(str, range(6))):
+            with pytest.raises(ToolFailed):
+                shop.registry.call("slugify", [text])
+        use = shop.registry.get("slugify").use
+        assert use.failures == 13
+        assert [failed.args[0][:1] for failed in use.failed] == ["4", "5", "0", "1", "2", "3", "4", "5"]
 
 
 def test_a_declared_error_is_the_contract_speaking_and_no_failure(tmp_path: Path) -> None:
