@@ -130,6 +130,7 @@ class ToolObject(TypedDict):
 
 class ToolsObject(TypedDict):
     tools: list[ToolObject]
+    unreadable: list[str]
 
 
 class ErrorCaseObject(TypedDict):

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from a4ps.cli.failure import tell_failure
 from a4ps.cli.forging import tell_step
 from a4ps.cli.frame import Frame, framed
 from a4ps.cli.granting import read_folders
@@ -17,7 +18,7 @@ from a4ps.cli.plain import plain, spelt_out
 from a4ps.cli.streams import somebody_is_there
 from a4ps.cli.tool_arguments import as_json, read_arguments
 from a4ps.errors import PromotionRefused, Stopped, UsageError
-from a4ps.governance.trust import Level
+from a4ps.governance.trust import Level, needs_promotion
 from a4ps.image.keys import KeyFolder
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.kernel.wiring import tier_of
@@ -44,15 +45,17 @@ def command() -> None:
 def list_tools(frame: Frame) -> None:
     """Show each tool with its trust and how it has done."""
     with _registry(frame) as registry:
-        tools = registry.tools()
+        tools, unreadable = registry.tools(), registry.unreadable()
     if frame.as_json:
-        frame.print_object({"tools": [_summary(tool) for tool in tools]})
+        frame.print_object({"tools": [_summary(tool) for tool in tools], "unreadable": list(unreadable)})
         return
+    for error in unreadable.values():
+        tell_failure(error.message, error.next_step)
     for tool in tools:
         click.secho(plain(tool.specification.signature), bold=True)
         click.echo(f"  {plain(tool.specification.summary)}")
         click.secho(f"  version {tool.version}, {_trust(tool)}, {_use(tool)}", dim=True)
-    if not tools:
+    if not tools and not unreadable:
         click.echo('No tool is there yet: a4ps tools forge "the n-th Fibonacci number" --example "f(10) == 55"')
 
 
@@ -114,7 +117,9 @@ def show(frame: Frame, name: str) -> None:
         return
     click.secho(plain(tool.specification.signature), bold=True)
     click.echo(plain(tool.specification.as_text().partition("\n")[2].strip()))
-    click.secho(f"\nsource, by {plain(tool.author)}, hash {tool.digest[:HASH_CHARS]}", dim=True)
+    # Of a foreign tool that is only its word: nothing of the Architect's comes into the image as a tool.
+    author = plain(tool.author) if needs_promotion(tool.author) else "nobody known here"
+    click.secho(f"\nsource, by {author}, hash {tool.digest[:HASH_CHARS]}", dim=True)
     click.echo(spelt_out(tool.source.rstrip()))
     click.secho("\ntests", dim=True)
     for case in tool.tests:

@@ -53,7 +53,10 @@ class Method:
         arguments = definition.args
         given = arguments.posonlyargs or arguments.args
         del given[:1]
-        return f"({ast.unparse(arguments)})"
+        try:
+            return f"({ast.unparse(arguments)})"
+        except RecursionError:  # a default that was made to be long
+            return "(…)"
 
     @property
     def summary(self) -> str:

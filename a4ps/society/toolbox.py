@@ -1,7 +1,9 @@
 """Tools in a turn: what ALFRED is shown of them, and how the one that his plan names is called, or made first.
 
-A missing tool is made only if the Architect, asked there and then, approves of it; where nobody can be asked it is
-refused, and said. What was tried in vain lately is not tried again. A result enters later prompts as quoted data.
+A missing tool is made only if the Architect, asked there and then, wants it, and kept only if he approves of what it has
+become; where nobody can be asked it is refused, and said. One that fails goes back to the forge in the same way, with what
+it failed at as a test, and is called again. What was tried in vain lately is not tried again. A result enters later prompts
+as quoted data.
 
 A step that is done again after a crash calls its tool again: harmless for one that is sandboxed, and not for one that
 was granted folders to write to, or promoted to this process.
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -39,6 +42,10 @@ TOOL_TOKENS = RESULT_TOKENS + 40
 
 #: A description shorter than this is no task for the forge.
 TASK_MIN = 8
+
+#: How many tests whoever approves of a tool is shown, and characters of one's line.
+TESTS_SHOWN = 8
+TEST_CHARS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +91,24 @@ class Toolbox:
             if not name:
                 return Served(notes=(note,))
             arguments, notes = {}, (note,)
-        try:
-            return await self._call(name, arguments, question, turn, notes)
-        except (ToolRefused, ToolFailed, SandboxUnavailable, EngineGarbled) as error:
-            return Served(notes=(*notes, f"The tool {name} gave nothing: {error.message}."))
+        for mended in (False, True):
+            try:
+                return await self._call(name, arguments, question, turn, notes)
+            except ToolFailed as error:
+                if error.declared or mended:
+                    return _nothing(name, error.message, notes)
+                good, note = await self._mend(name, error.message, listener, turn)
+                notes = (*notes, note)
+                if not good:
+                    return Served(notes=notes)
+            except (ToolRefused, SandboxUnavailable, EngineGarbled) as error:
+                return _nothing(name, error.message, notes)
+        return Served(notes=notes)
 
     async def _make(self, task: str, listener: ForgeListener, turn: str) -> tuple[str, str]:
         """The name of a tool made for `task`, "" where there is none, and what the user should know."""
-        short = task if len(task) <= 160 else task[:159] + "…"
+        flat = " ".join(task.split())
+        short = flat if len(flat) <= 160 else flat[:159] + "…"
         if len(task) < TASK_MIN:
             return "", f"There is no tool {short}."
         earlier = await asyncio.to_thread(self.forge.registry.use.failure, task)
@@ -103,17 +120,43 @@ class Toolbox:
         if self.approve is None:
             return (
                 "",
-                f"A tool was wanted and nobody could be asked to approve of it: a4ps tools forge {json.dumps(short)}",
+                f"A tool was wanted and nobody could be asked to approve of it: a4ps tools forge {shlex.quote(flat)}",
             )
         if not await self.approve(
             f"No tool does this: {short}\nHave BRICK write one, to be tested and run in the sandbox?"
         ):
             return "", f"A tool was wanted and not approved of: {short}"
         try:
-            report = await self.forge.forge(task, listener=listener, turn=turn)
+            report = await self.forge.forge(task, listener=listener, accept=self._accept, turn=turn)
         except SandboxUnavailable as error:
             return "", f"No tool could be made: {error.message}."
         return report.name if report.verified else "", str(report)
+
+    async def _mend(self, name: str, why: str, listener: ForgeListener, turn: str) -> tuple[bool, str]:
+        """Whether a tool that failed is another one now, and what the user should know."""
+        said = " ".join(why.split())[:300]
+        if self.approve is None:
+            return False, f"The tool {name} gave nothing: {said}. Have it mended: a4ps tools mend {name}"
+        if not await self.approve(f"The tool failed: {said}\nHave BRICK mend {name}, with this input as a test?"):
+            return False, f"The tool {name} gave nothing: {said}."
+        version = self.forge.registry.get(name).version
+        try:
+            report = await self.forge.mend(name, listener=listener, accept=self._accept, turn=turn)
+        except SandboxUnavailable as error:
+            return False, f"The tool {name} could not be mended: {error.message}."
+        return report.tool is not None and report.verified and report.tool.version > version, str(report)
+
+    async def _accept(self, tool: Tool) -> bool:
+        """Show the Architect what a tool has become and ask whether it is to be kept."""
+        assert self.approve is not None
+        tests = [case.text(tool.name) for case in tool.tests[:TESTS_SHOWN]]
+        lines = [
+            f"{tool.specification.signature}: {tool.specification.summary}",
+            *(f"  {text if len(text) <= TEST_CHARS else text[: TEST_CHARS - 1] + '…'}" for text in tests),
+            *([f"  and {len(tool.tests) - TESTS_SHOWN} more"] if len(tool.tests) > TESTS_SHOWN else []),
+            f"It passed {tool.evidence}. It runs in the sandbox. Keep it and use it?",
+        ]
+        return await self.approve("\n".join(lines))
 
     async def _call(
         self, name: str, arguments: Mapping[str, Any], question: str, turn: str, notes: tuple[str, ...]
@@ -125,8 +168,7 @@ class Toolbox:
             bound = await self._arguments(specification, question, turn)
         called = await asyncio.to_thread(self.forge.registry.call, name, (), bound)
         given = ", ".join(f"{each}={shown(value)[:80]}" for each, value in bound.items())
-        result = called.value if isinstance(called.value, str) else _spelt(called.value)
-        return Served(_cut(f"{name}({given}) gave:\n{result}"), name, called.ms, notes)
+        return Served(_cut(f"{name}({given}) gave:\n{_spelt(called.value)}"), name, called.ms, notes)
 
     async def _arguments(self, specification: Specification, question: str, turn: str) -> dict[str, object]:
         """Arguments for a tool whose signature the plan did not know, or did not keep to. Raises EngineGarbled."""
@@ -147,7 +189,13 @@ class Toolbox:
         )
 
 
+def _nothing(name: str, why: str, notes: tuple[str, ...]) -> Served:
+    return Served(notes=(*notes, f"The tool {name} gave nothing: {' '.join(why.split())}."))
+
+
 def _spelt(value: object) -> str:
+    if isinstance(value, str):  # half a character, which no prompt can hold, spelt out
+        return value.encode("utf-8", "backslashreplace").decode()
     try:
         return repr(value)
     except ValueError:  # an int of more digits than Python writes

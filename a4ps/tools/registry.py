@@ -21,6 +21,7 @@ from typing import Any
 
 from a4ps.errors import (
     A4PSError,
+    IntegrityError,
     PromotionRefused,
     SandboxUnavailable,
     ToolFailed,
@@ -127,8 +128,23 @@ class ToolRegistry:
         return ToolProxy(name, self)
 
     def tools(self) -> list[Tool]:
-        """Every tool, by name."""
-        return [self.get(name) for name in self.names()]
+        """Every tool that can be read, by name; one that cannot is in nobody's way."""
+        found = self._read()
+        return [tool for tool in found.values() if isinstance(tool, Tool)]
+
+    def unreadable(self) -> dict[str, IntegrityError]:
+        """The others, which damage or a foreign image can leave, and what is wrong with each."""
+        found = self._read()
+        return {name: error for name, error in found.items() if isinstance(error, IntegrityError)}
+
+    def _read(self) -> dict[str, Tool | IntegrityError]:
+        found: dict[str, Tool | IntegrityError] = {}
+        for name in self.names():
+            try:
+                found[name] = self.get(name)
+            except IntegrityError as error:
+                found[name] = error
+        return found
 
     def get(self, name: str) -> Tool:
         """The current version, with its trust and its use. Raises UnknownTool, IntegrityError."""

@@ -99,8 +99,6 @@ class Specification:
             )
         if not self.contract.strip():
             raise ToolRefused(f"{self.name} has no contract", next_step="say what it returns for what it is given")
-        if any("\ud800" <= each <= "\udfff" for each in self.as_text()):
-            raise ToolRefused(f"the text of {self.name} has halves of characters", next_step="leave them out")
         for case in self.errors:
             if case.exception not in _EXCEPTIONS:
                 raise ToolRefused(

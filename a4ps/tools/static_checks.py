@@ -55,13 +55,16 @@ def faults(source: str, specification: Specification, packages: Collection[str] 
             compile(source, "<tool>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return [f"It is not Python: {error}."]
-    return [
-        *_definition_faults(tree, specification),
-        *_top_level_faults(tree),
-        *_import_faults(tree, frozenset(packages)),
-        *_dynamic_faults(tree),
-        *_name_faults(tree),
-    ]
+    try:
+        return [
+            *_definition_faults(tree, specification),
+            *_top_level_faults(tree),
+            *_import_faults(tree, frozenset(packages)),
+            *_dynamic_faults(tree),
+            *_name_faults(tree),
+        ]
+    except RecursionError:
+        return ["Its expressions are nested too deeply."]
 
 
 def _definition_faults(tree: ast.Module, specification: Specification) -> Iterator[str]:

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from a4ps import ports
 from a4ps.clock import Clock
@@ -47,6 +47,10 @@ TASK_MAX = 4_000
 RETRIES_MAX = 20
 
 _FENCED = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:\n```|\Z)", re.DOTALL)
+
+
+#: Is shown a tool that is verified and not yet kept, and says whether it is to be.
+Acceptor: TypeAlias = Callable[[Tool], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +115,12 @@ class ToolForge:
         examples: Sequence[str | Sequence[Any]] | None = None,
         *,
         listener: ForgeListener | None = None,
+        accept: Acceptor | None = None,
         turn: str = "",
     ) -> ToolReport:
         """Make a tool for a task, in at most `max_retries` attempts, and put it into the image if it is verified.
+
+        Where there is an `accept` it has the last word on that; what it declines counts as a failure.
 
         `examples` are texts such as "f(2) == 4" or 'slugify("A b") == "a-b"', or pairs (arguments, result). A name
         other than f is the tool's. Where the image has a tool of that name, its tests must pass as well.
@@ -139,10 +146,16 @@ class ToolForge:
         except ToolRefused as error:
             why = f"There is a tool {specification.name} of another signature already: {error.message}"
             return await self._failed(task, specification.name, 0, (why,), None)
-        return await self._make(asker, job, max_retries, tell, None)
+        return await self._make(asker, job, max_retries, tell, accept, None)
 
     async def mend(
-        self, name: str, max_retries: int = 3, *, listener: ForgeListener | None = None, turn: str = ""
+        self,
+        name: str,
+        max_retries: int = 3,
+        *,
+        listener: ForgeListener | None = None,
+        accept: Acceptor | None = None,
+        turn: str = "",
     ) -> ToolReport:
         """Give a tool that failed in use back to its writer, with the inputs it failed at as tests.
 
@@ -157,7 +170,8 @@ class ToolForge:
             self.registry.use.mended(name)
             return ToolReport(name, True, 0, (), tool)
         self._need_model()
-        return await self._make(self.asker(turn), job, max_retries, listener or _unheard, (tool.source, trial))
+        tell = listener or _unheard
+        return await self._make(self.asker(turn), job, max_retries, tell, accept, (tool.source, trial))
 
     async def _specify(
         self, asker: Asker, task: str, name: str, known: Sequence[Example], shown: Sequence[Example]
@@ -211,7 +225,13 @@ class ToolForge:
         return _Job(task, specification, (*examples, *old, *kept), before, tuple(notes))
 
     async def _make(
-        self, asker: Asker, job: _Job, attempts: int, tell: ForgeListener, last: tuple[str, Trial] | None
+        self,
+        asker: Asker,
+        job: _Job,
+        attempts: int,
+        tell: ForgeListener,
+        accept: Acceptor | None,
+        last: tuple[str, Trial] | None,
     ) -> ToolReport:
         """Write, try, mend; `last` is a text that failed already."""
         specification = job.specification
@@ -233,13 +253,20 @@ class ToolForge:
             if best is None or trial.score > best[1].score:
                 best = last
             if trial.passed:
-                return await self._judged(asker, job, attempt, failures, source, trial)
+                return await self._judged(asker, job, attempt, failures, source, trial, accept)
             failures.append(f"Attempt {attempt}: {trial.summary()}.")
         tool = None if best is None else self._tool(asker, job, attempts, *best, verified=False)
         return await self._failed(job.task, specification.name, attempts, tuple(failures), tool)
 
     async def _judged(
-        self, asker: Asker, job: _Job, attempt: int, failures: list[str], source: str, trial: Trial
+        self,
+        asker: Asker,
+        job: _Job,
+        attempt: int,
+        failures: list[str],
+        source: str,
+        trial: Trial,
+        accept: Acceptor | None,
     ) -> ToolReport:
         """A text against which nothing was found: verified if enough was looked at."""
         specification = job.specification
@@ -252,6 +279,10 @@ class ToolForge:
             )
             return await self._failed(job.task, specification.name, attempt, (*failures, why), tool)
         tool = self._tool(asker, job, attempt, source, trial, verified=True)
+        if accept is not None and not await accept(tool):
+            why = "It passed, and was not approved of."
+            declined = replace(tool, verified=False)
+            return await self._failed(job.task, specification.name, attempt, (*failures, why), declined)
         installed = await asyncio.to_thread(self.registry.install, tool)
         await asyncio.to_thread(self.registry.use.forget_failure, job.task)
         return ToolReport(specification.name, True, attempt, tuple(failures), installed)

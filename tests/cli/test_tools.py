@@ -91,7 +91,7 @@ def test_a_tool_is_forged_used_shown_and_removed(person: Household, writer: Writ
     assert [tool["name"] for tool in listed["tools"]] == ["slugify"]
     removed = person.json("tools", "remove", "slugify")
     conforms(removed, "tools remove")
-    assert person.json("tools", "list") == {"tools": []}
+    assert person.json("tools", "list") == {"tools": [], "unreadable": []}
     person.json("image", "revert", str(removed["change"]))
     assert person.json("tools", "run", "slugify", "x Y")["result"] == "x-y"
 
@@ -124,7 +124,7 @@ def test_what_is_not_verified_is_no_tool_and_the_exit_code_says_so(person: House
     done = person.run("tools", "forge", TASK, "--tries", "1")
     assert done.returncode == 1
     assert "The best attempt, which is not kept as a tool" in done.stdout
-    assert person.json("tools", "list") == {"tools": []}
+    assert person.json("tools", "list") == {"tools": [], "unreadable": []}
 
 
 def test_a_promotion_is_of_one_text_and_is_withdrawn(person: Household, writer: Writer, tmp_path: Path) -> None:

@@ -113,6 +113,7 @@ def test_a_plain_function_with_helpers_and_constants_passes() -> None:
         ("def slugify(text): return text.upp\u0435r()", "is not ASCII"),
         ("def slugify(text: print('now')): return text", "an annotation must be a type"),
         ("def slugify(text) -> print('x'): return text", "an annotation must be a type"),
+        ("def slugify(y=" + "lambda:" * 2500 + "0): return y", "nested too deeply"),
         ("A: print('now') = 1\n" + SLUG, "an annotation must be a type"),
         ("x" * (SOURCE_MAX + 1), "characters; at most"),
         ("def slugify(text): return '" + "\x00" + "'", "does not see"),

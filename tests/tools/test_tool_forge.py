@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -137,6 +139,64 @@ def test_nothing_is_verified_on_too_little_evidence(tmp_path: Path) -> None:
         )
         assert report.verified
         assert "ALFRED wrote no tests" in report.failures[0]
+
+
+@pytest.mark.parametrize("step", ["specification", "tests"])
+@pytest.mark.parametrize(
+    "reply", ["[" * 5000, '{"cases": ' + "[" * 3000, "{" * 99, "\ud800", '{"cases": [{"arguments": 7}]}', ""]
+)
+def test_a_reply_that_is_none_is_an_honest_failure(tmp_path: Path, step: str, reply: str) -> None:
+    with workshop(tmp_path, Craftsmen([SLUG], **{step: reply})) as shop:
+        report = shop.forge.create_tool(TASK)
+        assert not report.verified
+        assert ("There is no specification" in report.failures[0]) == (step == "specification")
+
+
+def test_half_a_character_in_a_contract_is_refused(tmp_path: Path) -> None:
+    halved = {**SLUG_SPEC, "contract": "Words \ud83d joined."}
+    with workshop(tmp_path, Craftsmen([SLUG], json.dumps(halved))) as shop:
+        assert "There is no specification" in shop.forge.create_tool(TASK).failures[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["print", "read_file", "write_file", "a4ps_try_all", "__import__", "tool:x", "\u0455lug", "Slug", "x" * 49]
+)
+def test_a_tool_takes_no_name_that_means_something_else(tmp_path: Path, name: str) -> None:
+    with workshop(tmp_path, Craftsmen([SLUG], {**SLUG_SPEC, "name": name})) as shop:
+        report = shop.forge.create_tool(TASK)
+        assert not report.verified
+        assert "There is no specification" in report.failures[0]
+
+
+def test_what_was_not_approved_of_is_not_kept(tmp_path: Path) -> None:
+    shown: list[Tool] = []
+
+    async def decline(tool: Tool) -> bool:
+        shown.append(tool)
+        return False
+
+    with workshop(tmp_path, Craftsmen([SLUG])) as shop:
+        report = asyncio.run(shop.forge.forge(TASK, accept=decline))
+        assert (report.verified, shop.registry.names()) == (False, [])
+        assert shown[0].verified
+        assert report.tool is not None
+        assert not report.tool.verified
+        assert shop.registry.use.failure(TASK) is not None
+
+
+def test_bytes_are_told_to_alfred_and_come_back_as_bytes(tmp_path: Path) -> None:
+    """JSON has texts only."""
+    checksum = {**SLUG_SPEC, "name": "parity", "parameters": [{"name": "data", "type": "bytes"}], "returns": "bytes"}
+    source = "def parity(data):\n    return bytes([sum(data) % 256])\n"
+    cases = [("hex:00ff", "hex:ff"), ("a", "a"), ("", "hex:00"), ("ab", "\u00c3")]
+    with workshop(tmp_path, Craftsmen([source], checksum, alfreds_reply(cases[:3], "data"))) as shop:
+        report = shop.forge.create_tool(TASK)
+        assert report.verified, report
+        assert [case.args for case in report.tool.tests] == [(b"\x00\xff",), (b"a",), (b"",)]  # type: ignore[union-attr]
+    with workshop(
+        tmp_path / "text", Craftsmen([source.replace("bytes([", "str([")], checksum, alfreds_reply(cases[:3], "data"))
+    ) as shop:
+        assert not shop.forge.create_tool(TASK).verified
 
 
 def test_two_known_results_are_too_few(tmp_path: Path) -> None:
