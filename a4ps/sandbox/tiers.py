@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from a4ps.errors import SandboxUnavailable
@@ -30,6 +30,8 @@ from a4ps.sandbox.wire import WireError
 
 #: How long one candidate may take to start and to answer.
 TRIAL_S = 20.0
+#: For so long a search that found nothing is believed: a machine under load can fail one.
+FAILURE_S = 60.0
 NEXT_STEP = "install gVisor's runsc, or the weaker bubblewrap: sudo apt-get install runsc bubblewrap"
 
 _CANARY = """
@@ -60,10 +62,14 @@ def canary(nonce, files, unix, port):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the search came to. `tier` is None where nothing works; `tried` are pairs of a candidate and what failed."""
+    """What the search came to. `tier` is None where nothing works; `tried` are pairs of a candidate and what failed.
+
+    `at_s` is on time.monotonic.
+    """
 
     tier: Tier | None
     tried: tuple[tuple[str, str], ...] = ()
+    at_s: float = field(default_factory=time.monotonic, compare=False)
 
     @property
     def why_not(self) -> str:
@@ -77,12 +83,14 @@ _found: dict[str, Found] = {}
 def find_tier(name: str = "") -> Found:
     """The best sandbox here, or the one called `name` ("docker" is never the best).
 
-    Looked for once in the life of this process, which takes half a second or so.
+    One that works is looked for once in the life of this process, which takes half a second or so; where none did it is
+    looked for again after `FAILURE_S`.
     """
     with _lock:
-        if name not in _found:
-            _found[name] = _search(_candidates(name))
-        return _found[name]
+        found = _found.get(name)
+        if found is None or (found.tier is None and time.monotonic() - found.at_s > FAILURE_S):
+            found = _found[name] = _search(_candidates(name))
+        return found
 
 
 def need_tier(name: str = "") -> Tier:
