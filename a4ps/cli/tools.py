@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,17 +20,27 @@ from a4ps.cli.streams import somebody_is_there
 from a4ps.cli.tool_arguments import as_json, read_arguments
 from a4ps.errors import PromotionRefused, Stopped, UsageError
 from a4ps.governance.trust import Level, needs_promotion
+from a4ps.image.glance import glance_at_names
 from a4ps.image.keys import KeyFolder
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.kernel.wiring import tier_of
+from a4ps.places import Places
 from a4ps.sandbox.executor import SecureCodeExecutor
-from a4ps.tools.registry import ToolRegistry
+from a4ps.tools.registry import PREFIX, ToolRegistry
 from a4ps.tools.report import ToolReport
+from a4ps.tools.specification import is_tool_name
 from a4ps.tools.tool import Tool
 from a4ps.tools.tool_forge import ToolForge
 
 #: Of a hash, what `show` prints and what is enough to mean one text.
 HASH_CHARS = 16
+
+
+def known_tools(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+    """The tools whose names begin so, for the shell."""
+    image = Places.find(ctx.params.get("home"), os.environ).image
+    names = (name.removeprefix(PREFIX) for name in glance_at_names(image, PREFIX + incomplete))
+    return [name for name in names if is_tool_name(name)]
 
 
 @click.group("tools")
@@ -76,7 +87,7 @@ def forge(frame: Frame, task: str, examples: tuple[str, ...], tries: int) -> int
 
 
 @command.command("mend")
-@click.argument("name")
+@click.argument("name", shell_complete=known_tools)
 @click.option("--tries", default=3, show_default=True, help="Attempts at most.")
 @framed
 def mend(frame: Frame, name: str, tries: int) -> int:
@@ -85,7 +96,7 @@ def mend(frame: Frame, name: str, tries: int) -> int:
 
 
 @command.command("run", context_settings={"ignore_unknown_options": True})
-@click.argument("name")
+@click.argument("name", shell_complete=known_tools)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @framed
 def run(frame: Frame, name: str, arguments: tuple[str, ...]) -> None:
@@ -106,7 +117,7 @@ def run(frame: Frame, name: str, arguments: tuple[str, ...]) -> None:
 
 
 @command.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=known_tools)
 @framed
 def show(frame: Frame, name: str) -> None:
     """Show all of NAME: contract, source, tests, evidence, use."""
@@ -137,7 +148,7 @@ def show(frame: Frame, name: str) -> None:
 
 
 @command.command("promote")
-@click.argument("name")
+@click.argument("name", shell_complete=known_tools)
 @click.argument("level", type=click.Choice([str(level) for level in Level]))
 @click.option(
     "--folder",
@@ -177,7 +188,7 @@ def promote(frame: Frame, name: str, level: str, folders: tuple[str, ...], diges
 
 
 @command.command("remove")
-@click.argument("name")
+@click.argument("name", shell_complete=known_tools)
 @framed
 def remove(frame: Frame, name: str) -> None:
     """Take NAME away. Its history stays, and `image revert` brings it back."""

@@ -181,8 +181,13 @@ class Specification:
         return ToolRefused(f"{self.name} cannot be called so: {why}", next_step=f"it is {self.signature}")
 
 
+def is_tool_name(name: str) -> bool:
+    """Whether a tool may be called so."""
+    return bool(_NAME.fullmatch(name)) and not keyword.iskeyword(name)
+
+
 def _check_name(name: str, what: str) -> None:
-    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
+    if not is_tool_name(name):
         raise ToolRefused(
             f"{ascii(name)[:60]} cannot name a {what}",
             next_step="take lower-case letters, digits and _, at most 48, beginning with a letter",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +15,9 @@ from a4ps.cli import tools
 from a4ps.cli.objects import OBJECTS
 from a4ps.cli.tool_arguments import as_json, read_arguments
 from a4ps.errors import UsageError
+from a4ps.image.keys import KeyFolder
+from a4ps.image.proto import Proto
+from a4ps.image.proto_manager import ProtoManager
 from a4ps.kernel import wiring
 from a4ps.kernel.wiring import Environment
 from a4ps.personas.roster import NAMES
@@ -150,6 +155,35 @@ def test_a_promotion_is_of_one_text_and_is_withdrawn(person: Household, writer: 
     assert f"granted {data} {out} (rw)" in person.run("tools", "list").stdout
     assert person.json("tools", "promote", "slugify", "sandboxed")["level"] == "sandboxed"
     assert person.json("tools", "show", "slugify")["level"] == "sandboxed"
+
+
+def completed(person: Household, *typed: str) -> list[str]:
+    """What the shell offers for the last word."""
+    words = " ".join(("a4ps", *typed))
+    completing = {"_A4PS_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(typed))}
+    program = [str(Path(sys.executable).with_name("a4ps"))]
+    done = subprocess.run(program, env=person.env | completing, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    return [line.removeprefix("plain,") for line in done.stdout.splitlines() if line]
+
+
+def test_the_shell_knows_the_tools_also_while_a_conversation_holds_the_image(person: Household, writer: Writer) -> None:
+    assert completed(person, "tools", "run", "") == []
+    person.json("tools", "forge", TASK)
+    image = ProtoManager.open(person.home / "image.a4ps", keys=KeyFolder(person.folder / ".local/state/a4ps/keys"))
+    with image as manager:
+        for name in ("tool:gone", "tool:sluice", "tool:$(reboot)", "slugger"):
+            manager.register_proto(Proto(name, {"role": "r", "model_name": "m", "system_prompt": ""}))
+        manager.remove_proto("tool:gone")
+        for command in ("run", "show", "promote", "remove", "mend"):
+            assert completed(person, "tools", command, "slu") == ["slugify", "sluice"]
+        assert completed(person, "tools", "show", "") == ["slugify", "sluice"]
+        assert completed(person, "tools", "promote", "slugify", "in") == ["in-process"]
+    before = sorted(person.home.iterdir())
+    assert completed(person, "tools", "run", "slug") == ["slugify"]  # nor when nobody does
+    assert sorted(person.home.iterdir()) == before
+    (person.home / "image.a4ps").write_bytes(b"no image")
+    assert completed(person, "tools", "run", "") == []
 
 
 def test_who_promotes_into_the_process_is_shown_the_text(person: Household, writer: Writer) -> None:
