@@ -91,6 +91,7 @@ class ProtoManager:
     _takeover: threading.Lock
     _invoker: Invoker | None
     _code_runner: CodeRunner | None
+    _services: list[Callable[[], None]]
     method_deadline_s: float
 
     def __new__(cls) -> ProtoManager:
@@ -146,6 +147,7 @@ class ProtoManager:
         self._takeover = threading.Lock()
         self._invoker = None
         self._code_runner = None
+        self._services = []
         self.method_deadline_s = method_deadline_s
         self._root = Root({})
         store.judge_by(self._read_back, self._flip)
@@ -178,6 +180,10 @@ class ProtoManager:
     @property
     def code_runner(self) -> CodeRunner | None:
         return self._code_runner
+
+    def close_with(self, service: Callable[[], None]) -> None:
+        """Have `service` called when this manager is closed, after the store: for what only lives on its behalf."""
+        self._services.append(service)
 
     def ask_model(self, name: str, codex: Codex, prompt: str) -> str:
         """What `invoke_llm` of a Proto does. Raises NotBound, and what the invoker raises."""
@@ -488,7 +494,7 @@ class ProtoManager:
         return self._store.verify(deep=deep)
 
     def close(self) -> None:
-        """Serve what waits, tell observers of it, close the store if it is owned; idempotent.
+        """Serve what waits, tell observers of it, close the store if it is owned, end what `close_with` named; idempotent.
 
         What was read already can still be read; committing raises CallerError.
         """
@@ -497,6 +503,8 @@ class ProtoManager:
         if self._owns_store:
             self._store.close()
         self._events.close()
+        while self._services:
+            self._services.pop()()
 
     def __enter__(self) -> ProtoManager:
         return self
