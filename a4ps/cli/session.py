@@ -18,6 +18,7 @@ from a4ps.kernel.answered import Answered
 from a4ps.kernel.kernel import Kernel
 from a4ps.kernel.wiring import open_kernel
 from a4ps.society.progress import Listener
+from a4ps.society.toolbox import Approver
 
 
 @asynccontextmanager
@@ -42,8 +43,10 @@ async def opened_kernel(frame: Frame) -> AsyncIterator[Kernel]:
         await kernel.aclose()
 
 
-async def offer_to_resume(kernel: Kernel, listener: Listener, *, ask: bool) -> Answered | None:
-    """Offer to finish a turn that a crash cut off, and do so if wanted.
+async def offer_to_resume(
+    kernel: Kernel, listener: Listener, *, ask: bool, approve: Approver | None
+) -> Answered | None:
+    """Offer to finish a turn that a crash cut off, and do so if wanted; `approve` is asked where it wants a tool made.
 
     Where nobody is there to ask, or the turn began with another engine than the kernel's, says on stderr how to do it.
     Declined or not answered, the turn is set aside with the next question, and `--resume` still finds it. A resumed turn
@@ -65,7 +68,7 @@ async def offer_to_resume(kernel: Kernel, listener: Listener, *, ask: bool) -> A
     if not await confirm("Resume it now?"):
         return None
     try:
-        return await kernel.resume(turn.id, listener)
+        return await kernel.resume(turn.id, listener, approve=approve)
     except A4PSError as error:
         tell_failure(error.message, error.next_step)
         return None
