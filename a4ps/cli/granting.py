@@ -18,6 +18,8 @@ def read_folders(given: Sequence[str], places: Places) -> tuple[list[str], list[
     modes: dict[str, bool] = {}
     for text in given:
         name, mode = _split(text)
+        if not name:
+            raise UsageError("a folder has a name", next_step="for the one you are in write --folder .")
         try:
             folder = Path(name).expanduser().resolve(strict=True)
         except (OSError, RuntimeError, ValueError) as error:

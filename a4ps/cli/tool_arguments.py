@@ -17,6 +17,9 @@ from a4ps.errors import UsageError
 from a4ps.tools.specification import Parameter, Specification
 from a4ps.tools.value_types import SAID_AS_TEXT
 
+#: Python writes numbers of up to 4,300 digits in tens.
+INT_BITS = 14_000
+
 #: A file given with @ may have so many bytes.
 FILE_BYTES = 4_000_000
 
@@ -42,7 +45,9 @@ def read_arguments(given: Sequence[str], specification: Specification) -> tuple[
 
 
 def as_json(value: Any) -> Any:
-    """A tool's value for `--json`: tuples and sets as lists, bytes in base64, dates and odd floats and keys as texts."""
+    """A tool's value for `--json`: tuples and sets as lists, bytes in base64; as texts dates, odd floats, odd keys and
+    numbers too long to be written in tens.
+    """
     match value:
         case date() | time():
             return value.isoformat()
@@ -54,6 +59,8 @@ def as_json(value: Any) -> Any:
             return base64.b64encode(value).decode()
         case float() if not math.isfinite(value):
             return str(value)
+        case int() if value.bit_length() > INT_BITS:
+            return hex(value)
         case list() | tuple():
             return [as_json(each) for each in value]
         case set() | frozenset():
@@ -61,6 +68,14 @@ def as_json(value: Any) -> Any:
         case dict():
             return {_key(key): as_json(each) for key, each in value.items()}
     return value
+
+
+def spelt(value: Any) -> str:
+    """A value as Python spells it; numbers that Python refuses to write in tens, in sixteens."""
+    try:
+        return repr(value)
+    except ValueError:
+        return repr(as_json(value))
 
 
 def _key(key: Any) -> str:

@@ -17,7 +17,7 @@ from a4ps.cli.granting import read_folders
 from a4ps.cli.lines import confirm
 from a4ps.cli.plain import plain, spelt_out
 from a4ps.cli.streams import somebody_is_there
-from a4ps.cli.tool_arguments import as_json, read_arguments
+from a4ps.cli.tool_arguments import as_json, read_arguments, spelt
 from a4ps.errors import PromotionRefused, Stopped, UsageError
 from a4ps.governance.trust import Level, needs_promotion
 from a4ps.image.glance import glance_at_names
@@ -113,7 +113,7 @@ def run(frame: Frame, name: str, arguments: tuple[str, ...]) -> None:
         result = {"tool": name, "version": tool.version, "result": as_json(called.value)}
         frame.print_object({**result, "ms": called.ms, "tier": called.tier})
     else:
-        click.echo(plain(called.value if isinstance(called.value, str) else repr(called.value)))
+        click.echo(plain(called.value if isinstance(called.value, str) else spelt(called.value)))
 
 
 @command.command("show")
@@ -317,6 +317,6 @@ def _whole(tool: Tool) -> dict[str, Any]:
         "folders": list(tool.folders),
         "writable": list(tool.writable),
         "failed": [
-            {"args": repr(failed.args), "why": failed.why, "at": failed.at.isoformat()} for failed in tool.use.failed
+            {"args": spelt(failed.args), "why": failed.why, "at": failed.at.isoformat()} for failed in tool.use.failed
         ],
     }

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from a4ps.cli import tools
 from a4ps.cli.objects import OBJECTS
-from a4ps.cli.tool_arguments import as_json, read_arguments
+from a4ps.cli.tool_arguments import as_json, read_arguments, spelt
 from a4ps.errors import UsageError
 from a4ps.image.keys import KeyFolder
 from a4ps.image.proto import Proto
@@ -208,6 +208,8 @@ def test_who_promotes_into_the_process_is_shown_the_text(person: Household, writ
         (["tools", "promote", "slugify", "godlike"], 2, "usage_error"),
         (["tools", "promote", "slugify", "granted"], 1, "promotion_refused"),
         (["tools", "promote", "slugify", "granted", "--folder", "/no/such"], 2, "usage_error"),
+        (["tools", "promote", "slugify", "granted", "--folder", ""], 2, "usage_error"),
+        (["tools", "promote", "slugify", "granted", "--folder", ":rw"], 2, "usage_error"),
         (["tools", "promote", "slugify", "granted", "--folder", "/"], 1, "promotion_refused"),
         (["tools", "promote", "slugify", "granted", "--folder", "/etc/hostname"], 2, "usage_error"),
         (["tools", "promote", "slugify", "sandboxed", "--folder", "/etc"], 1, "promotion_refused"),
@@ -259,3 +261,9 @@ def test_every_plain_value_has_a_json_form() -> None:
     assert json.loads(json.dumps(as_json(value))) == {
         "(1, 2)": [1, 3], "b": "/w==", "n": "nan", "t": [1, [2.5, None]],
     }  # fmt: skip
+
+
+def test_a_number_too_long_for_python_to_write_is_written() -> None:
+    for value in (16**5000, [16**5000], {16**5000: -(16**5000)}):
+        assert "0x1000" in spelt(value)
+        assert "0x1000" in json.dumps(as_json(value))
