@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from a4ps.errors import SandboxUnavailable
+from a4ps.errors import SandboxUnavailable, UsageError
 from a4ps.sandbox import tiers
 from a4ps.sandbox.executor import SecureCodeExecutor
 from a4ps.sandbox.limits import DEFAULT, Limits
@@ -144,3 +144,8 @@ def test_a_search_that_found_nothing_is_believed_for_a_while_only(monkeypatch: p
     monkeypatch.setattr(tiers, "FAILURE_S", -1.0)
     assert tiers.find_tier().tier is None
     assert len(asked) == 2
+
+
+def test_a_sandbox_that_nobody_knows_is_a_slip_of_the_caller() -> None:
+    with SecureCodeExecutor(tier="kvm") as executor, pytest.raises(UsageError, match="no sandbox is called 'kvm'"):
+        executor.execute("1")
