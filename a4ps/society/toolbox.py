@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from a4ps.errors import EngineGarbled, SandboxUnavailable, ToolFailed, ToolRefused
+from a4ps.errors import EngineGarbled, SandboxUnavailable, ToolFailed, ToolRefused, UsageError
 from a4ps.inference.tokens import estimate_tokens
 from a4ps.personas import prompting
 from a4ps.tools.cases import shown
@@ -128,7 +128,7 @@ class Toolbox:
             return "", f"A tool was wanted and not approved of: {short}"
         try:
             report = await self.forge.forge(task, listener=listener, accept=self._accept, turn=turn)
-        except SandboxUnavailable as error:
+        except (SandboxUnavailable, UsageError) as error:
             return "", f"No tool could be made: {error.message}."
         return report.name if report.verified else "", str(report)
 
@@ -142,7 +142,11 @@ class Toolbox:
         version = self.forge.registry.get(name).version
         try:
             report = await self.forge.mend(name, listener=listener, accept=self._accept, turn=turn)
-        except SandboxUnavailable as error:
+        except (
+            SandboxUnavailable,
+            ToolRefused,
+            UsageError,
+        ) as error:  # a foreign tool's task or tests may be of no use
             return False, f"The tool {name} could not be mended: {error.message}."
         return report.tool is not None and report.verified and report.tool.version > version, str(report)
 
