@@ -295,3 +295,31 @@ class TestGrantedFolders:
             folders.write_file(f"{tmp_path}/out/x", 7)  # type: ignore[arg-type]
         with pytest.raises(ToolRefused):
             folders.read_file(7)  # type: ignore[arg-type]
+
+
+def test_a_foreign_text_with_what_a_reader_does_not_see_stays_out_of_the_process(tmp_path: Path) -> None:
+    """I5: the Architect promotes what he has read, and no static check has been at a text that came with an image."""
+    with workshop(tmp_path, Craftsmen([])) as shop:
+        made(shop, SLUG + "# the end\rimport os\n")
+        with pytest.raises(PromotionRefused, match="does not see"):
+            shop.registry.promote("slugify", "in-process")
+        shop.registry.promote("slugify", "granted", folders=[tmp_path])
+        assert shop.registry.get("slugify").level is Level.GRANTED
+
+
+def test_a_promotion_by_its_digest_is_of_no_other_text(tmp_path: Path) -> None:
+    with workshop(tmp_path, Craftsmen([])) as shop:
+        read = made(shop)
+        made(shop, SLUG + "# another\n", version=2)
+        with pytest.raises(PromotionRefused, match="another one by now"):
+            shop.registry.promote("slugify", "in-process", digest=read.digest)
+        assert shop.registry.get("slugify").level is Level.SANDBOXED
+
+
+def test_a_foreign_tool_is_of_its_own_name(tmp_path: Path) -> None:
+    with workshop(tmp_path, Craftsmen([])) as shop:
+        made(shop)
+        with shop.manager.transaction(reason="foreign") as change:
+            change.edit("tool:slugify").state["specification"] = {**SLUG_SPEC, "name": "trusted_name"}
+        with pytest.raises(IntegrityError, match="called trusted_name"):
+            shop.registry.call("slugify", ["x"])
