@@ -14,7 +14,7 @@ from typing import Any
 
 from a4ps.tools.cases import Case, Completes, Ended, Outcome, Raised, Returned, shown
 from a4ps.tools.generated import generated_inputs
-from a4ps.tools.running import Runner, outcome_of
+from a4ps.tools.running import Runner, outcome_of, told
 from a4ps.tools.specification import Specification
 from a4ps.tools.value_types import PLAIN_TYPES, same
 
@@ -99,9 +99,9 @@ def _outcome(entry: Any) -> Outcome:
         case ["gave", value] | ("gave", value):
             return Returned(value)
         case ["raised", str() as exception, str() as message] | ("raised", str() as exception, str() as message):
-            return Raised(exception, message)
+            return Raised(told(exception), told(message))
         case ["odd", str() as kind] | ("odd", str() as kind):
-            return Ended(f"gave a {kind}, which is no plain value")
+            return Ended(f"gave a {told(kind)}, which is no plain value")
     return Ended("gave something else than an outcome")
 
 

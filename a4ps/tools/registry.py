@@ -37,7 +37,7 @@ from a4ps.image.proto import Proto
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.tools.cases import Case, Completes, Ended, Outcome, Raised, Returned
 from a4ps.tools.granted_folders import GrantedFolders
-from a4ps.tools.running import Runner, outcome_of
+from a4ps.tools.running import Runner, outcome_of, told
 from a4ps.tools.specification import Specification
 from a4ps.tools.tool import Tool, tool_from_slots
 from a4ps.tools.tool_use import ToolUse
@@ -269,7 +269,7 @@ class ToolRegistry:
         except A4PSError as error:
             return Ended(error.message)
         except Exception as error:  # noqa: BLE001 - whatever the tool raises is its outcome
-            return Raised(type(error).__name__, str(error))
+            return Raised(told(type(error).__name__), told(str(error)))
         return Returned(value) if is_plain(value) else Ended(f"gave a {type(value).__name__}, which is no plain value")
 
     def _place(self, source: str) -> Place:

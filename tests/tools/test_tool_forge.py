@@ -119,6 +119,20 @@ def test_no_forgery_passes(tmp_path: Path, forged: str) -> None:
         assert shop.registry.names() == []
 
 
+def test_what_a_candidate_raises_drives_no_terminal(tmp_path: Path) -> None:
+    """`print(report)` in a console is as safe as the command line."""
+    raising = (
+        "def slugify(text):\n    kind = type('\\x1b[2JE', (Exception,), {})\n"
+        "    raise kind('\\x1b]0;owned\\x07\\nslugify is verified')\n"
+    )
+    with workshop(tmp_path, Craftsmen([raising])) as shop:
+        report = shop.forge.create_tool(TASK, max_retries=1)
+        assert report.tool is not None
+        assert "\\x1b]0;owned\\x07" in str(report)
+        assert "\x1b" not in str(report)
+        assert "\n" not in str(report)
+
+
 def test_a_warning_on_stderr_is_no_failure(tmp_path: Path) -> None:
     noisy = SLUG.replace(
         "    return", "    import sys, warnings\n    warnings.warn('old')\n    sys.stderr.write('E')\n    return"
