@@ -9,6 +9,7 @@ from __future__ import annotations
 # Type checkers take a variable of this name for true; importing `typing` for it would cost more than all the rest.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from a4ps.events import Observer, Subject, event_bus
     from a4ps.image.proto import Proto
     from a4ps.image.proto_manager import ProtoManager
     from a4ps.inference.model_manager import ModelManager
@@ -16,14 +17,27 @@ if TYPE_CHECKING:
     from a4ps.tools.tool_forge import ToolForge
 
 __version__ = "0.1.0"
-__all__ = ["ModelManager", "Proto", "ProtoManager", "SecureCodeExecutor", "ToolForge", "__version__"]
+__all__ = [
+    "ModelManager",
+    "Observer",
+    "Proto",
+    "ProtoManager",
+    "SecureCodeExecutor",
+    "Subject",
+    "ToolForge",
+    "__version__",
+    "event_bus",
+]
 
 _MODULES = {
     "ModelManager": "a4ps.inference.model_manager",
+    "Observer": "a4ps.events",
     "Proto": "a4ps.image.proto",
     "ProtoManager": "a4ps.image.proto_manager",
     "SecureCodeExecutor": "a4ps.sandbox.executor",
+    "Subject": "a4ps.events",
     "ToolForge": "a4ps.tools.tool_forge",
+    "event_bus": "a4ps.events",
 }
 
 
@@ -32,9 +46,10 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    from a4ps.kernel.home import bind_defaults
+    if _MODULES[name] != "a4ps.events":  # which needs no home
+        from a4ps.kernel.home import bind_defaults
 
-    bind_defaults()
+        bind_defaults()
     globals()[name] = getattr(import_module(_MODULES[name]), name)
     return globals()[name]
 

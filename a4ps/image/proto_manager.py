@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Protocol, cast
 from a4ps import ports
 from a4ps.clock import Clock, SystemClock
 from a4ps.errors import A4PSError, CallerError, NotBound, StorageFailed, UnknownProto
+from a4ps.events import Calling, Event, Subject, event_bus
 from a4ps.governance.trust import ARCHITECT, Level, Trust, digest_of, level_named, need_readable
 from a4ps.image import calls, transaction
 from a4ps.image.backup import dated
@@ -27,7 +28,6 @@ from a4ps.image.changes import Change, Diff
 from a4ps.image.codex import Codex
 from a4ps.image.content import Content
 from a4ps.image.draft_state import check_name
-from a4ps.image.events import ChangeEvents, Observer
 from a4ps.image.handle import Handle, Pin, PinnedProto, handle_of
 from a4ps.image.heads import Root, Versions
 from a4ps.image.keys import KeyFolder
@@ -82,7 +82,7 @@ class ProtoManager:
     _store: Store
     _owns_store: bool
     _closed: bool
-    _events: ChangeEvents
+    _events: Subject
     _past: Past
     _promotions: Promotions
     _lives: Lives
@@ -139,7 +139,7 @@ class ProtoManager:
         self._store = store
         self._owns_store = owns_store
         self._closed = False
-        self._events = ChangeEvents()
+        self._events = Subject()
         self._past = Past(store)
         self._promotions = Promotions(store)
         self._lives = Lives()
@@ -402,12 +402,13 @@ class ProtoManager:
             if name not in versions or versions[name].content != content
         ]
 
-    def subscribe(self, observer: Observer) -> Callable[[], None]:
-        """Have `observer` called with each change, in order, by a thread of its own; call the result to end that.
-
-        What an observer raises is logged.
+    def subscribe(self, observer: Callable[[Change], object]) -> Callable[[], None]:
+        """Have `observer` called with each change of this image, in order, by a thread of its own; call the result to end
+        that. What it raises is logged. `event_bus` tells the same of every image of the process.
         """
-        return self._events.subscribe(observer)
+        calling = Calling(observer)  # one's own: who subscribes twice may end the one and keep the other
+        self._events.attach(calling, Event.SWAP)
+        return functools.partial(self._events.detach, calling)
 
     # The image
 
@@ -528,7 +529,7 @@ class ProtoManager:
         """`commit` without blocking the loop; cancellation as in `Store.commit_async`."""
         judging = self._judging(deltas)
         await self._store.commit_async(
-            judging, author=author, reason=reason, then=lambda _: self._events.announce(judging.changes)
+            judging, author=author, reason=reason, then=lambda _: self._announce(judging.changes)
         )
         return judging.changes
 
@@ -562,7 +563,7 @@ class ProtoManager:
             raise calls.not_while_waking("the image")
 
     def _commit(self, judging: Judging, judge: Judge, author: str, reason: str) -> None:
-        self._store.commit(judge, author=author, reason=reason, then=lambda _: self._events.announce(judging.changes))
+        self._store.commit(judge, author=author, reason=reason, then=lambda _: self._announce(judging.changes))
 
     def _put(
         self, proto: Proto, base: ProtoVersion | None, act: str, author: str, reason: str, evidence: object
@@ -578,6 +579,11 @@ class ProtoManager:
         assert version is not None
         proto.rebased(version, self._root.versions, self)
         return changes[0]
+
+    def _announce(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            self._events.notify(Event.SWAP, change)
+            event_bus.notify(Event.SWAP, change)
 
     def _handle(self, name: str) -> Handle:
         handle = self._handles.get(name)

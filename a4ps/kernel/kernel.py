@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from a4ps.clock import Clock
 from a4ps.errors import A4PSError, EngineRefused, NoSuchTurn, SettingsError, UsageError
+from a4ps.events import Event, Subject, event_bus
 from a4ps.image.store import Store
 from a4ps.image.turns import Turn, TurnLog
 from a4ps.inference.engine import Engine
@@ -20,7 +21,7 @@ from a4ps.kernel.answered import Answered, MemoryShown
 from a4ps.sandbox.executor import SecureCodeExecutor
 from a4ps.settings import Settings
 from a4ps.society.cast import Cast
-from a4ps.society.progress import Accepted, Listener, Progress
+from a4ps.society.progress import Accepted, Listener, Progress, Told
 from a4ps.society.society import Society
 from a4ps.society.toolbox import TOOL_TOKENS, Approver
 from a4ps.tools.method_runner import MethodRunner
@@ -66,12 +67,17 @@ def checked_question(text: str, settings: Settings) -> str:
     return question
 
 
-def _sheltered(listener: Listener) -> Listener:
-    """A listener that cannot harm the turn it listens to: after its first failure it is no longer told."""
+def _sheltered(listener: Listener, bus: Subject) -> Listener:
+    """A listener that cannot harm the turn it listens to: after its first failure it is no longer told. `bus` is."""
     failed = False
+    turn_id = ""
 
     def told(progress: Progress) -> None:
-        nonlocal failed
+        nonlocal failed, turn_id
+        if isinstance(progress, Accepted):
+            turn_id = progress.turn.id
+        if bus.is_heard(Event.PROGRESS):
+            bus.notify(Event.PROGRESS, Told(turn_id, progress))
         if failed:
             return
         try:
@@ -85,7 +91,10 @@ def _sheltered(listener: Listener) -> Listener:
 
 @dataclass(slots=True)
 class Kernel:
-    """One open image with its engine and society. Made by `a4ps.kernel.wiring.open_kernel`; close with `aclose`."""
+    """One open image with its engine and society. Made by `a4ps.kernel.wiring.open_kernel`; close with `aclose`.
+
+    What becomes of each turn is told to `bus`, beside the turn's own listener, which is called there and then.
+    """
 
     store: Store
     log: TurnLog
@@ -95,6 +104,7 @@ class Kernel:
     notice: str = ""
     executor: SecureCodeExecutor | None = None
     methods: MethodRunner | None = None
+    bus: Subject = event_bus
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def ask(
@@ -105,7 +115,7 @@ class Kernel:
         Raises `UsageError`, `PeerError`, `WorldError`. Cancelled or failed after acceptance, the turn stays open.
         """
         question = checked_question(text, self.society.settings)
-        listener = _sheltered(listener)
+        listener = _sheltered(listener, self.bus)
         async with self._turn:
             aside = self.log.open_ids
             cast = self.society.cast()
@@ -122,12 +132,13 @@ class Kernel:
             )
             if aside:
                 await self.society.deliberation.sweep(keep=self.log.open_ids[-KEPT_OPEN:])
+            self.bus.notify(Event.TURN_BEGAN, turn)
             listener(Accepted(turn))
             return await self._run(turn, cast, listener, approve)
 
     async def resume(self, turn_id: str | None, listener: Listener, *, approve: Approver | None = None) -> Answered:
         """Go on with an open turn, the newest where none is named. Raises `NoSuchTurn` and what `ask` raises."""
-        listener = _sheltered(listener)
+        listener = _sheltered(listener, self.bus)
         async with self._turn:
             chosen = [key for key in self.log.open_ids if turn_id in (None, key)]
             if not chosen:
@@ -141,6 +152,7 @@ class Kernel:
                     next_step=f"A4PS_ENGINE={turn.engine} a4ps ask --resume {turn.id}",
                 )
             await self.log.resume(turn)
+            self.bus.notify(Event.TURN_BEGAN, turn)
             listener(Accepted(turn, resumed=True))
             return await self._run(turn, self.society.cast(), listener, approve, resume=True)
 
@@ -177,11 +189,16 @@ class Kernel:
             raise
         await self.society.deliberation.forget(turn.id)
         shown = tuple(MemoryShown(memory.id, memory.text, memory.score, memory.source) for memory in memories)
-        return Answered(turn, reply, shown)
+        answered = Answered(turn, reply, shown)
+        self.bus.notify(Event.TURN_ANSWERED, answered)
+        if reply.dissonance is not None and reply.dissonance >= self.society.settings.converged_below:
+            self.bus.notify(Event.COGNITIVE_DISSONANCE, answered)
+        return answered
 
     async def _stop(self, turn: Turn, why: str) -> None:
         """Record the end of a turn; where even that cannot be written, the first error is the one to report."""
         try:
             await self.log.stop(turn, why)
+            self.bus.notify(Event.TURN_STOPPED, turn)
         except A4PSError:
             _log.exception("the end of turn %s could not be recorded", turn.id)

@@ -120,3 +120,11 @@ Progress: TypeAlias = (
     | Noted
 )
 Listener: TypeAlias = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A turn's progress as the event bus has it: with the number of the turn."""
+
+    turn: str
+    progress: Progress
