@@ -16,6 +16,8 @@ class ContributionObject(TypedDict):
     prompt_tokens: int
     completion_tokens: int
     ms: float
+    character: float | None
+    shares: dict[str, int] | None
 
 
 class MemoryObject(TypedDict):
@@ -23,6 +25,27 @@ class MemoryObject(TypedDict):
     text: str
     score: float
     source: str
+
+
+class StanceObject(TypedDict):
+    point: int
+    stance: str
+    weight: float
+
+
+class RoundObject(TypedDict):
+    dissonance: float
+    estimated: bool
+    stances: list[StanceObject]
+
+
+class MindObject(TypedDict):
+    persona: str
+    by: str
+    round: int
+    point: str
+    before: str
+    after: str
 
 
 class AskObject(TypedDict):
@@ -34,6 +57,9 @@ class AskObject(TypedDict):
     dissonance: float | None
     dissonance_estimated: bool
     rounds: int
+    rounds_ended: Literal["", "converged", "bound", "time", "word"]
+    argued: list[RoundObject]
+    minds_changed: list[MindObject]
     engine: str
     model_ms: float
     overhead_ms: float

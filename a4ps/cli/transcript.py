@@ -12,10 +12,13 @@ import click
 from a4ps.cli.forging import forge_line
 from a4ps.cli.plain import plain
 from a4ps.cli.wrapping import Wrapper
+from a4ps.image.turns import Mind
 from a4ps.kernel.answered import Answered
 from a4ps.society.progress import (
     Accepted,
     Began,
+    Changed,
+    Ended,
     Forging,
     LoadingModel,
     Measured,
@@ -34,9 +37,19 @@ _TITLES = {
     "plan": "plan",
     "thesis": "thesis",
     "antithesis": "antithesis",
+    "word": "a further round?",
     "findings": "findings",
     "tool": "tool",
     "synthesis": "answer",
+}
+
+
+#: Why an argument ended, in words.
+ENDINGS = {
+    "converged": "they are close enough: the argument ends",
+    "bound": "the rounds are used up: the argument ends",
+    "time": "the time for further rounds is over: the argument ends",
+    "word": "ALFRED ends the argument",
 }
 
 
@@ -85,6 +98,10 @@ class Transcript:
             case Measured(figure, is_estimate, round_):
                 estimate = " (estimated)" if is_estimate else ""
                 self._line(f"dissonance after round {round_}: {_bar(figure)} {figure:.2f}{estimate}", dim=True)
+            case Changed(mind):
+                self._line(mind_line(mind), dim=True)
+            case Ended(why):
+                self._line(ENDINGS[why], dim=True)
             case Forging(step):
                 self._clear()
                 self._line(forge_line(step), dim=True)
@@ -139,11 +156,29 @@ def retell(answered: Answered) -> None:
     tell = Transcript()
     for memory in answered.memories:
         click.secho(f"remembered turn {memory.id} ({plain(memory.source)}, {memory.score:.2f})", dim=True)
+    round_ = 0
     for contribution in answered.reply.contributions:
         tell(Began(contribution.persona, contribution.role, contribution.model))
         tell(Spoke(contribution))
+        if contribution.role == "antithesis" and round_ < len(answered.reply.argued):
+            argued = answered.reply.argued[round_]
+            round_ += 1
+            tell(Measured(argued.dissonance, argued.estimated, round_))
+            for mind in answered.reply.minds:
+                if mind.round == round_:
+                    tell(Changed(mind))
+    if answered.reply.ended:
+        tell(Ended(answered.reply.ended))
     for note in answered.reply.notes:
         tell(Noted(note))
+
+
+def mind_line(mind: Mind) -> str:
+    """A changed mind in a line."""
+    point = plain(mind.point)
+    if mind.persona == "BRICK":
+        return f"BRICK gave up a point to ROBIN: {point}"
+    return f"BRICK changed ROBIN's mind from {plain(mind.before)} to {plain(mind.after)}: {point}"
 
 
 def close(answered: Answered) -> None:

@@ -25,7 +25,10 @@ ARCHITECT = "architect"
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One accepted message of the Architect. `pins` are the versions of the personas it began with."""
+    """One accepted message of the Architect. `pins` are the versions of the personas it began with.
+
+    `again` names the turn whose question this one asks anew, "" where it is nobody's rerun.
+    """
 
     id: str
     question: str
@@ -34,11 +37,16 @@ class Turn:
     models: Mapping[str, str]
     pins: Mapping[str, int]
     everyone: bool = False
+    again: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """What one persona said in one step. `role` is the step ("thesis"); `ms` is wall time spent in the model."""
+    """What one persona said in one step. `role` is the step ("thesis"); `ms` is wall time spent in the model.
+
+    `character` is how far it was from the persona's codex, in [0, 1], None where that could not be told. `shares` is what
+    its prompt was made of: part → tokens, estimated.
+    """
 
     persona: str
     role: str
@@ -47,6 +55,40 @@ class Contribution:
     prompt_tokens: int
     completion_tokens: int
     ms: float
+    character: float | None = None
+    shares: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One pass of thesis and antithesis: its dissonance, and ROBIN's stances as (point, stance, weight), none where the
+    dissonance was `estimated`. The points are those of the round's thesis, numbered from 1.
+    """
+
+    dissonance: float
+    estimated: bool
+    stances: tuple[tuple[int, str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mind:
+    """A mind that was changed: `persona`'s, by `by`, in `round`, on `point`, from `before` to `after`."""
+
+    persona: str
+    by: str
+    round: int
+    point: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a turn asked of the machine at its busiest: tokens in flight, the part of the context filled, calls waiting."""
+
+    tokens: int
+    fill: float
+    queue: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +107,10 @@ class Reply:
     `dissonance` is in [0, 1], or None where nobody disagreed because only ALFRED spoke; `estimated` marks one measured
     on the text. `dropped` names steps left out for time; `notes` are sentences the user was shown. `pins` are the
     versions that made the reply where they are not those of the turn. `overhead_ms` is that of the run which finished it.
+
+    `argued` are the rounds, `minds` those that were changed in them, `ended` why there was no further one ("converged",
+    "bound", "time", "word"; "" where nobody argued). `colours` is each persona's distance from its codex, smoothed over its
+    contributions up to this turn's.
     """
 
     contributions: tuple[Contribution, ...]
@@ -77,6 +123,11 @@ class Reply:
     dropped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     pins: Mapping[str, int] | None = None
+    argued: tuple[Round, ...] = ()
+    minds: tuple[Mind, ...] = ()
+    ended: str = ""
+    colours: Mapping[str, float] | None = None
+    load: Load | None = None
 
     @property
     def answer(self) -> str:
@@ -88,7 +139,7 @@ class Reply:
         return len(self.contributions) == 1
 
 
-def flat(record: Turn | Contribution | MemoryUsed | Reply) -> dict[str, Any]:
+def flat(record: Turn | Contribution | MemoryUsed | Reply | Round | Mind | Load) -> dict[str, Any]:
     """The fields of a record as they are, without copying what they hold."""
     return {name: getattr(record, name) for name in record.__slots__}
 
@@ -110,6 +161,11 @@ def check_row(row: StoredRow) -> None:
         said, used = reply.contributions, reply.memories_used
         texts = [reply.answer, *reply.notes, *reply.dropped, *(memory.id for memory in used)]
         texts += [text for each in said for text in (each.persona, each.role, each.text, each.model)]
+        texts += [text for mind in reply.minds for text in (mind.persona, mind.by, mind.point, mind.before, mind.after)]
+        figures = [*(each.character for each in said), *(reply.colours or {}).values(), *(reply.pins or {}).values()]
+        figures += [each.dissonance for each in reply.argued]
+        if not all(figure is None or type(figure) in (int, float) for figure in figures):
+            raise IntegrityError(f"the reply of turn {row.key} has odd figures")
     else:
         return
     if not all(type(text) is str for text in texts):
@@ -252,14 +308,29 @@ class TurnLog:
 def _plain(turn: Turn) -> dict[str, Any]:
     fields = flat(turn)
     del fields["id"]
-    return {**fields, "asked_at": turn.asked_at.isoformat()}
+    return {**_without(fields, "again"), "asked_at": turn.asked_at.isoformat()}
 
 
 def _plain_reply(reply: Reply) -> dict[str, Any]:
-    fields = flat(reply)
-    fields["contributions"] = [flat(contribution) for contribution in reply.contributions]
+    fields = _without(flat(reply), *_LATER)
+    fields["contributions"] = [_without(flat(said), "character", "shares") for said in reply.contributions]
     fields["memories_used"] = [flat(memory) for memory in reply.memories_used]
+    if reply.argued:
+        fields["argued"] = [_without(flat(each), "stances") for each in reply.argued]
+    if reply.minds:
+        fields["minds"] = [flat(mind) for mind in reply.minds]
+    if reply.load is not None:
+        fields["load"] = flat(reply.load)
     return fields
+
+
+#: Fields that replies of earlier versions do not have.
+_LATER = ("argued", "minds", "ended", "colours", "load")
+
+
+def _without(fields: dict[str, Any], *names: str) -> dict[str, Any]:
+    """`fields` less those of `names` that say nothing."""
+    return {name: value for name, value in fields.items() if name not in names or value not in (None, "", ())}
 
 
 def _row(kind: str, key: str, payload: Mapping[str, Any], text: str = "") -> Row:
@@ -276,4 +347,12 @@ def _reply(row: StoredRow) -> Reply:
     fields = json.loads(row.payload)
     fields["contributions"] = tuple(Contribution(**entry) for entry in fields["contributions"])
     fields["memories_used"] = tuple(MemoryUsed(**entry) for entry in fields["memories_used"])
+    fields["argued"] = tuple(_round(entry) for entry in fields.get("argued", ()))
+    fields["minds"] = tuple(Mind(**entry) for entry in fields.get("minds", ()))
+    fields["load"] = Load(**fields["load"]) if "load" in fields else None
     return Reply(**{**fields, "dropped": tuple(fields["dropped"]), "notes": tuple(fields["notes"])})
+
+
+def _round(entry: Mapping[str, Any]) -> Round:
+    stances = tuple((int(point), str(stance), float(weight)) for point, stance, weight in entry.get("stances", ()))
+    return Round(entry["dissonance"], entry["estimated"], stances)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from a4ps.image.turns import Reply, Turn, TurnLog
+from a4ps.image.turns import Reply, Round, Turn, TurnLog
 from a4ps.memory.recall import memory_text
 
 
@@ -39,6 +39,9 @@ class Answered:
             "dissonance": reply.dissonance,
             "dissonance_estimated": reply.estimated,
             "rounds": reply.rounds,
+            "rounds_ended": reply.ended,
+            "argued": [argued_as_json(argued) for argued in reply.argued],
+            "minds_changed": [asdict(mind) for mind in reply.minds],
             "engine": self.turn.engine,
             "model_ms": reply.model_ms,
             "overhead_ms": reply.overhead_ms,
@@ -46,6 +49,12 @@ class Answered:
             "dropped": list(reply.dropped),
             "notes": list(reply.notes),
         }
+
+
+def argued_as_json(argued: Round) -> dict[str, Any]:
+    """A round as `--json` prints it."""
+    stances = [{"point": point, "stance": stance, "weight": weight} for point, stance, weight in argued.stances]
+    return {"dissonance": argued.dissonance, "estimated": argued.estimated, "stances": stances}
 
 
 def answered_turn(log: TurnLog, turn_id: str) -> Answered:

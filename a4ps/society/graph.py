@@ -38,6 +38,7 @@ def build_graph() -> StateGraph[TurnState, TurnContext, TurnState, TurnState]:
     graph.add_node(nodes.use_tool)
     graph.add_node(nodes.thesis)
     graph.add_node(nodes.antithesis)
+    graph.add_node(nodes.weigh)
     graph.add_node(nodes.research)
     graph.add_node(nodes.synthesis)
     graph.add_edge(START, "plan")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from a4ps.image.turns import Contribution, Turn
+from a4ps.image.turns import Contribution, Mind, Turn
 from a4ps.memory.recall import Recalled
 from a4ps.tools.report import ForgeProgress
 
@@ -92,6 +92,20 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class Changed:
+    """A mind was changed in the argument."""
+
+    mind: Mind
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The argument is over: "converged", "bound", "time" or "word" (ALFRED's)."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Forging:
     """A step of making a tool that the turn wants."""
 
@@ -116,6 +130,8 @@ Progress: TypeAlias = (
     | Restarted
     | Spoke
     | Measured
+    | Changed
+    | Ended
     | Forging
     | Noted
 )

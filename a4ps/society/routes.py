@@ -1,8 +1,9 @@
 """Where a turn goes next: pure functions of its state and the time it has used.
 
 Every turn walks plan → thesis → antithesis → research → synthesis. Four things change that: a trifle ends with the plan,
-a tool that the plan asks for is used before the thesis, strong dissonance sends thesis and antithesis round again, and a
-turn that runs late leaves out further rounds and research first, then the antithesis. The synthesis is never left out.
+a tool that the plan asks for is used before the thesis, strong dissonance sends thesis and antithesis round again if ALFRED
+thinks it worth while, and a turn that runs late leaves out further rounds and research first, then the antithesis. The
+synthesis is never left out.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from a4ps.society.state import PlanKind, TurnState
 
@@ -34,6 +35,7 @@ SPEAKERS_AFTER: Mapping[str, tuple[str, ...]] = {
     "plan": ("BRICK", "ROBIN", "BABS", "ALFRED"),
     "thesis": ("ROBIN", "BABS", "ALFRED"),
     "antithesis": ("BABS", "ALFRED"),
+    "word": ("BRICK", "ROBIN", "BABS", "ALFRED"),
     "findings": ("ALFRED",),
 }
 
@@ -79,20 +81,41 @@ def after_thesis(state: TurnState, pace: Pace) -> tuple[Literal["antithesis", "s
     return "antithesis", ()
 
 
-def after_antithesis(
-    state: TurnState, pace: Pace, bounds: Bounds
-) -> tuple[Literal["thesis", "research", "synthesis"], tuple[str, ...]]:
-    """Another round while they disagree, there is a round left and time for it; then research, if there is time.
+#: Why an argument ended. They agreed, the rounds were used up, the time was, or ALFRED said so.
+End = Literal["converged", "bound", "time", "word"]
 
-    Returns the step and the names of what was dropped for time. A round costs two calls, research one, and the
-    synthesis one, which is always kept in reserve.
-    """
+
+StepT_co = TypeVar("StepT_co", bound=str, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Onward(Generic[StepT_co]):
+    """Where an argument goes next, what was dropped for time on the way, and why it ended, "" where it goes on."""
+
+    step: StepT_co
     dropped: tuple[str, ...] = ()
-    dissonance = state["dissonance"] or 0.0
-    if dissonance >= bounds.converged_below and state["rounds"] < bounds.rounds_max:
-        if pace.affords(4):
-            return "thesis", ()
-        dropped = ("a further round",)
-    if pace.affords(2):
-        return "research", dropped
-    return "synthesis", (*dropped, "research")
+    ended: End | Literal[""] = ""
+
+
+def after_antithesis(state: TurnState, pace: Pace, bounds: Bounds) -> Onward[Literal["weigh", "research", "synthesis"]]:
+    """ALFRED's word on another round while they disagree, there is a round left and time for it; else the argument ends.
+
+    A round costs three calls with his word, research one, and the synthesis one, which is always kept in reserve.
+    """
+    if (state["dissonance"] or 0.0) < bounds.converged_below:
+        return _ended("converged", pace)
+    if state["rounds"] >= bounds.rounds_max:
+        return _ended("bound", pace)
+    return Onward("weigh") if pace.affords(5) else _ended("time", pace, ("a further round",))
+
+
+def after_word(goes_on: bool, pace: Pace) -> Onward[Literal["thesis", "research", "synthesis"]]:
+    """Another round, or the end of the argument, as ALFRED has said, or as the time his word took leaves room."""
+    if not goes_on:
+        return _ended("word", pace)
+    return Onward("thesis") if pace.affords(3) else _ended("time", pace, ("a further round",))
+
+
+def _ended(why: End, pace: Pace, dropped: tuple[str, ...] = ()) -> Onward[Literal["research", "synthesis"]]:
+    """Research, if there is time for it."""
+    return Onward("research", dropped, why) if pace.affords(2) else Onward("synthesis", (*dropped, "research"), why)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from a4ps.clock import Clock
 from a4ps.image.proto_manager import ProtoManager
-from a4ps.image.turns import Contribution, MemoryUsed, Reply, Turn, TurnLog
+from a4ps.image.turns import Contribution, MemoryUsed, Mind, Reply, Round, Turn, TurnLog
 from a4ps.inference.engine import Engine
 from a4ps.memory.recall import Recalled, recall
 from a4ps.settings import Settings
@@ -86,6 +86,12 @@ class Society:
             dropped=tuple(end["dropped"]),
             notes=(*end["notes"], *notes),
             pins=cast.versions if changed else None,
+            argued=tuple(
+                Round(each["dissonance"], each["estimated"], tuple((*stance,) for stance in each["stances"]))
+                for each in end["argued"]
+            ),
+            minds=tuple(Mind(**mind) for mind in end["minds"]),
+            ended=end.get("ended", ""),
         )
         return reply, memories
 
@@ -132,9 +138,12 @@ def _first_state(turn: Turn) -> TurnState:
         "everyone": turn.everyone,
         "memories": [],
         "said": [],
+        "argued": [],
+        "minds": [],
         "dropped": [],
         "notes": [],
         "rounds": 0,
         "dissonance": None,
         "estimated": False,
+        "ended": "",
     }

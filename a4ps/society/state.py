@@ -21,6 +21,27 @@ class Said(TypedDict):
     prompt_tokens: int
     completion_tokens: int
     ms: float
+    character: float | None
+    shares: dict[str, int] | None
+
+
+class Argued(TypedDict):
+    """A round as plain data; the fields are those of `a4ps.image.turns.Round`."""
+
+    dissonance: float
+    estimated: bool
+    stances: list[tuple[int, str, float]]
+
+
+class Changed(TypedDict):
+    """A changed mind as plain data; the fields are those of `a4ps.image.turns.Mind`."""
+
+    persona: str
+    by: str
+    round: int
+    point: str
+    before: str
+    after: str
 
 
 class Remembered(TypedDict):
@@ -34,7 +55,7 @@ class Remembered(TypedDict):
 
 
 class TurnState(TypedDict, total=False):
-    """`said`, `dropped` and `notes` grow; every other key is replaced by the node that writes it."""
+    """`said`, `argued`, `minds`, `dropped` and `notes` grow; every other key is replaced by the node that writes it."""
 
     question: str
     everyone: bool
@@ -44,8 +65,11 @@ class TurnState(TypedDict, total=False):
     arguments: dict[str, Any]
     memories: list[Remembered]
     said: Annotated[list[Said], operator.add]
+    argued: Annotated[list[Argued], operator.add]
+    minds: Annotated[list[Changed], operator.add]
     dropped: Annotated[list[str], operator.add]
     notes: Annotated[list[str], operator.add]
     rounds: int
     dissonance: float | None
     estimated: bool
+    ended: str

@@ -13,11 +13,12 @@ import pytest
 
 from a4ps.clock import ManualClock
 from a4ps.errors import CallerError, EngineBroke, NoSuchTurn, SettingsError, UsageError
+from a4ps.image.turns import Mind
 from a4ps.inference.engine import ChatRequest
 from a4ps.inference.tokens import estimate_prompt
 from a4ps.kernel.answered import answered_turn
 from a4ps.kernel.invoker import EngineInvoker
-from a4ps.society.progress import Accepted, Measured, Noted, Progress, Restarted, Spoke, Token
+from a4ps.society.progress import Accepted, Changed, Ended, Measured, Noted, Progress, Restarted, Spoke, Token
 from tests.doubles.kernels import open_kernel
 from tests.doubles.scripted_engine import LINES, Script, ScriptedEngine
 
@@ -270,9 +271,66 @@ async def test_strong_dissonance_means_another_round_but_never_more_than_the_bou
     engine = ScriptedEngine(saying(antithesis=DISAGREES))
     async with open_kernel(tmp_path, engine, rounds_max=3) as kernel:
         answered = await kernel.ask(QUESTION, ignore)
-    assert steps(engine) == ["plan", *["thesis", "antithesis"] * 3, "findings", "synthesis"]
+    argument = ["thesis", "antithesis", "word"] * 3
+    assert steps(engine) == ["plan", *argument[:-1], "findings", "synthesis"]
     assert answered.reply.rounds == 3
+    assert answered.reply.ended == "bound"
+    assert [each.dissonance for each in answered.reply.argued] == [1.0, 1.0, 1.0]
     assert answered.reply.dissonance == 1.0
+
+
+async def test_alfreds_word_ends_an_argument(tmp_path: Path) -> None:
+    engine = ScriptedEngine(saying(antithesis=DISAGREES, word={"say": "They would repeat themselves.", "go_on": False}))
+    heard: list[Progress] = []
+    async with open_kernel(tmp_path, engine, rounds_max=8) as kernel:
+        answered = await kernel.ask(QUESTION, heard.append)
+    assert steps(engine) == ["plan", "thesis", "antithesis", "word", "findings", "synthesis"]
+    assert (answered.reply.rounds, answered.reply.ended) == (1, "word")
+    assert Ended("word") in heard
+    assert answered.reply.contributions[3].text == "They would repeat themselves."
+
+
+async def test_an_argument_goes_on_where_alfreds_word_cannot_be_understood(tmp_path: Path) -> None:
+    engine = ScriptedEngine(saying(antithesis=DISAGREES, word="no json"))
+    async with open_kernel(tmp_path, engine) as kernel:
+        answered = await kernel.ask(QUESTION, ignore)
+    assert answered.reply.rounds == 2
+
+
+async def test_the_turn_keeps_who_changed_whose_mind(tmp_path: Path) -> None:
+    """In the second round BRICK gives up his first point, and his second, put better, wins ROBIN over."""
+    theses = iter(
+        (
+            "Take Go.\n1. It compiles to one file.\n2. It is small enough for two weekends.",
+            "Take Go.\n1. It is small enough for two free weekends.\n2. A reader finds examples everywhere.",
+        )
+    )
+    stances = iter((("disagree", "disagree"), ("agree", "partly")))
+
+    async def script(request: ChatRequest) -> str | Mapping[str, Any] | None:
+        if request.step == "thesis":
+            return next(theses)
+        if request.step == "antithesis":
+            taken = [{"point": n, "stance": each, "weight": 1} for n, each in enumerate(next(stances), 1)]
+            return {"stances": taken, "say": "Well."}
+        return None
+
+    heard: list[Progress] = []
+    async with open_kernel(tmp_path, ScriptedEngine(script)) as kernel:
+        answered = await kernel.ask(QUESTION, heard.append)
+        again = answered_turn(kernel.log, answered.turn.id)
+    minds = (
+        Mind("BRICK", "ROBIN", 2, "It compiles to one file.", "held", "given up"),
+        Mind("ROBIN", "BRICK", 2, "It is small enough for two weekends.", "disagree", "agree"),
+    )
+    assert answered.reply.minds == again.reply.minds == minds
+    assert tuple(each.mind for each in heard if isinstance(each, Changed)) == minds
+    assert answered.reply.ended == "converged"
+    assert again.reply.argued == answered.reply.argued
+    assert [each.stances for each in again.reply.argued] == [
+        ((1, "disagree", 1.0), (2, "disagree", 1.0)),
+        ((1, "agree", 1.0), (2, "partly", 1.0)),
+    ]
 
 
 async def test_a_second_thesis_answers_the_objection(tmp_path: Path) -> None:

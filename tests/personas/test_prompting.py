@@ -31,7 +31,7 @@ from tests.doubles.scripted_engine import MODEL, ScriptedEngine
 #: What issue 2 allows a prompt besides the contributions it quotes.
 TOKENS_MAX = 700
 CODICES = shipped_codices()
-STEPS = ("plan", "greeting", "thesis", "antithesis", "antithesis_plain", "findings", "synthesis")
+STEPS = ("plan", "greeting", "thesis", "antithesis", "antithesis_plain", "word", "findings", "synthesis")
 ABOUT_TOOLS = ("plan_tools", "tool_specification", "tool_writing", "tool_mending", "tool_tests", "tool_arguments")
 #: Repeated, these are text of every kind of density: prose, words of a letter, no spaces, other scripts, signs.
 FILLERS = ("which of them is better ", "a ", "x", "漢字", "😀", "?!", "ü\u0301 ", "0.5,")
@@ -51,6 +51,8 @@ def said(role: str, text: str) -> Said:
         "prompt_tokens": 1,
         "completion_tokens": 1,
         "ms": 1.0,
+        "character": None,
+        "shares": None,
     }
 
 
@@ -62,12 +64,15 @@ def state_of(question: str, contribution: str, remembered: tuple[Recalled, ...])
         "kind": "question",
         "research": contribution,
         "memories": [nodes._remembered(memory) for memory in remembered],
+        "argued": [],
+        "minds": [],
         "said": [said(role, contribution) for role in ("plan", "thesis", "antithesis", "research", "findings")],
         "dropped": [],
         "notes": [],
         "rounds": 1,
         "dissonance": 0.75,
         "estimated": False,
+        "ended": "",
     }
 
 
@@ -93,7 +98,7 @@ async def requests_of(question: str, contribution: str, remembered: tuple[Recall
     runtime: Runtime[TurnContext] = Runtime(context=context)
     state = state_of(question, contribution, remembered)
     await nodes.plan({**state, "question": "hello"}, runtime)
-    steps: Any = (nodes.plan, nodes.thesis, nodes.antithesis, nodes.research, nodes.synthesis)
+    steps: Any = (nodes.plan, nodes.thesis, nodes.antithesis, nodes.weigh, nodes.research, nodes.synthesis)
     for step in steps:
         await step(state, runtime)
     return engine.requests

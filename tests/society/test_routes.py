@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from a4ps.society.routes import Bounds, Pace, after_antithesis, after_plan, after_thesis, is_trifle
+from a4ps.society.routes import Bounds, Onward, Pace, after_antithesis, after_plan, after_thesis, after_word, is_trifle
 from a4ps.society.state import PlanKind, TurnState
 
 BOUNDS = Bounds(rounds_max=2, converged_below=0.5)
@@ -132,33 +134,49 @@ def test_after_the_thesis(rounds: int, used_s: float, step: str, dropped: tuple[
     assert after_thesis({"rounds": rounds}, Pace(120, used_s, 5)) == (step, dropped)
 
 
-#: dissonance, rounds held, seconds used at 10 s a call of 120 → step, what is dropped
+#: dissonance, rounds held, seconds used at 10 s a call of 120 → step, what is dropped, why the argument ended
 AFTER_ANTITHESIS = [
-    (0.0, 1, 20, "research", ()),
-    (None, 1, 20, "research", ()),
-    (0.49, 1, 20, "research", ()),
-    (0.5, 1, 20, "thesis", ()),
-    (1.0, 1, 20, "thesis", ()),
-    (1.0, 2, 20, "research", ()),
-    (1.0, 3, 20, "research", ()),
-    (1.0, 1, 80, "thesis", ()),
-    (1.0, 1, 81, "research", ("a further round",)),
-    (1.0, 1, 100, "research", ("a further round",)),
-    (1.0, 1, 101, "synthesis", ("a further round", "research")),
-    (0.2, 1, 100, "research", ()),
-    (0.2, 1, 101, "synthesis", ("research",)),
-    (1.0, 2, 101, "synthesis", ("research",)),
-    (0.2, 1, 500, "synthesis", ("research",)),
+    (0.0, 1, 20, "research", (), "converged"),
+    (None, 1, 20, "research", (), "converged"),
+    (0.49, 1, 20, "research", (), "converged"),
+    (0.5, 1, 20, "weigh", (), ""),
+    (1.0, 1, 20, "weigh", (), ""),
+    (1.0, 2, 20, "research", (), "bound"),
+    (1.0, 3, 20, "research", (), "bound"),
+    (1.0, 1, 70, "weigh", (), ""),
+    (1.0, 1, 71, "research", ("a further round",), "time"),
+    (1.0, 1, 100, "research", ("a further round",), "time"),
+    (1.0, 1, 101, "synthesis", ("a further round", "research"), "time"),
+    (0.2, 1, 100, "research", (), "converged"),
+    (0.2, 1, 101, "synthesis", ("research",), "converged"),
+    (1.0, 2, 101, "synthesis", ("research",), "bound"),
+    (0.2, 1, 500, "synthesis", ("research",), "converged"),
 ]
 
 
-@pytest.mark.parametrize(("dissonance", "rounds", "used_s", "step", "dropped"), AFTER_ANTITHESIS)
+@pytest.mark.parametrize(("dissonance", "rounds", "used_s", "step", "dropped", "ended"), AFTER_ANTITHESIS)
 def test_after_the_antithesis(
-    dissonance: float | None, rounds: int, used_s: float, step: str, dropped: tuple[str, ...]
+    dissonance: float | None, rounds: int, used_s: float, step: str, dropped: tuple[str, ...], ended: Any
 ) -> None:
-    """Dissent sends them round again while a round and its time are left; rounds are dropped first, then research."""
+    """Dissent asks for ALFRED's word while a round and its time are left; rounds are dropped first, then research."""
     state: TurnState = {"dissonance": dissonance, "rounds": rounds}
-    assert after_antithesis(state, Pace(120, used_s, 10), BOUNDS) == (step, dropped)
+    assert after_antithesis(state, Pace(120, used_s, 10), BOUNDS) == Onward(step, dropped, ended)
+
+
+@pytest.mark.parametrize(
+    ("goes_on", "used_s", "step", "dropped", "ended"),
+    [
+        (True, 20, "thesis", (), ""),
+        (True, 90, "thesis", (), ""),
+        (True, 91, "research", ("a further round",), "time"),
+        (True, 101, "synthesis", ("a further round", "research"), "time"),
+        (False, 20, "research", (), "word"),
+        (False, 101, "synthesis", ("research",), "word"),
+    ],
+)
+def test_after_alfreds_word(goes_on: bool, used_s: float, step: str, dropped: tuple[str, ...], ended: Any) -> None:
+    """His word ends the argument; where it took the time of the round it asks for, the time does."""
+    assert after_word(goes_on, Pace(120, used_s, 10)) == Onward(step, dropped, ended)
 
 
 @given(st.floats(0, 1), st.integers(1, 9), st.floats(0, 1000), st.floats(0, 100), st.integers(1, 8), st.floats(0, 1))
@@ -168,14 +186,15 @@ def test_every_turn_comes_to_its_synthesis(
     """No round beyond the bound, none past the time, and whatever is left out is named."""
     pace = Pace(120, used_s, call_s)
     state: TurnState = {"dissonance": dissonance, "rounds": rounds}
-    step, dropped = after_antithesis(state, pace, Bounds(rounds_max, converged_below))
-    if step == "thesis":
+    onward = after_antithesis(state, pace, Bounds(rounds_max, converged_below))
+    assert (onward.step == "weigh") is (onward.ended == "")
+    if onward.step == "weigh":
         assert rounds < rounds_max
-        assert pace.affords(4)
-        assert dropped == ()
-    assert ("research" in dropped) is (step == "synthesis")
-    assert step == "synthesis" or pace.affords(2)
+        assert pace.affords(5)
+        assert onward.dropped == ()
+    assert ("research" in onward.dropped) is (onward.step == "synthesis")
+    assert onward.step == "synthesis" or pace.affords(2)
 
 
 def test_convergence_at_zero_holds_every_round() -> None:
-    assert after_antithesis({"dissonance": 0.0, "rounds": 1}, EARLY, Bounds(2, 0.0))[0] == "thesis"
+    assert after_antithesis({"dissonance": 0.0, "rounds": 1}, EARLY, Bounds(2, 0.0)).step == "weigh"
