@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 import click
 
@@ -10,9 +11,10 @@ from a4ps.cli.forging import approver
 from a4ps.cli.frame import Frame, framed
 from a4ps.cli.plain import plain
 from a4ps.cli.streams import standard_input
-from a4ps.cli.transcript import Transcript, close, retell
+from a4ps.cli.transcript import Transcript, close, retell, tell_compared
 from a4ps.errors import A4PSError, Stopped, UsageError
 from a4ps.kernel.answered import Answered, answered_turn
+from a4ps.kernel.compared import Compared, compared
 from a4ps.kernel.wiring import open_log
 from a4ps.society.progress import Progress
 
@@ -27,45 +29,66 @@ STDIN_BYTES = 4_000_000
     "--resume", "resume", is_flag=False, flag_value="", metavar="[ID]", help="Finish a turn that was interrupted."
 )
 @click.option("--turn", "turn_id", metavar="ID", help="Show an earlier turn again.")
+@click.option("--rerun", "rerun", metavar="ID", help="Ask an earlier turn's question again, and compare.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the answer alone.")
 @framed
 def command(
-    frame: Frame, text: str | None, everyone: bool, resume: str | None, turn_id: str | None, quiet: bool
+    frame: Frame,
+    text: str | None,
+    everyone: bool,
+    resume: str | None,
+    turn_id: str | None,
+    rerun: str | None,
+    quiet: bool,
 ) -> None:
     """Ask the society TEXT; "-" reads it from standard input.
 
     The four deliberate before you: ALFRED plans, BRICK states a thesis, ROBIN answers it, BABS brings findings, ALFRED
-    judges. The answer is kept in the image; later questions can refer to it.
+    judges. The answer is kept in the image; later questions can refer to it. --rerun has today's personas answer an earlier
+    question once more, with what was known then, and shows how the answers differ.
     """
-    if sum(given is not None for given in (text, resume, turn_id)) != 1:
+    if sum(given is not None for given in (text, resume, turn_id, rerun)) != 1:
         raise UsageError(
-            "give one of: a question, --resume, or --turn ID", next_step='a4ps ask "What should I read first?"'
+            "give one of: a question, --resume, --rerun ID, or --turn ID",
+            next_step='a4ps ask "What should I read first?"',
         )
     if everyone and text is None:
         raise UsageError("--all belongs to a new question", next_step="a4ps ask --help")
     if text == "-":
         text = _read_stdin()
+    beside = None
     if turn_id is not None:
         with open_log(frame.env) as log:
             answered = answered_turn(log, turn_id)
     else:
-        answered = asyncio.run(_ask(frame, text, everyone, resume, quiet))
+        answered, beside = asyncio.run(_ask(frame, Wish(text, everyone, resume, rerun), quiet))
     if frame.as_json:
-        frame.print_object(answered.as_json())
+        frame.print_object({**answered.as_json(), **({} if beside is None else {"compared": beside.as_json()})})
     elif quiet:
         click.echo(plain(answered.reply.answer))
     else:
         if turn_id is not None:
             retell(answered)
         close(answered)
+        if beside is not None:
+            tell_compared(beside)
 
 
-async def _ask(frame: Frame, text: str | None, everyone: bool, resume: str | None, quiet: bool) -> Answered:
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What was asked for: a question, else the turn to `resume` ("" for the newest), else the one to `rerun`."""
+
+    text: str | None
+    everyone: bool
+    resume: str | None
+    rerun: str | None
+
+
+async def _ask(frame: Frame, wish: Wish, quiet: bool) -> tuple[Answered, Compared | None]:
     from a4ps.cli.session import offer_to_resume, opened_kernel
     from a4ps.kernel.kernel import checked_question
 
-    if text is not None:
-        text = checked_question(text, frame.env.settings)
+    text = None if wish.text is None else checked_question(wish.text, frame.env.settings)
     silent = frame.as_json or quiet
     transcript = None if silent else Transcript()
     listener = transcript or _ignore
@@ -74,14 +97,17 @@ async def _ask(frame: Frame, text: str | None, everyone: bool, resume: str | Non
             click.secho(plain(kernel.notice), fg="yellow", err=silent)
         try:
             approve = None if transcript is None else approver(frame, transcript.end_line)
+            if wish.rerun is not None:
+                answered = await kernel.rerun(wish.rerun, listener, approve=approve)
+                return answered, compared(kernel.log, answered)
             if text is None:
-                return await kernel.resume(resume or None, listener, approve=approve)
+                return await kernel.resume(wish.resume or None, listener, approve=approve), None
             resumed = await offer_to_resume(kernel, listener, ask=not frame.as_json, approve=approve)
             if resumed is not None and resumed.turn.question == text:
-                return resumed
+                return resumed, None
             if resumed is not None and transcript:
                 close(resumed)
-            return await kernel.ask(text, listener, everyone=everyone, approve=approve)
+            return await kernel.ask(text, listener, everyone=wish.everyone, approve=approve), None
         except (A4PSError, asyncio.CancelledError) as error:
             if transcript:
                 transcript.end_line()

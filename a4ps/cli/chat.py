@@ -18,9 +18,11 @@ from a4ps.cli.plain import plain
 from a4ps.cli.session import offer_to_resume, opened_kernel
 from a4ps.cli.streams import somebody_is_there
 from a4ps.cli.transcript import Transcript, close, retell
+from a4ps.cli.why import tell_why
 from a4ps.errors import A4PSError, UsageError
 from a4ps.kernel.answered import Answered, answered_turn
 from a4ps.kernel.kernel import Kernel
+from a4ps.kernel.why import why
 
 if TYPE_CHECKING:
     from prompt_toolkit.history import History
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 SLASH = {
     "/all": "QUESTION   have all four heard, even on a trifle",
     "/turn": "ID        show an earlier turn again",
+    "/why": "[ID]       show what an answer rests on",
     "/last": "[N]       list the latest turns",
     "/resume": "[ID]    finish an interrupted turn",
     "/help": "          this list",
@@ -85,6 +88,10 @@ async def _respond(frame: Frame, kernel: Kernel, line: str) -> Answered | None:
         answered = answered_turn(kernel.log, rest)
         retell(answered)
         return _closed(answered)
+    if word == "/why":
+        latest = kernel.log.latest(1)
+        tell_why(why(kernel.store, kernel.log, rest or (latest[0][0].id if latest else "0")))
+        return None
     if word == "/last":
         _list_latest(kernel, rest)
         return None

@@ -22,6 +22,7 @@ from a4ps.errors import A4PSError, CallerError, Stopped, Unsupported, UsageError
 #: Command → (module that has `command`, the help line that `a4ps --help` shows).
 COMMANDS = {
     "ask": ("a4ps.cli.ask", "Ask the society a question."),
+    "why": ("a4ps.cli.why", "Show what an answer rests on."),
     "chat": ("a4ps.cli.chat", "Talk with the society in this terminal."),
     "doctor": ("a4ps.cli.doctor", "Tell what works here, and how to mend what does not."),
     "models": ("a4ps.cli.models", "List or fetch the models the personas speak with."),

@@ -48,6 +48,16 @@ class MindObject(TypedDict):
     after: str
 
 
+class ComparedObject(TypedDict):
+    turn_id: str
+    answer: str
+    likeness: float
+    dissonance: list[float | None]
+    rounds: list[int]
+    personas_changed: dict[str, list[int | None]]
+    models_changed: dict[str, list[str]]
+
+
 class AskObject(TypedDict):
     turn_id: str
     question: str
@@ -64,6 +74,66 @@ class AskObject(TypedDict):
     model_ms: float
     overhead_ms: float
     memories_used: list[MemoryObject]
+    dropped: list[str]
+    notes: list[str]
+    compared: NotRequired[ComparedObject]
+
+
+class VersionObject(TypedDict):
+    change: int
+    act: str
+    author: str
+    reason: str
+    at: str
+    evidence: Any
+
+
+class VoiceObject(TypedDict):
+    persona: str
+    version: int | None
+    change: VersionObject | None
+    models: dict[str, str]
+    steps: list[str]
+    colour: float | None
+
+
+class ToolCallObject(TypedDict):
+    tool: str
+    text: str
+    ms: float
+    version: int | None
+    change: VersionObject | None
+
+
+class PromptObject(TypedDict):
+    persona: str
+    step: str
+    prompt_tokens: int
+    shares: dict[str, int] | None
+    character: float | None
+
+
+class LoadObject(TypedDict):
+    tokens: int
+    fill: float
+    queue: int
+
+
+class WhyObject(TypedDict):
+    turn_id: str
+    question: str
+    asked_at: str
+    again: str
+    answer: str
+    engine: str
+    memories: list[MemoryObject]
+    personas: list[VoiceObject]
+    tool_calls: list[ToolCallObject]
+    argued: list[RoundObject]
+    rounds_ended: Literal["", "converged", "bound", "time", "word"]
+    minds_changed: list[MindObject]
+    prompts: list[PromptObject]
+    load: LoadObject | None
     dropped: list[str]
     notes: list[str]
 
@@ -330,6 +400,7 @@ class ErrorObject(TypedDict):
 OBJECTS: Mapping[str, type] = {
     "error": ErrorObject,
     "ask": AskObject,
+    "why": WhyObject,
     "doctor": DoctorObject,
     "config show": ConfigObject,
     "config set": SetObject,

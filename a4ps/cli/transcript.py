@@ -14,6 +14,7 @@ from a4ps.cli.plain import plain
 from a4ps.cli.wrapping import Wrapper
 from a4ps.image.turns import Mind
 from a4ps.kernel.answered import Answered
+from a4ps.kernel.compared import Compared
 from a4ps.society.progress import (
     Accepted,
     Began,
@@ -196,6 +197,22 @@ def close(answered: Answered) -> None:
     parts.append(f"{reply.model_ms / 1000:.1f} s in the model, {reply.overhead_ms / 1000:.2f} s outside")
     click.echo()
     click.secho(plain(" · ".join(parts)), dim=True)
+
+
+def tell_compared(found: Compared) -> None:
+    """A question asked again, beside the first time."""
+    click.secho(f"\nAsked first as turn {found.before.turn.id}, and answered then:", bold=True)
+    click.echo(plain(found.before.reply.answer))
+    changed = [
+        *(f"{name} version {before} → {now}" for name, (before, now) in found.personas.items()),
+        *(f"{name} {plain(before)} → {plain(now)}" for name, (before, now) in found.models.items()),
+    ]
+    figures = [
+        "-" if reply.dissonance is None else f"{reply.dissonance:.2f}"
+        for reply in (found.before.reply, found.now.reply)
+    ]
+    parts = [f"{found.likeness:.0%} of the words are the same", f"dissonance {figures[0]} → {figures[1]}"]
+    click.secho(" · ".join([*parts, *(changed or ["the same personas and models"])]), dim=True)
 
 
 def _bar(figure: float) -> str:

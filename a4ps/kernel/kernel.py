@@ -108,9 +108,16 @@ class Kernel:
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def ask(
-        self, text: str, listener: Listener, *, everyone: bool = False, approve: Approver | None = None
+        self,
+        text: str,
+        listener: Listener,
+        *,
+        everyone: bool = False,
+        approve: Approver | None = None,
+        again: str = "",
     ) -> Answered:
-        """Answer `text`. `everyone` has all four heard even on a trifle; `approve` asks the Architect about a new tool.
+        """Answer `text`. `everyone` has all four heard even on a trifle; `approve` asks the Architect about a new tool;
+        `again` is the turn whose question this is (`rerun`).
 
         Raises `UsageError`, `PeerError`, `WorldError`. Cancelled or failed after acceptance, the turn stays open.
         """
@@ -128,6 +135,7 @@ class Kernel:
                     models=self.society.models_of(cast),
                     pins=cast.versions,
                     everyone=everyone,
+                    again=again,
                 )
             )
             if aside:
@@ -135,6 +143,14 @@ class Kernel:
             self.bus.notify(Event.TURN_BEGAN, turn)
             listener(Accepted(turn))
             return await self._run(turn, cast, listener, approve)
+
+    async def rerun(self, turn_id: str, listener: Listener, *, approve: Approver | None = None) -> Answered:
+        """Ask the question of an answered turn again, of the personas of today, who recall what was known then.
+
+        A new turn, which names the old one. Raises `NoSuchTurn` and what `ask` raises.
+        """
+        turn, _ = self.log.answered(turn_id)
+        return await self.ask(turn.question, listener, everyone=turn.everyone, approve=approve, again=turn.id)
 
     async def resume(self, turn_id: str | None, listener: Listener, *, approve: Approver | None = None) -> Answered:
         """Go on with an open turn, the newest where none is named. Raises `NoSuchTurn` and what `ask` raises."""

@@ -156,10 +156,17 @@ def signs(env: Environment, status: EngineStatus, last_engine: str) -> Signs:
 
 
 @contextmanager
-def open_log(env: Environment) -> Iterator[TurnLog]:
-    """The turns alone, without engine or society. Raises as `Store.open` does."""
+def open_store(env: Environment) -> Iterator[tuple[Store, TurnLog]]:
+    """The image and its turns alone, without engine or society. Raises as `Store.open` does."""
     with Store.open(env.places.image, KeyFolder(env.places.keys), SystemClock()) as store:
-        yield TurnLog(store)
+        yield store, TurnLog(store)
+
+
+@contextmanager
+def open_log(env: Environment) -> Iterator[TurnLog]:
+    """The turns alone. Raises as `Store.open` does."""
+    with open_store(env) as (_, log):
+        yield log
 
 
 async def open_kernel(env: Environment) -> Kernel:

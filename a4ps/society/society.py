@@ -109,7 +109,7 @@ class Society:
                 limit=settings.recall_limit,
                 floor=settings.recall_floor,
                 rehearsed=rehearsed,
-                before=int(turn.id),
+                before=int(turn.again or turn.id),
             )
 
         return TurnContext(
