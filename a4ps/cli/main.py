@@ -24,6 +24,8 @@ COMMANDS = {
     "ask": ("a4ps.cli.ask", "Ask the society a question."),
     "why": ("a4ps.cli.why", "Show what an answer rests on."),
     "chat": ("a4ps.cli.chat", "Talk with the society in this terminal."),
+    "series": ("a4ps.cli.series", "Show dissonance, character, drift and load over time."),
+    "drift": ("a4ps.cli.drift", "Measure how far the personas are from their codices."),
     "doctor": ("a4ps.cli.doctor", "Tell what works here, and how to mend what does not."),
     "models": ("a4ps.cli.models", "List or fetch the models the personas speak with."),
     "tools": ("a4ps.cli.tools", "Have tools written and tested, and use them."),

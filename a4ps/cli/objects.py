@@ -138,6 +138,39 @@ class WhyObject(TypedDict):
     notes: list[str]
 
 
+class PointObject(TypedDict):
+    at: str
+    mean: float
+    low: float
+    high: float
+    count: int
+
+
+class SeriesObject(TypedDict):
+    series: dict[str, list[PointObject]]
+
+
+class ProbeObject(TypedDict):
+    persona: str
+    question: str
+    answer: str
+    character: float | None
+    judged: float | None
+    remark: str
+
+
+class DriftFigureObject(TypedDict):
+    now: float
+    before: float | None
+    first: float | None
+
+
+class DriftObject(TypedDict):
+    probe_set: int
+    figures: dict[str, DriftFigureObject]
+    probes: list[ProbeObject]
+
+
 class CheckObject(TypedDict):
     name: str
     verdict: Literal["ok", "note", "bad"]
@@ -401,6 +434,8 @@ OBJECTS: Mapping[str, type] = {
     "error": ErrorObject,
     "ask": AskObject,
     "why": WhyObject,
+    "series": SeriesObject,
+    "drift": DriftObject,
     "doctor": DoctorObject,
     "config show": ConfigObject,
     "config set": SetObject,

@@ -84,7 +84,8 @@ class Mind:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a turn asked of the machine at its busiest: tokens in flight, the part of the context filled, calls waiting."""
+    """What a turn asked of the machine at its busiest: tokens in flight, the part of the context filled, calls
+    waiting for others or for their model."""
 
     tokens: int
     fill: float
@@ -157,7 +158,7 @@ def check_row(row: StoredRow) -> None:
         if turn.asked_at.tzinfo is None or not all(type(pin) is int for pin in turn.pins.values()):
             raise IntegrityError(f"turn {row.key} has odd figures")
     elif row.kind == "reply":
-        reply = _reply(row)
+        reply = reply_of(row)
         said, used = reply.contributions, reply.memories_used
         texts = [reply.answer, *reply.notes, *reply.dropped, *(memory.id for memory in used)]
         texts += [text for each in said for text in (each.persona, each.role, each.text, each.model)]
@@ -241,14 +242,14 @@ class TurnLog:
     def reply(self, turn_id: str) -> Reply | None:
         """The reply of a turn, None while it is open."""
         row = self._store.head("reply", turn_id)
-        return None if row is None else _reply(row)
+        return None if row is None else reply_of(row)
 
     def latest(
         self, limit: int, *, after: datetime | None = None, before: datetime | None = None
     ) -> list[tuple[Turn, Reply]]:
         """Answered turns, newest first, within the times given."""
         rows = self._store.newest("reply", limit=limit, after=after, before=before)
-        return [(self.turn(row.key), _reply(row)) for row in rows]
+        return [(self.turn(row.key), reply_of(row)) for row in rows]
 
     def search(self, match: str, limit: int) -> list[Match]:
         """Answered turns that an FTS5 expression finds, best first: number, score, and question with answer as text."""
@@ -343,7 +344,8 @@ def _turn(row: StoredRow) -> Turn:
     return Turn(id=row.key, **{**fields, "asked_at": datetime.fromisoformat(fields["asked_at"])})
 
 
-def _reply(row: StoredRow) -> Reply:
+def reply_of(row: StoredRow) -> Reply:
+    """The reply that a row of that kind holds."""
     fields = json.loads(row.payload)
     fields["contributions"] = tuple(Contribution(**entry) for entry in fields["contributions"])
     fields["memories_used"] = tuple(MemoryUsed(**entry) for entry in fields["memories_used"])

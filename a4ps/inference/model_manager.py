@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 from a4ps import ports
@@ -37,12 +37,20 @@ from a4ps.inference.model_memory import Ledger, ModelMemory, Occupancy, Parts
 from a4ps.inference.tokens import estimate_prompt
 from a4ps.inference.waits import Wait
 
-__all__ = ["Ledger", "ModelManager", "Occupancy", "Parts"]
+__all__ = ["Busy", "Ledger", "ModelManager", "Occupancy", "Parts"]
 
 #: How the setting names a model of Ollama's that embeds.
 BY_OLLAMA = "ollama:"
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Tokens in flight, of prompts and of what has been said to them so far (estimated, four bytes each); calls waiting."""
+
+    tokens: int = 0
+    waiting: int = 0
 
 
 class ModelManager:
@@ -61,6 +69,8 @@ class ModelManager:
         self._memory = ModelMemory(parts)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: LoopThread | None = None
+        self._in_flight = 0
+        self._busiest = Busy()
 
     # The engine port
 
@@ -77,6 +87,8 @@ class ModelManager:
         """
         self._loop = asyncio.get_running_loop()
         seat = await self._memory.arrive(request)
+        tokens = sum(len(message.content) for message in request.messages) // 4
+        self._in_flight += tokens
         try:
             announced = False
             told = ""
@@ -88,6 +100,7 @@ class ModelManager:
                     yield Loading(request.model)
                 elif seat.why and seat.why != told:
                     told = seat.why
+                    self._note_busy()
                     yield Held(request.model, told)
                 await seat.changed.wait()
                 seat.changed.clear()
@@ -95,11 +108,16 @@ class ModelManager:
                 async for chunk in chunks:
                     # Noted before it is told: whoever has heard the end may not come back for more.
                     seat.finished = isinstance(chunk, Finished)
+                    tokens += 1
+                    self._in_flight += 1
+                    if seat.finished:
+                        self._note_busy()
                     yield chunk
         except PeerError:
             await self._memory.look()
             raise
         finally:
+            self._in_flight -= tokens
             self._memory.leave(seat)
 
     async def load(self, model: str, *, num_ctx: int, keep_alive_s: float) -> None:
@@ -154,6 +172,16 @@ class ModelManager:
     def waits(self) -> tuple[Wait, ...]:
         """Who waits now, for whom and why."""
         return self._memory.waits
+
+    @property
+    def busy(self) -> Busy:
+        """What is asked of it now."""
+        return Busy(self._in_flight, len(self._memory.waits))
+
+    def take_busiest(self) -> Busy:
+        """The most of each since this was last asked."""
+        busiest, self._busiest = self._busiest, Busy()
+        return busiest
 
     async def idle(self) -> None:
         """Return when no load or unload is under way."""
@@ -210,6 +238,11 @@ class ModelManager:
         raise CallerError("this blocks and was called on an event loop", next_step="await stream(...), or use a thread")
 
     # One call
+
+    def _note_busy(self) -> None:
+        """Called where calls are at their longest: as one ends, and as one is told why it waits."""
+        now, most = self.busy, self._busiest
+        self._busiest = Busy(max(now.tokens, most.tokens), max(now.waiting, most.waiting))
 
     def _asked(self, request: ChatRequest) -> ChatRequest:
         keep_alive_s = 0.0 if self._parts.residency == "sequential" else request.keep_alive_s

@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from a4ps.clock import Clock
 from a4ps.errors import A4PSError, EngineRefused, NoSuchTurn, SettingsError, UsageError
 from a4ps.events import Event, Subject, event_bus
+from a4ps.image.series_log import FOLD_EVERY, SeriesLog
 from a4ps.image.store import Store
-from a4ps.image.turns import Turn, TurnLog
+from a4ps.image.turns import Reply, Turn, TurnLog, flat
 from a4ps.inference.engine import Engine
 from a4ps.inference.tokens import estimate_tokens
 from a4ps.kernel.answered import Answered, MemoryShown
+from a4ps.kernel.telling import Telling
 from a4ps.sandbox.executor import SecureCodeExecutor
+from a4ps.series import Sample
 from a4ps.settings import Settings
 from a4ps.society.cast import Cast
-from a4ps.society.progress import Accepted, Listener, Progress, Told
+from a4ps.society.drift import Probed, figures, probe
+from a4ps.society.progress import Accepted, Listener
 from a4ps.society.society import Society
+from a4ps.society.speaking import Speaker
 from a4ps.society.toolbox import TOOL_TOKENS, Approver
 from a4ps.tools.method_runner import MethodRunner
 
@@ -67,28 +73,6 @@ def checked_question(text: str, settings: Settings) -> str:
     return question
 
 
-def _sheltered(listener: Listener, bus: Subject) -> Listener:
-    """A listener that cannot harm the turn it listens to: after its first failure it is no longer told. `bus` is."""
-    failed = False
-    turn_id = ""
-
-    def told(progress: Progress) -> None:
-        nonlocal failed, turn_id
-        if isinstance(progress, Accepted):
-            turn_id = progress.turn.id
-        if bus.is_heard(Event.PROGRESS):
-            bus.notify(Event.PROGRESS, Told(turn_id, progress))
-        if failed:
-            return
-        try:
-            listener(progress)
-        except Exception:  # noqa: BLE001 - somebody else's code, and the turn is not theirs to end
-            failed = True
-            _log.exception("a listener failed and is no longer told of this turn")
-
-    return told
-
-
 @dataclass(slots=True)
 class Kernel:
     """One open image with its engine and society. Made by `a4ps.kernel.wiring.open_kernel`; close with `aclose`.
@@ -106,6 +90,12 @@ class Kernel:
     methods: MethodRunner | None = None
     bus: Subject = event_bus
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _colours: Mapping[str, float] | None = None
+
+    @property
+    def series(self) -> SeriesLog:
+        """The figures of all turns over time."""
+        return SeriesLog(self.store)
 
     async def ask(
         self,
@@ -122,7 +112,7 @@ class Kernel:
         Raises `UsageError`, `PeerError`, `WorldError`. Cancelled or failed after acceptance, the turn stays open.
         """
         question = checked_question(text, self.society.settings)
-        listener = _sheltered(listener, self.bus)
+        listener = self._telling(listener)
         async with self._turn:
             aside = self.log.open_ids
             cast = self.society.cast()
@@ -154,7 +144,7 @@ class Kernel:
 
     async def resume(self, turn_id: str | None, listener: Listener, *, approve: Approver | None = None) -> Answered:
         """Go on with an open turn, the newest where none is named. Raises `NoSuchTurn` and what `ask` raises."""
-        listener = _sheltered(listener, self.bus)
+        listener = self._telling(listener)
         async with self._turn:
             chosen = [key for key in self.log.open_ids if turn_id in (None, key)]
             if not chosen:
@@ -171,6 +161,26 @@ class Kernel:
             self.bus.notify(Event.TURN_BEGAN, turn)
             listener(Accepted(turn, resumed=True))
             return await self._run(turn, self.society.cast(), listener, approve, resume=True)
+
+    async def drift(self, personas: Sequence[str], listener: Listener) -> tuple[Probed, ...]:
+        """Put the fixed probes to these personas as they are now, and keep the figures in their series.
+
+        Raises `UsageError` in a rehearsal, which has no character, and what the engine and a commit raise; nothing is kept
+        then.
+        """
+        if self.engine.name == "rehearsal":
+            raise UsageError(
+                "a rehearsal speaks prepared lines, so there is no drift to measure", next_step="a4ps models pull"
+            )
+        cast = self.society.cast()
+        speaker = Speaker(self.engine, self.clock, self._telling(listener))
+        models, settings = self.society.models_of(cast), self.society.settings
+        probed = [each for name in personas for each in await probe(name, cast, models, settings, speaker)]
+        found, at_s = figures(probed), self.clock.now().timestamp()
+        await self.series.keep_probe(found, at_s)
+        for name, value in found.items():
+            self.bus.notify(Event.SERIES, Sample(name, at_s, value))
+        return tuple(probed)
 
     async def aclose(self) -> None:
         """Close engine, sandboxes, checkpoints and image, in this order. Idempotent."""
@@ -191,8 +201,11 @@ class Kernel:
         self, turn: Turn, cast: Cast, listener: Listener, approve: Approver | None, *, resume: bool = False
     ) -> Answered:
         try:
-            reply, memories = await self.society.deliberate(turn, cast, listener, resume=resume, approve=approve)
+            reply, memories = await self.society.deliberate(
+                turn, cast, listener, resume=resume, approve=approve, colours=self._known_colours()
+            )
             await self.log.answer(turn, reply)
+            self._colours = reply.colours
         except asyncio.CancelledError:
             await self._stop(turn, "stopped by the Architect")
             raise
@@ -204,12 +217,37 @@ class Kernel:
                 )
             raise
         await self.society.deliberation.forget(turn.id)
+        await self._fold_series(turn)
         shown = tuple(MemoryShown(memory.id, memory.text, memory.score, memory.source) for memory in memories)
         answered = Answered(turn, reply, shown)
         self.bus.notify(Event.TURN_ANSWERED, answered)
+        self._tell_load(reply)
         if reply.dissonance is not None and reply.dissonance >= self.society.settings.converged_below:
             self.bus.notify(Event.COGNITIVE_DISSONANCE, answered)
         return answered
+
+    def _telling(self, listener: Listener) -> Telling:
+        return Telling(listener, self.bus, self.clock, self._known_colours())
+
+    def _known_colours(self) -> Mapping[str, float]:
+        """The personas' colours as the newest reply has them."""
+        if self._colours is None:
+            newest = self.log.latest(1)
+            self._colours = (newest[0][1].colours if newest else None) or {}
+        return self._colours
+
+    def _tell_load(self, reply: Reply) -> None:
+        if reply.load is not None and self.bus.is_heard(Event.SERIES):
+            for name, value in flat(reply.load).items():
+                self.bus.notify(Event.SERIES, Sample(f"load.{name}", self.clock.now().timestamp(), value))
+
+    async def _fold_series(self, turn: Turn) -> None:
+        """Housekeeping, now and then: where it cannot be written, it is done some turns later."""
+        if int(turn.id) % FOLD_EVERY == 0:
+            try:
+                await self.series.fold()
+            except A4PSError:
+                _log.exception("the series were not folded")
 
     async def _stop(self, turn: Turn, why: str) -> None:
         """Record the end of a turn; where even that cannot be written, the first error is the one to report."""

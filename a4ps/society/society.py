@@ -5,14 +5,17 @@ Committing is the caller's (`a4ps.kernel.kernel`): what comes back from here is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from a4ps.clock import Clock
 from a4ps.image.proto_manager import ProtoManager
-from a4ps.image.turns import Contribution, MemoryUsed, Mind, Reply, Round, Turn, TurnLog
+from a4ps.image.series_log import smoothed
+from a4ps.image.turns import Contribution, Load, MemoryUsed, Mind, Reply, Round, Turn, TurnLog
 from a4ps.inference.engine import Engine
+from a4ps.inference.model_manager import Busy, ModelManager
 from a4ps.memory.recall import Recalled, recall
+from a4ps.personas.character import distance
 from a4ps.settings import Settings
 from a4ps.society.cast import Cast
 from a4ps.society.graph import Deliberation
@@ -54,11 +57,13 @@ class Society:
         *,
         resume: bool = False,
         approve: Approver | None = None,
+        colours: Mapping[str, float] | None = None,
     ) -> tuple[Reply, tuple[Recalled, ...]]:
         """Run `turn` with `cast`; with `resume`, go on where its checkpoint stands. Returns the reply and its memories.
 
-        A reply is made by one version of each persona (I3): where one has changed since, the turn begins anew. Raises
-        `PeerError` or `WorldError`; what was said up to the last whole step then remains in the checkpoint.
+        `colours` are those before this turn. A reply is made by one version of each persona (I3): where one has changed
+        since, the turn begins anew. Raises `PeerError` or `WorldError`; what was said up to the last whole step then
+        remains in the checkpoint.
         """
         notes: list[str] = []
         changed = turn.pins != cast.versions
@@ -92,8 +97,16 @@ class Society:
             ),
             minds=tuple(Mind(**mind) for mind in end["minds"]),
             ended=end.get("ended", ""),
+            colours=coloured(colours or {}, contributions),
+            load=self._load(contributions),
         )
         return reply, memories
+
+    def _load(self, contributions: Sequence[Contribution]) -> Load:
+        """What the turn asked at its busiest. A contribution of several attempts counts with all their tokens."""
+        busiest = self.engine.take_busiest() if isinstance(self.engine, ModelManager) else Busy()
+        most = max(said.prompt_tokens + said.completion_tokens for said in contributions)
+        return Load(busiest.tokens, round(min(1.0, most / self.settings.num_ctx), 3), busiest.waiting)
 
     def _context(
         self, turn: Turn, cast: Cast, listener: Listener, began_s: float, approve: Approver | None
@@ -112,6 +125,9 @@ class Society:
                 before=int(turn.again or turn.id),
             )
 
+        def character(persona: str, text: str) -> float | None:
+            return distance(persona, cast.codices[persona], text)
+
         return TurnContext(
             codices=cast.codices,
             models=self.models_of(cast),
@@ -123,13 +139,22 @@ class Society:
                 turn_budget_s=settings.turn_budget_s,
                 bounds=Bounds(settings.rounds_max, settings.converged_below),
             ),
-            speaker=Speaker(self.engine, self.clock, listener),
+            speaker=Speaker(self.engine, self.clock, listener, character),
             recall=recall_for,
             clock=self.clock,
             began_s=began_s,
             turn=turn.id,
             toolbox=None if self.forge is None or rehearsed else Toolbox(self.forge, approve),
         )
+
+
+def coloured(before: Mapping[str, float], said: Sequence[Contribution]) -> dict[str, float]:
+    """The personas' colours after these contributions."""
+    colours = dict(before)
+    for each in said:
+        if each.character is not None:
+            colours[each.persona] = smoothed(colours.get(each.persona), each.character)
+    return colours
 
 
 def _first_state(turn: Turn) -> TurnState:

@@ -7,6 +7,7 @@ not fit is asked for once more with the fault named; a second failure is the cal
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -73,16 +74,23 @@ class _Heard:
     cut: bool = False
 
 
+def _unmeasured(persona: str, text: str) -> None:
+    """The figure of a speaker that measures no character."""
+    del persona, text
+
+
 @dataclass(frozen=True, slots=True)
 class Speaker:
     """Asks `engine` on behalf of personas and tells `listener` what happens. Deadlines are on `clock.monotonic_s`.
 
-    `calls_ms` grows by the wall time of each contribution, failed attempts included.
+    `character` measures how far a persona's text is from its codex. `calls_ms` grows by the wall time of each
+    contribution, failed attempts included.
     """
 
     engine: Engine
     clock: Clock
     listener: Listener
+    character: Callable[[str, str], float | None] = _unmeasured
     calls_ms: list[float] = field(default_factory=list)
 
     async def say(
@@ -203,6 +211,7 @@ class Speaker:
             prompt_tokens=sum(call.finished.prompt_tokens for call in calls),
             completion_tokens=sum(call.finished.completion_tokens for call in calls),
             ms=ms,
+            character=self.character(request.persona, text),
         )
         if text:
             self.listener(Spoke(contribution))

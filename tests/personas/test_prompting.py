@@ -32,6 +32,7 @@ from tests.doubles.scripted_engine import MODEL, ScriptedEngine
 TOKENS_MAX = 700
 CODICES = shipped_codices()
 STEPS = ("plan", "greeting", "thesis", "antithesis", "antithesis_plain", "word", "findings", "synthesis")
+ABOUT_DRIFT = ("probe", "judge_character")
 ABOUT_TOOLS = ("plan_tools", "tool_specification", "tool_writing", "tool_mending", "tool_tests", "tool_arguments")
 #: Repeated, these are text of every kind of density: prose, words of a letter, no spaces, other scripts, signs.
 FILLERS = ("which of them is better ", "a ", "x", "漢字", "😀", "?!", "ü\u0301 ", "0.5,")
@@ -228,14 +229,15 @@ class TestTheFour:
         assert all(re.fullmatch("[0-9a-f]{16}", each) for each in prints)
 
 
-@pytest.mark.parametrize("step", [*STEPS, *ABOUT_TOOLS])
+@pytest.mark.parametrize("step", [*STEPS, *ABOUT_TOOLS, *ABOUT_DRIFT])
 def test_a_template_names_its_parts_only(step: str) -> None:
     """Every file is known here, and nothing in it looks like a part by accident."""
     files = {entry.name for entry in resources.files("a4ps.personas").joinpath("prompts").iterdir()}
-    assert files == {f"{name}.md" for name in (*STEPS, *ABOUT_TOOLS)}
+    assert files == {f"{name}.md" for name in (*STEPS, *ABOUT_TOOLS, *ABOUT_DRIFT)}
     assert Template(template(step)).is_valid()
     parts = set(Template(template(step)).get_identifiers())
     assert parts <= {
         "question", "memories", "plan", "objections", "thesis", "points", "antithesis", "findings", "research", "dissonance",
         "tool", "tools", "task", "examples", "taken", "specification", "packages", "source", "faults", "count",
+        "name", "answer", "items",
     }  # fmt: skip

@@ -1,0 +1,205 @@
+"""The figures that turns and probes leave: in the reply, in the series, and on the bus."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from a4ps.errors import EngineBroke, UsageError
+from a4ps.events import Event, Observer, Subject
+from a4ps.image import series_log
+from a4ps.image.series_log import FOLDED, SERIES, smoothed
+from a4ps.inference.engine import ChatRequest
+from a4ps.kernel import kernel as kernel_module
+from a4ps.series import Sample
+from a4ps.society.drift import probes
+from a4ps.society.progress import Progress
+from tests.doubles.kernels import open_kernel
+from tests.doubles.scripted_engine import ScriptedEngine
+from tests.personas.test_character import IN_CHARACTER, SLIPPED
+
+QUESTION = "Rust or Go for a small command-line tool?"
+
+
+class Noting(Observer):
+    def __init__(self) -> None:
+        self.heard: list[Sample] = []
+
+    def update(self, event: Event, data: object) -> None:
+        assert isinstance(data, Sample)
+        self.heard.append(data)
+
+
+def ignore(progress: Progress) -> None:
+    del progress
+
+
+async def speaks(request: ChatRequest) -> str | Mapping[str, Any] | None:
+    """All in character, in agreement."""
+    match request.step:
+        case "plan":
+            return {"kind": "question", "say": IN_CHARACTER["ALFRED"], "research": ""}
+        case "antithesis":
+            return {"stances": [{"point": 1, "stance": "agree", "weight": 1}], "say": IN_CHARACTER["ROBIN"]}
+        case "judge_character":
+            return {"items": [{"item": n, "kept": "partly"} for n in (1, 2, 3, 4)], "say": "a word"}
+        case "thesis" | "findings" | "synthesis" | "probe":
+            return IN_CHARACTER[request.persona]
+    return None
+
+
+async def slips(request: ChatRequest) -> str | Mapping[str, Any] | None:
+    return SLIPPED if request.persona == "BRICK" else await speaks(request)
+
+
+async def test_every_contribution_has_its_distance_from_its_codex(tmp_path: Path) -> None:
+    async with open_kernel(tmp_path, ScriptedEngine(slips)) as kernel:
+        answered = await kernel.ask(QUESTION, ignore)
+        again = kernel.log.reply(answered.turn.id)
+    assert again == answered.reply
+    figures = {said.role: said.character for said in answered.reply.contributions}
+    assert figures["thesis"] is not None
+    assert figures["thesis"] >= 0.4
+    assert all(figures[role] == 0 for role in ("plan", "antithesis", "findings", "synthesis"))
+    assert answered.reply.colours == {"ALFRED": 0, "BRICK": figures["thesis"], "ROBIN": 0, "BABS": 0}
+
+
+async def test_a_colour_follows_what_is_said_smoothly(tmp_path: Path) -> None:
+    """Also over a restart: the colour goes on from where it was."""
+    async with open_kernel(tmp_path, ScriptedEngine(slips)) as kernel:
+        first = (await kernel.ask(QUESTION, ignore)).reply
+    async with open_kernel(tmp_path, ScriptedEngine(speaks)) as kernel:
+        second = (await kernel.ask(QUESTION, ignore)).reply
+        greeted = (await kernel.ask("hello", ignore)).reply
+        series = kernel.series.read()
+    assert first.colours is not None
+    assert second.colours is not None
+    assert second.colours["BRICK"] == smoothed(first.colours["BRICK"], 0.0) < first.colours["BRICK"]
+    assert greeted.colours == second.colours
+    assert [point.mean for point in series["character.BRICK"]] == [first.colours["BRICK"], second.colours["BRICK"]]
+
+
+async def test_a_turn_leaves_its_load(tmp_path: Path) -> None:
+    async with open_kernel(tmp_path, ScriptedEngine(speaks)) as kernel:
+        answered = await kernel.ask(QUESTION, ignore)
+        series = kernel.series.read()
+    load = answered.reply.load
+    assert load is not None
+    most = max(said.prompt_tokens + said.completion_tokens for said in answered.reply.contributions)
+    assert load.fill == round(most / 8192, 3)
+    assert load.tokens > 100
+    assert load.queue <= 1  # its own first call may have waited for its model
+    assert {name: points[0].mean for name, points in series.items() if name.startswith("load.")} == {
+        "load.tokens": load.tokens,
+        "load.fill": load.fill,
+        "load.queue": load.queue,
+    }
+
+
+async def test_the_figures_are_told_as_they_come(tmp_path: Path) -> None:
+    subject, observer = Subject(), Noting()
+    subject.attach(observer, Event.SERIES)
+    async with open_kernel(tmp_path, ScriptedEngine(slips)) as kernel:
+        kernel.bus = subject
+        await kernel.ask(QUESTION, ignore)
+        stored = kernel.series.read()
+    subject.close()
+    names = [
+        "character.ALFRED",
+        "character.BRICK",
+        "character.ROBIN",
+        "dissonance",
+        "character.BABS",
+        "character.ALFRED",
+    ]
+    assert [sample.name for sample in observer.heard] == [*names, "load.tokens", "load.fill", "load.queue"]
+    for name, points in stored.items():
+        assert [point.mean for point in points] == [sample.value for sample in observer.heard if sample.name == name]
+
+
+async def test_series_are_folded_now_and_then_and_read_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(series_log, "FOLD_EVERY", 3)
+    monkeypatch.setattr(kernel_module, "FOLD_EVERY", 3)
+    folded: list[int] = []
+    async with open_kernel(tmp_path, ScriptedEngine(slips)) as kernel:
+        for number in range(1, 8):
+            if number == 5:
+                kernel.society.engine.engine.script = speaks  # type: ignore[attr-defined]
+            await kernel.ask(QUESTION, ignore)
+            row = kernel.store.head(SERIES, FOLDED)
+            folded.append(0 if row is None else int(json.loads(row.payload)["upto"]))
+        read = kernel.series.read()
+        replies = [kernel.log.reply(str(number)) for number in range(1, 8)]
+    assert [bool(upto) for upto in folded] == [False, False, True, True, True, True, True]
+    assert len(set(folded)) == 3
+    assert [point.mean for point in read["character.BRICK"]] == [
+        pytest.approx((reply.colours or {})["BRICK"], abs=1e-3) for reply in replies if reply is not None
+    ]
+    assert sum(point.count for point in read["dissonance"]) == 7
+
+
+async def test_many_turns_before_the_first_fold_are_all_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an image from before there were series."""
+    async with open_kernel(tmp_path, ScriptedEngine(speaks)) as kernel:
+        for _ in range(12):
+            await kernel.ask("hello", ignore)
+        monkeypatch.setattr(series_log, "FOLD_EVERY", 2)
+        await kernel.series.fold()
+        assert sum(point.count for point in kernel.series.read()["load.tokens"]) == 12
+
+
+async def test_drift_is_measured_and_judged_on_fixed_probes_and_kept(tmp_path: Path) -> None:
+    engine = ScriptedEngine(speaks)
+    async with open_kernel(tmp_path, engine) as kernel:
+        first = await kernel.drift(("BRICK",), ignore)
+        engine.script = slips
+        await kernel.drift(("BRICK", "ROBIN"), ignore)
+        series = kernel.series.read()
+    asked = [request for request in engine.requests if request.step == "probe"]
+    assert [each.question for each in first] == list(probes()[1]["BRICK"])
+    assert all(each.character == 0 and each.judged == 0.5 and each.remark == "a word" for each in first)
+    assert len(asked) == 9
+    assert {request.who for request in engine.requests} == {"background"}
+    assert len(engine.requests) == 18
+    brick = [point.mean for point in series["drift-1.BRICK"]]
+    assert brick[0] == 0
+    assert brick[1] >= 0.4
+    assert [point.mean for point in series["drift-1.BRICK.judged"]] == [0.5, 0.5]
+    assert [point.mean for point in series["drift-1.ROBIN"]] == [0]
+
+
+async def test_a_judge_without_the_shape_leaves_the_text_measure(tmp_path: Path) -> None:
+    async def unshaped(request: ChatRequest) -> str | Mapping[str, Any] | None:
+        return "no json" if request.step == "judge_character" else await speaks(request)
+
+    engine = ScriptedEngine(unshaped)
+    async with open_kernel(tmp_path, engine) as kernel:
+        probed = await kernel.drift(("BABS",), ignore)
+        series = kernel.series.read()
+    assert all(each.judged is None for each in probed)
+    assert list(series) == ["drift-1.BABS"]
+    assert len(engine.requests) == 9  # an answer, a judgement and its repair, three times
+
+
+async def test_a_probe_that_breaks_off_keeps_nothing(tmp_path: Path) -> None:
+    async def dies(request: ChatRequest) -> str | Mapping[str, Any] | None:
+        if request.step == "judge_character":
+            raise EngineBroke("cut")
+        return await speaks(request)
+
+    async with open_kernel(tmp_path, ScriptedEngine(dies)) as kernel:
+        with pytest.raises(EngineBroke):
+            await kernel.drift(("BRICK",), ignore)
+        assert kernel.series.read() == {}
+
+
+async def test_a_rehearsal_has_no_drift(tmp_path: Path) -> None:
+    async with open_kernel(tmp_path, ScriptedEngine(name="rehearsal")) as kernel:
+        with pytest.raises(UsageError, match="prepared lines"):
+            await kernel.drift(("BRICK",), ignore)
