@@ -11,7 +11,7 @@ brackets, the indices of a list. Not noticed: a loop that counts ("1. again", "2
 in data is taken for a loop.
 
 Pure and incremental: a piece costs time in proportion to its own length, whatever came before; memory grows by the words
-of the reply. For any engine, and for any caller of one.
+of the reply. Until the reply is long enough for a stretch to have been repeated, its pieces are only put together. For any engine, and for any caller of one.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ REPEATED_CHARS = 600
 
 #: How the note of an ended reply begins.
 ENDED = "the reply was ended"
+#: No repetition counts more than twice the characters that it has: a unit of one counts two.
+_SHORTEST_LOOP = REPEATED_CHARS // 2
 _LONGEST_WORD = 32
 _UNIT = re.compile(rf"(?P<word>\w{{1,{_LONGEST_WORD}}})|\n|[^\w\s]")
 #: So many units together make a place in the text recognisable.
@@ -40,6 +42,8 @@ class LoopGuard:
         self._last_piece = ""
         self._equal = 0
         self._tail = ""
+        self._held: list[str] = []
+        self._held_chars = 0
         self._units: list[str] = []
         self._ends: dict[tuple[str, ...], int] = {}
         self._period = 0
@@ -56,6 +60,12 @@ class LoopGuard:
         if self._equal > EQUAL_PIECES:
             self._note = f"{ENDED}: it said {_shown(piece)} more than {EQUAL_PIECES} times in a row"
             return self._note
+        if self._held_chars < _SHORTEST_LOOP:
+            self._held.append(piece)
+            self._held_chars += len(piece)
+            if self._held_chars < _SHORTEST_LOOP:
+                return ""
+            piece = "".join(self._held)
         text = self._tail + piece
         self._tail = ""
         for found in _UNIT.finditer(text):

@@ -47,7 +47,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Tokens in flight, of prompts and of what has been said to them so far (estimated, four bytes each); calls waiting."""
+    """Tokens in flight: of the prompts that are being answered (estimated, four characters each), and at its busiest of a
+    whole reply besides; and calls that wait.
+    """
 
     tokens: int = 0
     waiting: int = 0
@@ -107,11 +109,9 @@ class ModelManager:
             async with aclosing(self._said(self._asked(request), announced)) as chunks:
                 async for chunk in chunks:
                     # Noted before it is told: whoever has heard the end may not come back for more.
-                    seat.finished = isinstance(chunk, Finished)
-                    tokens += 1
-                    self._in_flight += 1
-                    if seat.finished:
-                        self._note_busy()
+                    if isinstance(chunk, Finished):
+                        seat.finished = True
+                        self._note_busy(chunk.completion_tokens)
                     yield chunk
         except PeerError:
             await self._memory.look()
@@ -239,10 +239,10 @@ class ModelManager:
 
     # One call
 
-    def _note_busy(self) -> None:
-        """Called where calls are at their longest: as one ends, and as one is told why it waits."""
+    def _note_busy(self, said: int = 0) -> None:
+        """Called where most is asked: as a call ends that has `said` so many tokens, and as one is told why it waits."""
         now, most = self.busy, self._busiest
-        self._busiest = Busy(max(now.tokens, most.tokens), max(now.waiting, most.waiting))
+        self._busiest = Busy(max(now.tokens + said, most.tokens), max(now.waiting, most.waiting))
 
     def _asked(self, request: ChatRequest) -> ChatRequest:
         keep_alive_s = 0.0 if self._parts.residency == "sequential" else request.keep_alive_s

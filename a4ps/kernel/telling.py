@@ -10,7 +10,7 @@ from a4ps.events import Event, Subject
 from a4ps.image.series_log import smoothed
 from a4ps.image.turns import Contribution
 from a4ps.series import Sample
-from a4ps.society.progress import Accepted, Listener, Measured, Progress, Spoke, Told
+from a4ps.society.progress import Accepted, Listener, Measured, Progress, Spoke, Token, Told
 
 _log = logging.getLogger(__name__)
 
@@ -30,12 +30,10 @@ class Telling:
         self._turn = ""
 
     def __call__(self, progress: Progress) -> None:
-        if isinstance(progress, Accepted):
-            self._turn = progress.turn.id
+        if not isinstance(progress, Token):
+            self._note(progress)
         if self._bus.is_heard(Event.PROGRESS):
             self._bus.notify(Event.PROGRESS, Told(self._turn, progress))
-        if isinstance(progress, Spoke | Measured):
-            self._tell_figures(progress)
         if self._listener is None:
             return
         try:
@@ -44,8 +42,10 @@ class Telling:
             self._listener = None
             _log.exception("a listener failed and is no longer told of this turn")
 
-    def _tell_figures(self, progress: Spoke | Measured) -> None:
+    def _note(self, progress: Progress) -> None:
         match progress:
+            case Accepted(turn):
+                self._turn = turn.id
             case Measured(figure):
                 self._tell("dissonance", figure)
             case Spoke(Contribution(persona=persona, character=float(figure))):
