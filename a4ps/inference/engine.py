@@ -39,7 +39,7 @@ class ChatRequest:
     """One call of a model. `persona` and `step` say on whose behalf and for what ("thesis"): for logs and rehearsal.
 
     `turn` names the turn it belongs to, "" for none; `coming` are the models that this turn will call next, in order, as
-    far as it knows. Engines need not look at these, nor at `who`.
+    far as it knows; `shares` is what the prompt is made of. Engines need not look at these, nor at `who`.
     """
 
     model: str
@@ -57,6 +57,7 @@ class ChatRequest:
     turn: str = ""
     coming: tuple[str, ...] = ()
     who: Who = "architect"
+    shares: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

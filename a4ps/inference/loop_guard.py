@@ -11,7 +11,8 @@ brackets, the indices of a list. Not noticed: a loop that counts ("1. again", "2
 in data is taken for a loop.
 
 Pure and incremental: a piece costs time in proportion to its own length, whatever came before; memory grows by the words
-of the reply. Until the reply is long enough for a stretch to have been repeated, its pieces are only put together. For any engine, and for any caller of one.
+of the reply. Until the reply is long enough for a stretch to have been repeated, its pieces are only put together. For
+any engine, and for any caller of one.
 """
 
 from __future__ import annotations

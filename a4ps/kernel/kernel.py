@@ -73,6 +73,21 @@ def checked_question(text: str, settings: Settings) -> str:
     return question
 
 
+def check_voices(question: str, cast: Cast, settings: Settings) -> None:
+    """Raises `UsageError` where a codex has grown so long that it leaves no room for `question` even beside summaries."""
+    room = settings.num_ctx - settings.reply_tokens - PROMPT_TOKENS
+    for name, codex in cast.codices.items():
+        voice = codex.system_prompt + cast.states[name]
+        if len(voice) + len(question) <= room:  # a cheap bound: most tokens have several characters
+            continue
+        tokens = estimate_tokens(voice)
+        if tokens + estimate_tokens(question) > room:
+            raise UsageError(
+                f"{name}'s system prompt is about {tokens:,} tokens long; the question does not fit beside it",
+                next_step=f"shorten it (a4ps image history {name}), or raise num_ctx ({settings.num_ctx:,})",
+            )
+
+
 @dataclass(slots=True)
 class Kernel:
     """One open image with its engine and society. Made by `a4ps.kernel.wiring.open_kernel`; close with `aclose`.
@@ -116,6 +131,7 @@ class Kernel:
         async with self._turn:
             aside = self.log.open_ids
             cast = self.society.cast()
+            check_voices(question, cast, self.society.settings)
             turn = await self.log.accept(
                 Turn(
                     id="",

@@ -6,20 +6,25 @@ text. Everything quoted from elsewhere is set off as a quotation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from string import Template
 
+from a4ps.image.changes import shown
 from a4ps.image.codex import Codex
 from a4ps.inference.engine import Message
 from a4ps.inference.tokens import estimate_tokens
 from a4ps.memory.recall import Recalled
+from a4ps.personas.budget import summary
 
 #: How much of one recalled turn enters a prompt: characters, and tokens as estimated, in whatever script it is written.
 SNIPPET_CHARS = 240
 SNIPPET_TOKENS = 64
 
+STATE = "What you keep in mind:"
+#: How much of a persona's state enters its prompts, in tokens as estimated.
+STATE_TOKENS = 80
 
 RECORD = "From the record of earlier turns:"
 NOTHING = "> (the record holds nothing of that)"
@@ -30,14 +35,37 @@ def _template(step: str) -> Template:
     return Template(resources.files(__package__).joinpath("prompts", f"{step}.md").read_text(encoding="utf-8").strip())
 
 
-def speak_as(codex: Codex, step: str, **parts: str) -> tuple[Message, ...]:
-    """The messages with which `codex` speaks in `step`. Raises KeyError when a part of the template is missing."""
-    return (Message("system", codex.system_prompt), Message("user", filled(step, **parts)))
+def speak_as(codex: Codex, step: str, *, state: str = "", **parts: str) -> tuple[Message, ...]:
+    """The messages with which `codex` speaks in `step`, with its `state_part`. Raises KeyError when a part of the template
+    is missing.
+    """
+    return (Message("system", codex.system_prompt + state), Message("user", filled(step, **parts)))
+
+
+def state_part(state: Mapping[str, object]) -> str:
+    """What a prompt says of a persona's state: its slots of plain values, in their order, as far as there is room.
+
+    "" where there are none. Slots that begin with "_", and values that are no text, number, list or dict, stay out.
+    """
+    lines = [
+        f"> {name}: {' '.join(shown(value).split())[:SNIPPET_CHARS]}"
+        for name, value in state.items()
+        if not name.startswith("_") and isinstance(value, str | int | float | list | tuple | dict)
+    ]
+    if not lines:
+        return ""
+    text = "\n".join(lines)
+    return f"\n\n{STATE}\n{text if estimate_tokens(text) <= STATE_TOKENS else summary(text, STATE_TOKENS)}"
 
 
 def filled(template: str, **parts: str) -> str:
     """A template with its parts, as a part of another one. Raises KeyError when one is missing."""
     return _template(template).substitute(parts)
+
+
+def bare(template: str) -> str:
+    """A template without its parts."""
+    return _template(template).template
 
 
 def quote(text: str) -> str:

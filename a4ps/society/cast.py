@@ -7,22 +7,28 @@ from dataclasses import dataclass
 
 from a4ps.image.codex import Codex
 from a4ps.image.handle import Pin
+from a4ps.personas.prompting import state_part
 from a4ps.personas.roster import BY_PROFILE, NAMES
 
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """Taken from one pin, so all four are of one moment (I3). `versions` are the numbers of the changes that made them."""
+    """Taken from one pin, so all four are of one moment (I3). `versions` are the numbers of the changes that made them;
+    `states` is what prompts say of their states.
+    """
 
     codices: Mapping[str, Codex]
     versions: Mapping[str, int]
+    states: Mapping[str, str]
 
     @classmethod
     def of(cls, pin: Pin) -> Cast:
         """Raises `UnknownProto` where one of the four was removed."""
         four = {name: pin.get_proto(name) for name in NAMES}
         return cls(
-            {name: proto.codex for name, proto in four.items()}, {name: proto.version for name, proto in four.items()}
+            {name: proto.codex for name, proto in four.items()},
+            {name: proto.version for name, proto in four.items()},
+            {name: state_part(proto.state) for name, proto in four.items()},
         )
 
     def models(self, by_profile: Mapping[str, str]) -> dict[str, str]:

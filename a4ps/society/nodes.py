@@ -21,7 +21,7 @@ from a4ps.image.codex import Codex
 from a4ps.image.turns import Contribution, Mind, Round, flat
 from a4ps.inference.engine import ChatRequest, Message
 from a4ps.memory.recall import Recalled, about_conversation
-from a4ps.personas import prompting
+from a4ps.personas import budget, prompting
 from a4ps.society import dissonance, minds, routes
 from a4ps.society.progress import Began, Changed, Ended, Forging, Measured, Noted, Recollected, Spoke
 from a4ps.society.speaking import Speaker, Spoken, TooLate
@@ -62,8 +62,9 @@ class Limits:
 class TurnContext:
     """All that a turn began with and keeps to its end: codices, models, limits, and the means to speak and recall.
 
-    `turn` is its id. `toolbox` is None where no tools can be used. `idle_s` grows by the seconds that are not the turn's
-    own: those of making a tool, and of waiting for whoever has to approve of it.
+    `turn` is its id; `states` is what prompts say of the personas' states. `toolbox` is None where no tools can be used.
+    `idle_s` grows by the seconds that are not the turn's own: those of making a tool, and of waiting for whoever has to
+    approve of it. `summarised` grows by a sentence for each prompt that had to be shortened.
     """
 
     codices: Mapping[str, Codex]
@@ -76,9 +77,13 @@ class TurnContext:
     began_s: float
     turn: str
     toolbox: Toolbox | None = None
+    states: Mapping[str, str] = field(default_factory=dict)
     idle_s: list[float] = field(default_factory=list)
+    summarised: list[str] = field(default_factory=list)
 
-    def request(self, persona: str, step: str, messages: tuple[Message, ...]) -> ChatRequest:
+    def request(
+        self, persona: str, step: str, messages: tuple[Message, ...], shares: Mapping[str, int] | None = None
+    ) -> ChatRequest:
         """One call on behalf of `persona`. Options are equal for all calls of one model, so that none reloads it."""
         return ChatRequest(
             model=self.models[persona],
@@ -92,11 +97,29 @@ class TurnContext:
             temperature=self.codices[persona].temperature,
             turn=self.turn,
             coming=tuple(self.models[later] for later in routes.SPEAKERS_AFTER.get(step, ())),
+            shares=shares,
         )
 
     def ask(self, persona: str, step: str, template: str | None = None, **parts: str) -> ChatRequest:
-        """The request in which `persona` speaks in `step` from its codex and the step's template."""
-        return self.request(persona, step, prompting.speak_as(self.codices[persona], template or step, **parts))
+        """The request in which `persona` speaks in `step` from its codex, its state and the step's template.
+
+        It keeps to the budget of its prompt (`personas/budget.py`): where the parts are too long, the oldest are summarised,
+        and the listener is told.
+        """
+        codex, state = self.codices[persona], self.states.get(persona, "")
+        room = (
+            self.limits.num_ctx - self.limits.reply_tokens - (self.limits.think_tokens if persona in self.think else 0)
+        )
+        fixed = codex.system_prompt + state + prompting.bare(template or step)
+        fitting = budget.fitted(parts, fixed, room)
+        if fitting.summarised:
+            note = f"To fit its context, {persona} ({step}) was given {' and '.join(fitting.summarised)} in summary."
+            self.summarised.append(note)
+            self.speaker.listener(Noted(note))
+        messages = prompting.speak_as(codex, template or step, state=state, **fitting.parts)
+        system, user = (message.content for message in messages)
+        shares = budget.shares(system, codex.system_prompt, fitting.parts, user, room)
+        return self.request(persona, step, messages, shares)
 
     def pace(self, state: TurnState) -> routes.Pace:
         """Time used since the turn (or its resumption) began, and the mean of the calls so far."""

@@ -89,7 +89,7 @@ class Society:
             overhead_ms=round(max(0.0, wall_ms - sum(context.speaker.calls_ms)), 1),
             memories_used=tuple(MemoryUsed(memory.id, memory.score, memory.source) for memory in memories),
             dropped=tuple(end["dropped"]),
-            notes=(*end["notes"], *notes),
+            notes=(*end["notes"], *context.summarised, *notes),
             pins=cast.versions if changed else None,
             argued=tuple(
                 Round(each["dissonance"], each["estimated"], tuple((*stance,) for stance in each["stances"]))
@@ -130,6 +130,7 @@ class Society:
 
         return TurnContext(
             codices=cast.codices,
+            states=cast.states,
             models=self.models_of(cast),
             think=settings.think,
             limits=Limits(

@@ -214,6 +214,7 @@ class Speaker:
             completion_tokens=sum(call.finished.completion_tokens for call in calls),
             ms=ms,
             character=self.character(request.persona, text),
+            shares=request.shares,
         )
         if text:
             self.listener(Spoke(contribution))
