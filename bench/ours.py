@@ -110,21 +110,23 @@ async def opened(home: Path, engine_type: type[ScriptedEngine] = ScriptedEngine)
 async def whole_turns(home: Path) -> AsyncIterator[TakeTurn]:
     """`Kernel.ask`, from the question to the committed reply, streamed word by word."""
     async with opened(home) as ours:
-        yield _asking(ours)
+        yield asking(ours)
 
 
 @asynccontextmanager
 async def in_one_piece(home: Path) -> AsyncIterator[TakeTurn]:
     """The same with replies that come in one piece."""
     async with opened(home, OnePieceEngine) as ours:
-        yield _asking(ours)
+        yield asking(ours)
 
 
-def _asking(ours: Ours) -> TakeTurn:
+def asking(ours: Ours) -> TakeTurn:
+    """Takes a turn of a text, and sees to it that all of the text was said."""
+
     async def take(text: TurnText) -> None:
         ours.script.text = text
         ours.engine.requests.clear()
-        answered = await ours.kernel.ask(text.question, _ignore)
+        answered = await ours.kernel.ask(text.question, ignore)
         assert tuple(said.text for said in answered.reply.contributions) == text.contributions
 
     return take
@@ -154,11 +156,11 @@ async def weigh_prompts() -> Prompts:
     """
     with tempfile.TemporaryDirectory(prefix="a4ps-bench-") as folder:
         async with opened(Path(folder)) as ours:
-            await ours.kernel.ask("hello", _ignore)
+            await ours.kernel.ask("hello", ignore)
             hello = list(ours.engine.requests)
             for number in range(1, MEMORY_TURNS + 1):
                 ours.script.text = turn_text(number, contribution_bytes=LONG_BYTES, topic=TOPIC)
-                await ours.kernel.ask(ours.script.text.question, _ignore)
+                await ours.kernel.ask(ours.script.text.question, ignore)
             tokens: dict[str, int] = {}
             whole: dict[str, int] = {}
             memories = rounds = 0
@@ -167,7 +169,7 @@ async def weigh_prompts() -> Prompts:
                 ours.engine.requests.clear()
                 ours.script.text = turn_text(number, topic=TOPIC)
                 ours.script.stance = stance
-                answered = await ours.kernel.ask(ours.script.text.question, _ignore)
+                answered = await ours.kernel.ask(ours.script.text.question, ignore)
                 memories, rounds = len(answered.memories), answered.reply.rounds
                 for request in ours.engine.requests:
                     step = request.step
@@ -201,5 +203,6 @@ def _without_quotations(request: ChatRequest, said: tuple[str, ...]) -> ChatRequ
     )
 
 
-def _ignore(progress: Progress) -> None:
+def ignore(progress: Progress) -> None:
+    """A listener for those who want the answer alone."""
     del progress

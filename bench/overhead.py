@@ -120,13 +120,13 @@ class Verdict:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, then print the table and the verdicts, or one JSON object."""
-    chosen = _parse(arguments)
+    chosen = parse(arguments)
     about = machine()
     if not chosen.json:
         print("  ".join(f"{name}: {value}" for name, value in about.items()))
-    peers = _peers(chosen.peers)
+    peers = peers_named(chosen.peers)
     failed = prepare(chosen.peer_env, PEERS_FILE) if any(peer.own_environment for peer in peers) else ""
-    rows, paired = _measure_all(peers, chosen.turns, chosen.rounds, chosen.peer_env, failed)
+    rows, paired = measure_all(peers, chosen.turns, chosen.rounds, chosen.peer_env, failed)
     prompts = asyncio.run(ours.weigh_prompts())
     verdicts = judge(rows, paired, prompts)
     if chosen.json:
@@ -224,8 +224,11 @@ def _judged(verdict: Verdict) -> str:
     return {True: "meets", False: "MISSES", None: "not judged"}[verdict.meets]
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="bench.overhead", description="What a turn costs besides the model.")
+def parse(
+    arguments: Sequence[str] | None, prog: str = "bench.overhead", about: str = "What a turn costs besides the model."
+) -> argparse.Namespace:
+    """What is to be measured: turns, rounds, peers and their environment, and how it is to be printed."""
+    parser = argparse.ArgumentParser(prog=prog, description=about)
     parser.add_argument("--turns", type=int, default=200, help="at least 20 (default 200)")
     parser.add_argument("--rounds", type=int, default=3, help="of ours and of the bar (default 3)")
     parser.add_argument(
@@ -250,16 +253,23 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return chosen
 
 
-def _peers(names: str) -> list[Contender]:
+def peers_named(names: str) -> list[Contender]:
+    """The peers of a list of their names."""
     wanted = names.split(",")
     return [peer for peer in PEERS if "all" in wanted or peer.key in wanted]
 
 
-def _measure_all(
-    peers: Sequence[Contender], turns: int, rounds: int, peer_env: Path, failed: str
+def measure_all(
+    peers: Sequence[Contender],
+    turns: int,
+    rounds: int,
+    peer_env: Path,
+    failed: str,
+    besides: Sequence[Contender] = (OURS_IN_ONE_PIECE,),
 ) -> tuple[list[Row], Paired]:
-    found: dict[Contender, list[Measured | str]] = {contender: [] for contender in (OURS, OURS_IN_ONE_PIECE, *peers)}
-    side_by_side = [OURS, OURS_IN_ONE_PIECE, *([BAR] if BAR in peers else [])]
+    """Ours, `besides` (further ones of ours) and the peers; `failed` says why peers with an environment have none."""
+    found: dict[Contender, list[Measured | str]] = {contender: [] for contender in (OURS, *besides, *peers)}
+    side_by_side = [OURS, *besides, *([BAR] if BAR in peers else [])]
     others = [peer for peer in peers if peer != BAR and not (peer.own_environment and failed)]
     for group in [side_by_side] * rounds + [others]:
         runners = [
