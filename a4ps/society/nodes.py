@@ -307,8 +307,7 @@ async def antithesis(state: TurnState, runtime: Runs) -> Command[Literal["weigh"
         "rounds": round_,
         "dissonance": figure,
         "estimated": measured is None,
-        "argued": [flat(argued)],
-        "minds": [flat(mind) for mind in changes],
+        "argued": [{**flat(argued), "minds": [flat(mind) for mind in changes]}],
     }
     after = _after(state, update)
     onward = routes.after_antithesis(after, context.pace(after), context.limits.bounds)

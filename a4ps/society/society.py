@@ -95,7 +95,7 @@ class Society:
                 Round(each["dissonance"], each["estimated"], tuple((*stance,) for stance in each["stances"]))
                 for each in end["argued"]
             ),
-            minds=tuple(Mind(**mind) for mind in end["minds"]),
+            minds=tuple(Mind(**mind) for each in end["argued"] for mind in each["minds"]),
             ended=end.get("ended", ""),
             colours=coloured(colours or {}, contributions),
             load=self._load(contributions),
@@ -165,7 +165,6 @@ def _first_state(turn: Turn) -> TurnState:
         "memories": [],
         "said": [],
         "argued": [],
-        "minds": [],
         "dropped": [],
         "notes": [],
         "rounds": 0,

@@ -146,7 +146,7 @@ class Speaker:
         shown = ""
         pieces = 0
         begun = False
-        spoken = _spoken_part if request.schema is not None else None
+        spoken = _Growing() if request.schema is not None else None
         left_s = max(0.0, deadline_s - self.clock.monotonic_s())
         try:
             async with (
@@ -164,7 +164,7 @@ class Speaker:
                             limit.reschedule(asyncio.get_running_loop().time() + left_s)
                         if spoken is None:
                             self.listener(Token(request.persona, text))
-                        elif (grown := spoken(whole)).startswith(shown) and len(grown) > len(shown):
+                        elif (grown := spoken.after(whole, text)).startswith(shown) and len(grown) > len(shown):
                             self.listener(Token(request.persona, grown[len(shown) :]))
                             shown = grown
                         if self.clock.monotonic_s() > deadline_s and whole.strip():
@@ -236,6 +236,24 @@ def _spoken_part(json_text: str) -> str:
         return ""
     said = value.get("say", "") if isinstance(value, dict) else ""
     return said if isinstance(said, str) else ""
+
+
+class _Growing:
+    """`_spoken_part` of JSON that grows piece by piece. While a piece can only be more of it, nothing is parsed."""
+
+    def __init__(self) -> None:
+        self._said = ""
+        self._is_open = False
+
+    def after(self, json_text: str, piece: str) -> str:
+        """What is spoken in `json_text`, which ends with `piece` and has grown by it since the last call."""
+        if self._is_open and piece.isprintable() and '"' not in piece and "\\" not in piece:
+            self._said += piece
+        else:
+            self._said = _spoken_part(json_text)
+            before = json_text.removesuffix(f'"{self._said}').rstrip()
+            self._is_open = before.endswith(":") and before[:-1].rstrip().endswith('"say"') and bool(self._said)
+        return self._said
 
 
 def _say(shape: BaseModel) -> str:

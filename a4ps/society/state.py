@@ -25,14 +25,6 @@ class Said(TypedDict):
     shares: dict[str, int] | None
 
 
-class Argued(TypedDict):
-    """A round as plain data; the fields are those of `a4ps.image.turns.Round`."""
-
-    dissonance: float
-    estimated: bool
-    stances: list[tuple[int, str, float]]
-
-
 class Changed(TypedDict):
     """A changed mind as plain data; the fields are those of `a4ps.image.turns.Mind`."""
 
@@ -42,6 +34,15 @@ class Changed(TypedDict):
     point: str
     before: str
     after: str
+
+
+class Argued(TypedDict):
+    """A round as plain data; the fields are those of `a4ps.image.turns.Round`, and the minds that were changed in it."""
+
+    dissonance: float
+    estimated: bool
+    stances: list[tuple[int, str, float]]
+    minds: list[Changed]
 
 
 class Remembered(TypedDict):
@@ -55,7 +56,7 @@ class Remembered(TypedDict):
 
 
 class TurnState(TypedDict, total=False):
-    """`said`, `argued`, `minds`, `dropped` and `notes` grow; every other key is replaced by the node that writes it."""
+    """`said`, `argued`, `dropped` and `notes` grow; every other key is replaced by the node that writes it."""
 
     question: str
     everyone: bool
@@ -66,7 +67,6 @@ class TurnState(TypedDict, total=False):
     memories: list[Remembered]
     said: Annotated[list[Said], operator.add]
     argued: Annotated[list[Argued], operator.add]
-    minds: Annotated[list[Changed], operator.add]
     dropped: Annotated[list[str], operator.add]
     notes: Annotated[list[str], operator.add]
     rounds: int

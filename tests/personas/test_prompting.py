@@ -66,7 +66,6 @@ def state_of(question: str, contribution: str, remembered: tuple[Recalled, ...])
         "research": contribution,
         "memories": [nodes._remembered(memory) for memory in remembered],
         "argued": [],
-        "minds": [],
         "said": [said(role, contribution) for role in ("plan", "thesis", "antithesis", "research", "findings")],
         "dropped": [],
         "notes": [],

@@ -25,6 +25,7 @@ from a4ps.inference.engine import (
     Thinking,
 )
 from a4ps.inference.loop_guard import ENDED
+from a4ps.society import speaking
 from a4ps.society.progress import Began, LoadingModel, Noted, Progress, Restarted, Spoke, Thought, Token
 from a4ps.society.speaking import Speaker, Spoken, TooLate
 from tests.doubles.scripted_engine import MODEL, ScriptedEngine
@@ -317,3 +318,24 @@ class TestShapedSpeech:
         spoken = await Speaker(engine, ManualClock(), heard.append).say_shaped(REQUEST, Shape, deadline_s=LATE)
         assert spoken.shape is not None
         assert spoken.shape.research
+
+
+@given(
+    st.text(max_size=80),
+    st.lists(st.integers(1, 7), max_size=60),
+    st.sampled_from(
+        ['{"kind": "x", "say": %s, "research": %s}', '{"say":%s,"say2":%s}', '{"stances": [%s], "say" : %s }']
+    ),
+    st.booleans(),
+)
+def test_what_is_streamed_of_json_does_not_depend_on_its_pieces(
+    said: str, cuts: list[int], shape: str, ascii_only: bool
+) -> None:
+    whole = shape % (json.dumps(said, ensure_ascii=ascii_only), json.dumps(said, ensure_ascii=ascii_only))
+    growing = speaking._Growing()
+    place = 0
+    for size in [*cuts, len(whole)]:
+        piece = whole[place : place + size]
+        place += size
+        if piece:
+            assert growing.after(whole[:place], piece) == speaking._spoken_part(whole[:place])
