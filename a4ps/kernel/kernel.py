@@ -193,7 +193,8 @@ class Kernel:
         models, settings = self.society.models_of(cast), self.society.settings
         probed = [each for name in personas for each in await probe(name, cast, models, settings, speaker)]
         found, at_s = figures(probed), self.clock.now().timestamp()
-        await self.series.keep_probe(found, at_s)
+        async with self._turn:  # no fold meanwhile
+            await self.series.keep_probe(found, at_s)
         for name, value in found.items():
             self.bus.notify(Event.SERIES, Sample(name, at_s, value))
         return tuple(probed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import pytest
 
 from a4ps.errors import EngineBroke, UsageError
 from a4ps.events import Event, Observer, Subject
-from a4ps.image import series_log
-from a4ps.image.series_log import FOLDED, SERIES, smoothed
+from a4ps.image.rows import Row
+from a4ps.image.series_log import FOLDED, PROBE, SERIES, smoothed
 from a4ps.inference.engine import ChatRequest
 from a4ps.kernel import kernel as kernel_module
 from a4ps.series import Sample
@@ -124,7 +125,6 @@ async def test_the_figures_are_told_as_they_come(tmp_path: Path) -> None:
 async def test_series_are_folded_now_and_then_and_read_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(series_log, "FOLD_EVERY", 3)
     monkeypatch.setattr(kernel_module, "FOLD_EVERY", 3)
     folded: list[int] = []
     async with open_kernel(tmp_path, ScriptedEngine(slips)) as kernel:
@@ -133,25 +133,70 @@ async def test_series_are_folded_now_and_then_and_read_the_same(
                 kernel.society.engine.engine.script = speaks  # type: ignore[attr-defined]
             await kernel.ask(QUESTION, ignore)
             row = kernel.store.head(SERIES, FOLDED)
-            folded.append(0 if row is None else int(json.loads(row.payload)["upto"]))
+            folded.append(0 if row is None else int(json.loads(row.payload)["turn"]))
         read = kernel.series.read()
         replies = [kernel.log.reply(str(number)) for number in range(1, 8)]
-    assert [bool(upto) for upto in folded] == [False, False, True, True, True, True, True]
-    assert len(set(folded)) == 3
+    assert folded == [0, 0, 3, 3, 3, 6, 6]
     assert [point.mean for point in read["character.BRICK"]] == [
         pytest.approx((reply.colours or {})["BRICK"], abs=1e-3) for reply in replies if reply is not None
     ]
     assert sum(point.count for point in read["dissonance"]) == 7
 
 
-async def test_many_turns_before_the_first_fold_are_all_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in an image from before there were series."""
-    async with open_kernel(tmp_path, ScriptedEngine(speaks)) as kernel:
-        for _ in range(12):
-            await kernel.ask("hello", ignore)
-        monkeypatch.setattr(series_log, "FOLD_EVERY", 2)
+async def test_a_turn_that_was_answered_after_a_fold_is_told_once(tmp_path: Path) -> None:
+    async def dies(request: ChatRequest) -> str | Mapping[str, Any] | None:
+        if request.step == "synthesis":
+            raise EngineBroke("cut")
+        return await speaks(request)
+
+    engine = ScriptedEngine(dies)
+    async with open_kernel(tmp_path, engine) as kernel:
+        with pytest.raises(EngineBroke):
+            await kernel.ask(QUESTION, ignore)
+        engine.script = speaks
+        await kernel.ask(QUESTION, ignore)
         await kernel.series.fold()
-        assert sum(point.count for point in kernel.series.read()["load.tokens"]) == 12
+        assert sum(point.count for point in kernel.series.read()["dissonance"]) == 1
+        await kernel.resume("1", ignore)
+        assert sum(point.count for point in kernel.series.read()["dissonance"]) == 2
+        await kernel.series.fold()
+        assert sum(point.count for point in kernel.series.read()["dissonance"]) == 2
+
+
+@pytest.mark.parametrize("folds", [False, True])
+async def test_the_series_go_with_the_image_into_another(tmp_path: Path, folds: bool) -> None:
+    """Whose commits have other numbers."""
+    async with open_kernel(tmp_path / "one", ScriptedEngine(slips)) as kernel:
+        for _ in range(3):
+            await kernel.ask(QUESTION, ignore)
+            if folds:
+                await kernel.series.fold()
+        await kernel.ask(QUESTION, ignore)
+        before = kernel.series.read()
+        kernel.society.manager.save_image(tmp_path / "file")
+    shutil.copytree(tmp_path / "one" / "keys", tmp_path / "two" / "keys")
+    async with open_kernel(tmp_path / "two", ScriptedEngine(speaks)) as kernel:
+        await kernel.ask("hello", ignore)
+        kernel.society.manager.load(tmp_path / "file")
+        after = kernel.series.read()
+        await kernel.ask(QUESTION, ignore)
+        later = kernel.series.read()
+    assert {name: [p.mean for p in points] for name, points in after.items()} == {
+        name: [pytest.approx(p.mean, abs=1e-4) for p in points] for name, points in before.items()
+    }
+    assert sum(point.count for point in later["dissonance"]) == 5
+
+
+@pytest.mark.parametrize("payload", [b"", b"[]", b"{}", b'{"turn": "x"}', b'{"at": 1, "figures": {"a": "b"}}', b"\xff"])
+async def test_rows_that_a_stranger_wrote_cost_figures_and_nothing_else(tmp_path: Path, payload: bytes) -> None:
+    async with open_kernel(tmp_path, ScriptedEngine(speaks)) as kernel:
+        await kernel.ask(QUESTION, ignore)
+        rows = [Row(SERIES, FOLDED, payload), Row(PROBE, "1", payload), Row(PROBE, "one", payload)]
+        kernel.store.commit(rows, author="stranger", reason="import")
+        assert set(kernel.series.read()) >= {"dissonance", "character.BRICK"}
+        await kernel.drift(("BRICK",), ignore)
+        await kernel.series.fold()
+        assert len(kernel.series.read()["drift-1.BRICK"]) == 1
 
 
 async def test_drift_is_measured_and_judged_on_fixed_probes_and_kept(tmp_path: Path) -> None:
