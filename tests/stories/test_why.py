@@ -42,3 +42,12 @@ def test_ask_it_again_of_who_they_are_now(tmp_path: Path) -> None:
     missing = person.run("ask", "--rerun", "99")
     assert missing.returncode == 1
     assert "no turn 99" in missing.stderr
+
+
+def test_why_is_asked_in_a_conversation_too(tmp_path: Path) -> None:
+    person = Household(tmp_path)
+    done = person.run("chat", stdin=f"/why\n{QUESTION}\n/why\n/why 7\n")
+    assert done.returncode == 0
+    assert "there is no turn 0" in done.stderr
+    assert "Who spoke" in done.stdout
+    assert "there is no turn 7" in done.stderr
