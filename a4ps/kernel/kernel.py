@@ -20,9 +20,10 @@ from a4ps.kernel.answered import Answered, MemoryShown
 from a4ps.sandbox.executor import SecureCodeExecutor
 from a4ps.settings import Settings
 from a4ps.society.cast import Cast
+from a4ps.society.gate import Approver
 from a4ps.society.progress import Accepted, Listener, Progress
 from a4ps.society.society import Society
-from a4ps.society.toolbox import TOOL_TOKENS, Approver
+from a4ps.society.toolbox import TOOL_TOKENS
 from a4ps.tools.method_runner import MethodRunner
 
 #: Open turns whose progress is kept; an older one starts anew if it is ever resumed.
@@ -100,9 +101,10 @@ class Kernel:
     async def ask(
         self, text: str, listener: Listener, *, everyone: bool = False, approve: Approver | None = None
     ) -> Answered:
-        """Answer `text`. `everyone` has all four heard even on a trifle; `approve` asks the Architect about a new tool.
+        """Answer `text`. `everyone` has all four heard even on a trifle; `approve` asks the Architect where it has to.
 
-        Raises `UsageError`, `PeerError`, `WorldError`. Cancelled or failed after acceptance, the turn stays open.
+        Raises `UsageError`, `PeerError`, `WorldError`, `ApprovalNeeded` where nobody is there to ask. Cancelled or failed
+        after acceptance, the turn stays open.
         """
         question = checked_question(text, self.society.settings)
         listener = _sheltered(listener)

@@ -6,28 +6,42 @@ Committing is the caller's (`a4ps.kernel.kernel`): what comes back from here is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from a4ps.clock import Clock
+from a4ps.errors import ApprovalRefused
+from a4ps.governance.approvals import Action, Where
+from a4ps.governance.taint import ARCHITECTS_WORDS, as_plain
+from a4ps.image.approvals import Approvals
+from a4ps.image.effects import Effects
 from a4ps.image.proto_manager import ProtoManager
-from a4ps.image.turns import Contribution, MemoryUsed, Reply, Turn, TurnLog
+from a4ps.image.turns import MemoryUsed, Reply, Turn, TurnLog, contribution_of
 from a4ps.inference.engine import Engine
 from a4ps.memory.recall import Recalled, recall
 from a4ps.settings import Settings
 from a4ps.society.cast import Cast
+from a4ps.society.gate import Approver, Fate, Gate, Means
 from a4ps.society.graph import Deliberation
 from a4ps.society.nodes import TOOL, Limits, TurnContext, recalled
 from a4ps.society.progress import Listener, Noted
 from a4ps.society.routes import Bounds
 from a4ps.society.speaking import Speaker
 from a4ps.society.state import TurnState
-from a4ps.society.toolbox import Approver, Toolbox
+from a4ps.society.toolbox import Toolbox
 from a4ps.tools.tool_forge import ToolForge
+
+
+#: The step of a turn's ledger under which its being begun anew is recorded.
+RESTART = "restart"
 
 
 @dataclass(frozen=True, slots=True)
 class Society:
-    """The four and what they work with. Serves one turn at a time per `Deliberation`."""
+    """The four and what they work with. Serves one turn at a time per `Deliberation`.
+
+    `approvals` and `effects` are those of the manager's image.
+    """
 
     manager: ProtoManager
     models: Mapping[str, str]
@@ -37,6 +51,13 @@ class Society:
     log: TurnLog
     clock: Clock
     forge: ToolForge | None = None
+    approvals: Approvals = field(init=False)
+    effects: Effects = field(init=False)
+
+    def __post_init__(self) -> None:
+        store = self.manager.store
+        object.__setattr__(self, "approvals", Approvals(store, hours=self.settings.approval_hours))
+        object.__setattr__(self, "effects", Effects(store))
 
     def cast(self) -> Cast:
         """The four as they are now."""
@@ -57,23 +78,26 @@ class Society:
     ) -> tuple[Reply, tuple[Recalled, ...]]:
         """Run `turn` with `cast`; with `resume`, go on where its checkpoint stands. Returns the reply and its memories.
 
-        A reply is made by one version of each persona (I3): where one has changed since, the turn begins anew. Raises
-        `PeerError` or `WorldError`; what was said up to the last whole step then remains in the checkpoint.
+        A reply is made by one version of each persona (I3): where one has changed since, the turn begins anew. So it does
+        where its checkpoint is lost or not what was stored; if it had acted by then, the Architect is asked first. Raises
+        `PeerError`, `WorldError`, or `ApprovalNeeded`; what was said up to the last whole step then remains in the
+        checkpoint.
         """
         notes: list[str] = []
         changed = turn.pins != cast.versions
-        if resume and changed:
-            await self.deliberation.forget(turn.id)
-            notes.append("The personas have changed since this turn began; it was begun anew with those of now.")
-            listener(Noted(notes[0]))
+        gate = Gate(self.approvals, self.effects, self.settings.policies, self.clock, approve)
+        if resume:
+            notes += await self._standing(turn, cast, gate)
+            for note in notes:
+                listener(Noted(note))
         began_s = self.clock.monotonic_s()
-        context = self._context(turn, cast, listener, began_s, approve)
+        context = self._context(turn, cast, listener, began_s, gate)
         end, _ = await self.deliberation.run(turn.id, _first_state(turn), context, resume=resume)
         wall_ms = (self.clock.monotonic_s() - began_s - sum(context.idle_s)) * 1000
         if wall_ms > self.settings.turn_budget_s * 1000:
             notes.append(f"The turn took {wall_ms / 1000:.0f} s, more than its {self.settings.turn_budget_s:.0f} s.")
             listener(Noted(notes[-1]))
-        contributions = tuple(Contribution(**said) for said in end["said"])
+        contributions = tuple(map(contribution_of, end["said"]))
         memories = recalled(end)
         reply = Reply(
             contributions=contributions,
@@ -86,12 +110,57 @@ class Society:
             dropped=tuple(end["dropped"]),
             notes=(*end["notes"], *notes),
             pins=cast.versions if changed else None,
+            taint=tuple(end["taint"]),
         )
         return reply, memories
 
-    def _context(
-        self, turn: Turn, cast: Cast, listener: Listener, began_s: float, approve: Approver | None
-    ) -> TurnContext:
+    async def _standing(self, turn: Turn, cast: Cast, gate: Gate) -> list[str]:
+        """See to it that a resumed turn goes on from a checkpoint that is right, or begins anew. Returns what to tell.
+
+        Raises ApprovalNeeded, and ApprovalRefused where the Architect does not want it begun anew.
+        """
+        standing = await self.deliberation.standing(turn.id)
+        changed = turn.pins != cast.versions
+        if standing == "whole" and not changed:
+            return []
+        acted = [where for where in self.effects.of_turn(turn.id) if where.step != RESTART]
+        if acted:
+            await self._agree_to_restart(turn, cast, gate, acted)
+        await self.deliberation.forget(turn.id)
+        notes = []
+        if changed:
+            notes.append("The personas have changed since this turn began; it was begun anew with those of now.")
+        if standing == "false":
+            notes.append("What was kept of this turn is not what was stored; nothing of it was used, and it was begun anew.")
+        return notes
+
+    async def _agree_to_restart(self, turn: Turn, cast: Cast, gate: Gate, acted: list[Where]) -> None:
+        """Ask the Architect about beginning a turn anew that has acted already."""
+        restarts = [where for where in self.effects.of_turn(turn.id) if where.step == RESTART]
+        done = [where for where in restarts if (effect := self.effects.at(where)) and effect.state == "done"]
+
+        async def built(before: Action | None) -> Action:
+            del before
+            effects = [effect.action for where in acted if (effect := self.effects.at(where)) is not None]
+            did = {f"effect {place}": repr(str(action)) for place, action in enumerate(effects, 1)}
+            return Action("turn-restart", turn.id, did, versions=_versions(cast))
+
+        async def do(action: Action) -> Any:
+            return f"turn {action.what} begins anew"
+
+        async def found(action: Action) -> Any:
+            del action
+            return Fate.NOT_DONE
+
+        where = Where(turn.id, RESTART, len(done))
+        claim = "What it had come to is lost. What it did is on record, and is not done again."
+        outcome = await gate.act(where, Means(built, do, found), taint=ARCHITECTS_WORDS, claim=claim)
+        if outcome.refused:
+            raise ApprovalRefused(
+                f"turn {turn.id} has acted, and was not to be begun anew", next_step='ask again: a4ps ask "..."'
+            )
+
+    def _context(self, turn: Turn, cast: Cast, listener: Listener, began_s: float, gate: Gate) -> TurnContext:
         settings = self.settings
         rehearsed = turn.engine == "rehearsal"
 
@@ -122,8 +191,13 @@ class Society:
             clock=self.clock,
             began_s=began_s,
             turn=turn.id,
-            toolbox=None if self.forge is None or rehearsed else Toolbox(self.forge, approve),
+            toolbox=None if self.forge is None or rehearsed else Toolbox(self.forge, gate, _versions(cast)),
         )
+
+
+def _versions(cast: Cast) -> dict[str, str]:
+    """The personas' versions, as part of an action."""
+    return {name: str(version) for name, version in cast.versions.items()}
 
 
 def _first_state(turn: Turn) -> TurnState:
@@ -134,6 +208,7 @@ def _first_state(turn: Turn) -> TurnState:
         "said": [],
         "dropped": [],
         "notes": [],
+        "taint": as_plain(ARCHITECTS_WORDS),
         "rounds": 0,
         "dissonance": None,
         "estimated": False,

@@ -1,31 +1,31 @@
 """Tools in a turn: what ALFRED is shown of them, and how the one that his plan names is called, or made first.
 
-A missing tool is made only if the Architect, asked there and then, approves of it; where nobody can be asked it is
-refused, and said. What was tried in vain lately is not tried again. A result enters later prompts as quoted data.
-
-A step that is done again after a crash calls its tool again: harmless for one that is sandboxed, and not for one that
-was granted folders to write to, or promoted to this process.
+Making a tool, calling one, and each file that it wants written are effects: each goes through the turn's gate, which has
+it happen once. What was tried in vain lately is not tried again. A result enters later prompts as quoted data.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from a4ps.errors import EngineGarbled, SandboxUnavailable, ToolFailed, ToolRefused
+from a4ps.errors import EngineGarbled, SandboxUnavailable, ToolFailed, ToolRefused, UnknownTool
+from a4ps.governance.approvals import Action, Where
+from a4ps.governance.taint import Taint, as_plain, union
 from a4ps.inference.tokens import estimate_tokens
 from a4ps.personas import prompting
+from a4ps.society.gate import Fate, Gate, Means
+from a4ps.tools import actions
 from a4ps.tools.cases import shown
 from a4ps.tools.report import ForgeListener
+from a4ps.tools.spelling import read_spelt
 from a4ps.tools.specification import Specification
 from a4ps.tools.tool import Tool
 from a4ps.tools.tool_forge import TESTER, ToolForge
-
-#: Asks the Architect a yes-or-no question and waits for the answer.
-Approver: TypeAlias = Callable[[str], Awaitable[bool]]
 
 #: Tools that a plan may name, those that it is shown, and characters of one's line: a prompt has little room.
 NAMED = 40
@@ -37,26 +37,47 @@ RESULT_CHARS = 1_200
 RESULT_TOKENS = 300
 TOOL_TOKENS = RESULT_TOKENS + 40
 
+#: The step, and where in it: the making, the call, and the first of the files.
+STEP = "use_tool"
+MAKING, CALLING, WRITING = 0, 1, 2
+
 #: A description shorter than this is no task for the forge.
 TASK_MIN = 8
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """What a plan wants: `tool` by name, or described; what the planner said of it; and the labels of all it knew."""
+
+    turn: str
+    tool: str
+    arguments: Mapping[str, Any]
+    question: str
+    claim: str = ""
+    taint: Taint = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Served:
-    """What came of a plan's wish: the call and its result as `text`, "" where there was none, and notes for the user."""
+    """What came of a plan's wish: the call and its result as `text`, "" where there was none, and notes for the user.
+
+    `taint` are the labels of the text.
+    """
 
     text: str = ""
     tool: str = ""
     ms: float = 0.0
     notes: tuple[str, ...] = ()
+    taint: Taint = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Toolbox:
-    """The forge, and who is asked before it is used; None where nobody can be."""
+    """The forge, and the gate of the turn. `versions` are those of the personas in it."""
 
     forge: ToolForge
-    approve: Approver | None = None
+    gate: Gate
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     def names(self) -> tuple[str, ...]:
         """The tools that a plan may name, the most used first."""
@@ -70,27 +91,27 @@ class Toolbox:
     def _tools(self) -> list[Tool]:
         return sorted(self.forge.registry.tools(), key=lambda tool: -tool.use.calls)
 
-    async def serve(
-        self, wanted: str, arguments: Mapping[str, Any], question: str, *, listener: ForgeListener, turn: str
-    ) -> Served:
-        """Call the tool of the name `wanted`, or make the one that `wanted` describes and call that.
+    async def serve(self, wish: Wish, *, listener: ForgeListener) -> Served:
+        """Call the tool that a wish names, or make the one that it describes and call that.
 
-        Raises PeerError where an engine fails, and what a commit raises; whatever else goes wrong is a note.
+        Raises ApprovalNeeded where nobody is there to ask; PeerError where an engine fails, and what a commit raises;
+        whatever else goes wrong is a note.
         """
-        name = wanted
+        name = wish.tool
         notes: tuple[str, ...] = ()
         if name not in self.forge.registry:
-            name, note = await self._make(wanted, listener, turn)
+            name, note = await self._make(wish, listener)
             if not name:
                 return Served(notes=(note,))
-            arguments, notes = {}, (note,)
+            wish, notes = Wish(wish.turn, name, {}, wish.question, wish.claim, wish.taint), (note,)
         try:
-            return await self._call(name, arguments, question, turn, notes)
-        except (ToolRefused, ToolFailed, SandboxUnavailable, EngineGarbled) as error:
+            return await self._call(wish, notes)
+        except (ToolRefused, ToolFailed, SandboxUnavailable, EngineGarbled, UnknownTool) as error:
             return Served(notes=(*notes, f"The tool {name} gave nothing: {error.message}."))
 
-    async def _make(self, task: str, listener: ForgeListener, turn: str) -> tuple[str, str]:
-        """The name of a tool made for `task`, "" where there is none, and what the user should know."""
+    async def _make(self, wish: Wish, listener: ForgeListener) -> tuple[str, str]:
+        """The name of a tool made for a task, "" where there is none, and what the user should know."""
+        task = wish.tool
         short = task if len(task) <= 160 else task[:159] + "…"
         if len(task) < TASK_MIN:
             return "", f"There is no tool {short}."
@@ -100,33 +121,102 @@ class Toolbox:
                 f"A tool was wanted ({short}), tried in vain on {earlier.at.astimezone():%Y-%m-%d} ({earlier.why}) and is "
                 f"not tried again before {earlier.until.astimezone():%Y-%m-%d}."
             )
-        if self.approve is None:
-            return (
-                "",
-                f"A tool was wanted and nobody could be asked to approve of it: a4ps tools forge {json.dumps(short)}",
-            )
-        if not await self.approve(
-            f"No tool does this: {short}\nHave BRICK write one, to be tested and run in the sandbox?"
-        ):
-            return "", f"A tool was wanted and not approved of: {short}"
-        try:
-            report = await self.forge.forge(task, listener=listener, turn=turn)
-        except SandboxUnavailable as error:
-            return "", f"No tool could be made: {error.message}."
-        return report.name if report.verified else "", str(report)
 
-    async def _call(
-        self, name: str, arguments: Mapping[str, Any], question: str, turn: str, notes: tuple[str, ...]
-    ) -> Served:
-        specification = self.forge.registry.get(name).specification
+        async def built(before: Action | None) -> Action:
+            return actions.forging(task if before is None else read_spelt(before.arguments["task"]), self.versions)
+
+        async def do(action: Action) -> tuple[str, str]:
+            wanted = read_spelt(action.arguments["task"])
+            try:
+                report = await self.forge.forge(wanted, listener=listener, turn=wish.turn, taint=wish.taint)
+            except SandboxUnavailable as error:
+                return "", f"No tool could be made: {error.message}."
+            return report.name if report.verified else "", str(report)
+
+        async def found(action: Action) -> tuple[str, str] | Fate:
+            wanted = read_spelt(action.arguments["task"])
+            made = [tool for tool in self._tools() if tool.task == wanted]
+            return (made[0].name, f"{made[0].name} was made before the turn was cut off.") if made else Fate.NOT_DONE
+
         try:
-            bound = specification.bound((), arguments)
-        except ToolRefused:
-            bound = await self._arguments(specification, question, turn)
-        called = await asyncio.to_thread(self.forge.registry.call, name, (), bound)
-        given = ", ".join(f"{each}={shown(value)[:80]}" for each, value in bound.items())
-        result = called.value if isinstance(called.value, str) else _spelt(called.value)
-        return Served(_cut(f"{name}({given}) gave:\n{result}"), name, called.ms, notes)
+            done = await self.gate.act(
+                Where(wish.turn, STEP, MAKING), Means(built, do, found), taint=wish.taint, claim=wish.claim
+            )
+        except ToolRefused as error:
+            return "", f"No tool could be made: {error.message}."
+        if done.refused:
+            return "", f"A tool was wanted: {short}. {done.refused}"
+        name, note = done.result
+        return name, note
+
+    async def _call(self, wish: Wish, notes: tuple[str, ...]) -> Served:
+        registry = self.forge.registry
+
+        async def built(before: Action | None) -> Action:
+            if before is not None:
+                return actions.rebuilt(registry, before, self.versions)
+            specification = registry.get(wish.tool).specification
+            try:
+                bound = specification.bound((), wish.arguments)
+            except ToolRefused:
+                bound = await self._arguments(specification, wish.question, wish.turn)
+            return actions.calling(registry, wish.tool, bound, self.versions)
+
+        async def do(action: Action) -> dict[str, Any]:
+            bound = {name: read_spelt(text) for name, text in action.arguments.items()}
+            try:
+                called = await asyncio.to_thread(registry.call, action.what, (), bound, hold_writes=True)
+            except (ToolRefused, ToolFailed, SandboxUnavailable) as error:
+                return {"failed": error.message}
+            given = ", ".join(f"{each}={shown(value)[:80]}" for each, value in bound.items())
+            result = called.value if isinstance(called.value, str) else _spelt(called.value)
+            writes = [{"path": write.path, "data": base64.b64encode(write.data).decode()} for write in called.writes]
+            taint = actions.taint_of_result(registry, action.what, wish.taint)
+            text = _cut(f"{action.what}({given}) gave:\n{result}")
+            return {"text": text, "ms": called.ms, "writes": writes, "taint": as_plain(taint)}
+
+        done = await self.gate.act(
+            Where(wish.turn, STEP, CALLING), Means(built, do, _unknown), taint=wish.taint, claim=wish.claim
+        )
+        if done.refused:
+            return Served(notes=(*notes, done.refused))
+        if "failed" in done.result:
+            return Served(notes=(*notes, f"The tool {done.action.what} gave nothing: {done.result['failed']}."))
+        taint = union(wish.taint, done.result["taint"])
+        for place, write in enumerate(done.result["writes"]):
+            data = base64.b64decode(write["data"])
+            notes = (*notes, await self._write(wish, done.action.what, write["path"], data, WRITING + place, taint))
+        return Served(done.result["text"], done.action.what, done.result["ms"], notes, taint)
+
+    async def _write(self, wish: Wish, tool: str, path: str, data: bytes, ordinal: int, taint: Taint) -> str:
+        """Have one file written that a tool wants written. Returns what the user should know."""
+        registry = self.forge.registry
+
+        async def built(before: Action | None) -> Action:
+            if before is not None:
+                return actions.rebuilt(registry, before, self.versions)
+            return actions.writing(registry, tool, registry.planned_write(tool, path, data), self.versions)
+
+        async def do(action: Action) -> dict[str, Any]:
+            write = actions.written(action)
+            await asyncio.to_thread(registry.write, tool, write.path, write.data)
+            return {"path": write.path, "size_bytes": len(write.data)}
+
+        async def found(action: Action) -> dict[str, Any] | Fate:
+            write = actions.written(action)
+            planned = registry.planned_write(tool, write.path, write.data)
+            if planned.before == planned.data:
+                return {"path": planned.path, "size_bytes": len(planned.data)}
+            # A file is put in place whole or not at all: one that is as it was has not been written.
+            return Fate.NOT_DONE if planned.version == action.versions[planned.path] else Fate.UNKNOWN
+
+        try:
+            done = await self.gate.act(
+                Where(wish.turn, STEP, ordinal), Means(built, do, found), taint=taint, claim=wish.claim
+            )
+        except (ToolRefused, UnknownTool) as error:
+            return f"{path} was not written: {error.message}."
+        return done.refused or f"{tool} wrote {done.result['size_bytes']} bytes to {done.result['path']}."
 
     async def _arguments(self, specification: Specification, question: str, turn: str) -> dict[str, object]:
         """Arguments for a tool whose signature the plan did not know, or did not keep to. Raises EngineGarbled."""
@@ -145,6 +235,12 @@ class Toolbox:
             question=prompting.quote(question),
             specification=prompting.quote(specification.as_text()),
         )
+
+
+async def _unknown(action: Action) -> Fate:
+    """Of a call, only its result could tell that it happened."""
+    del action
+    return Fate.UNKNOWN
 
 
 def _spelt(value: object) -> str:

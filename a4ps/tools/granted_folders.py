@@ -4,15 +4,20 @@
 
 Nothing of the host is mounted in the sandbox. Each path is walked from its granted folder without following a link, only
 plain files are opened, and both directions are capped. Writing replaces a file whole, so a hard link keeps its content.
+
+In a turn nothing is written during the call: `StagedFolders` keeps what the tool would write, shows it to the tool as
+if it were there, and hands it over as `FileWrite`s, which are put in place one by one once they are agreed to.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from a4ps.errors import ToolRefused
@@ -25,6 +30,20 @@ WRITTEN_BYTES = 16 * 1024 * 1024
 NAMES_MAX = 10_000
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class FileWrite:
+    """A file that a tool wants written. `before` is what is there now, None for no file."""
+
+    path: str
+    data: bytes
+    before: bytes | None
+
+    @property
+    def version(self) -> str:
+        """What the file is now, as a version: the SHA-256 of its content, "none" where there is no file."""
+        return "none" if self.before is None else hashlib.sha256(self.before).hexdigest()
 
 
 class GrantedFolders:
@@ -64,16 +83,9 @@ class GrantedFolders:
 
     def write_file(self, path: str, data: bytes | str) -> None:
         """Put `data` in the place of a file, or make it, in a folder that is writable. Raises ToolRefused."""
-        if not isinstance(data, bytes | str):
-            raise _refused(path, f"a {type(data).__name__} cannot be written")
-        content = data.encode() if isinstance(data, str) else data
-        if len(content) > FILE_BYTES or self._written + len(content) > WRITTEN_BYTES:
-            raise _refused(path, f"at most {FILE_BYTES} bytes of a file are written, and {WRITTEN_BYTES} in a call")
-        self._written += len(content)
+        content = self._content(path, data)
         with self._parent(path, self._place.writable) as (parent, name):
-            with suppress(FileNotFoundError):
-                if not stat.S_ISREG(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
-                    raise _refused(path, "it is no plain file")
+            _need_plain(path, parent, name)
             draft = f".a4ps-{secrets.token_hex(8)}"
             held = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=parent)
             try:
@@ -84,6 +96,16 @@ class GrantedFolders:
                 with suppress(OSError):
                     os.unlink(draft, dir_fd=parent)
                 raise
+
+    def _content(self, path: str, data: bytes | str) -> bytes:
+        """The bytes to be written, counted. Raises ToolRefused where they are none, or too many."""
+        if not isinstance(data, bytes | str):
+            raise _refused(path, f"a {type(data).__name__} cannot be written")
+        content = data.encode() if isinstance(data, str) else data
+        if len(content) > FILE_BYTES or self._written + len(content) > WRITTEN_BYTES:
+            raise _refused(path, f"at most {FILE_BYTES} bytes of a file are written, and {WRITTEN_BYTES} in a call")
+        self._written += len(content)
+        return content
 
     @contextmanager
     def _parent(self, path: object, folders: Sequence[str]) -> Iterator[tuple[int, str]]:
@@ -107,6 +129,59 @@ class GrantedFolders:
                 yield held, name
             except OSError as error:
                 raise _refused(path, error.strerror or "it cannot be opened") from error
+
+
+class StagedFolders(GrantedFolders):
+    """The same folders, with what the tool writes held back. `writes` has it, each path once, in the order of writing."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self._staged: dict[str, bytes] = {}
+
+    @property
+    def writes(self) -> tuple[FileWrite, ...]:
+        """What is to be written. Raises ToolRefused where a file is not what it was when the tool wrote it."""
+        return tuple(self.planned(path, data) for path, data in self._staged.items())
+
+    def planned(self, path: str, data: bytes) -> FileWrite:
+        """The writing of `data` to `path` as things are now. Raises ToolRefused where it may not, or cannot, be."""
+        with self._parent(path, self._place.writable) as (parent, name):
+            is_there = _need_plain(path, parent, name)
+        return FileWrite(path, data, GrantedFolders(self._place).read_file(path) if is_there else None)
+
+    def read_file(self, path: str) -> bytes:
+        """As in `GrantedFolders`, of what was written as well."""
+        staged = self._staged.get(_canonical(path))
+        return super().read_file(path) if staged is None else staged
+
+    def list_files(self, path: str) -> list[str]:
+        """As in `GrantedFolders`, with what was written as well."""
+        folder = _canonical(path)
+        new = [each.rpartition("/")[2] for each in self._staged if each.rpartition("/")[0] == folder]
+        return sorted({*super().list_files(path), *new})
+
+    def write_file(self, path: str, data: bytes | str) -> None:
+        """Keep `data` to be written later. Raises ToolRefused where it could not be written now."""
+        content = self._content(path, data)
+        with self._parent(path, self._place.writable) as (parent, name):
+            _need_plain(path, parent, name)
+        self._staged[_canonical(path)] = content
+
+
+def _need_plain(path: str, parent: int, name: str) -> bool:
+    """Whether there is a file of that name. Raises ToolRefused where something else is."""
+    try:
+        found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISREG(found.st_mode):
+        raise _refused(path, "it is no plain file")
+    return True
+
+
+def _canonical(path: object) -> str:
+    """One spelling of a path, without empty parts and dots; ".." is refused elsewhere."""
+    return "/" + "/".join(part for part in str(path).split("/") if part not in ("", "."))
 
 
 def _refused(path: object, why: str) -> ToolRefused:

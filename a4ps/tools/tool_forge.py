@@ -21,6 +21,7 @@ from typing import Any, cast
 from a4ps import ports
 from a4ps.clock import Clock
 from a4ps.errors import EngineBroke, EngineGarbled, NotBound, ToolRefused, Unsupported, UsageError
+from a4ps.governance.taint import Taint, union
 from a4ps.inference.engine import Engine
 from a4ps.inference.loop_thread import LoopThread
 from a4ps.personas import prompting
@@ -71,6 +72,7 @@ class _Job:
     cases: tuple[Case, ...]
     before: Tool | None = None
     notes: tuple[str, ...] = ()
+    taint: Taint = frozenset()
 
 
 class ToolForge:
@@ -114,12 +116,14 @@ class ToolForge:
         *,
         listener: ForgeListener | None = None,
         turn: str = "",
+        taint: Taint = frozenset(),
     ) -> ToolReport:
         """Make a tool for a task, in at most `max_retries` attempts, and put it into the image if it is verified.
 
         `examples` are texts such as "f(2) == 4" or 'slugify("A b") == "a-b"', or pairs (arguments, result). A name
         other than f is the tool's. Where the image has a tool of that name, its tests must pass as well.
-        A failure is reported and remembered, not raised. Raises UsageError, Unsupported (no model here),
+        `taint` is that of the context in which the task was thought of; the tool keeps it. A failure is reported and
+        remembered, not raised. Raises UsageError, Unsupported (no model here),
         SandboxUnavailable, PeerError where an engine fails, and what a commit raises.
         """
         task = _checked_task(task_description, max_retries)
@@ -137,7 +141,7 @@ class ToolForge:
         tell(Specified(specification))
         before = self.registry.get(specification.name) if specification.name in self.registry else None
         try:
-            job = await self._job(asker, task, specification, known, before)
+            job = replace(await self._job(asker, task, specification, known, before), taint=taint)
         except ToolRefused as error:
             why = f"There is a tool {specification.name} of another signature already: {error.message}"
             return await self._failed(task, specification.name, 0, (why,), None)
@@ -296,7 +300,10 @@ class ToolForge:
         at = self._parts.clock.now()
         # What was shown to a writer once stays shown: no later version is judged unseen by it.
         tests = tuple(replace(case, origin="earlier") if case.origin == "use" else case for case in job.cases)
-        return Tool(name, source, job.specification, tests, evidence, version, WRITER, job.task, at, verified)
+        taint = job.taint if job.before is None else union(job.taint, job.before.taint)
+        return Tool(
+            name, source, job.specification, tests, evidence, version, WRITER, job.task, at, verified, taint=taint
+        )
 
     async def _failed(
         self, task: str, name: str, attempts: int, failures: tuple[str, ...], best: Tool | None
