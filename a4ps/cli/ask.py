@@ -6,7 +6,7 @@ import asyncio
 
 import click
 
-from a4ps.cli.forging import approver
+from a4ps.cli.approving import approver
 from a4ps.cli.frame import Frame, framed
 from a4ps.cli.plain import plain
 from a4ps.cli.streams import standard_input
@@ -76,7 +76,7 @@ async def _ask(frame: Frame, text: str | None, everyone: bool, resume: str | Non
             approve = None if transcript is None else approver(frame, transcript.end_line)
             if text is None:
                 return await kernel.resume(resume or None, listener, approve=approve)
-            resumed = await offer_to_resume(kernel, listener, ask=not frame.as_json)
+            resumed = await offer_to_resume(kernel, listener, ask=not frame.as_json, approve=approve)
             if resumed is not None and resumed.turn.question == text:
                 return resumed
             if resumed is not None and transcript:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from a4ps.cli.approving import approver
 from a4ps.cli.failure import tell_failure
-from a4ps.cli.forging import approver
 from a4ps.cli.frame import Frame, framed
 from a4ps.cli.interrupts import interrupt_cancels
 from a4ps.cli.lines import Lines
@@ -55,7 +55,7 @@ async def _chat(frame: Frame) -> None:
         count = kernel.log.count()
         click.echo(f"{count} turn{'s' if count != 1 else ''} remembered. Ask anything; /help lists the commands.")
         if kernel.log.cut_off():
-            await _guarded(_offer(kernel))
+            await _guarded(_offer(frame, kernel))
         async for line in _lines(frame):
             if line in ("/quit", "/exit"):
                 return
@@ -63,8 +63,10 @@ async def _chat(frame: Frame) -> None:
                 await _guarded(_respond(frame, kernel, line))
 
 
-async def _offer(kernel: Kernel) -> Answered | None:
-    resumed = await offer_to_resume(kernel, Transcript(), ask=True)
+async def _offer(frame: Frame, kernel: Kernel) -> Answered | None:
+    transcript = Transcript()
+    approve = approver(frame, transcript.end_line)
+    resumed = await offer_to_resume(kernel, transcript, ask=True, approve=approve)
     return _closed(resumed) if resumed else None
 
 

@@ -56,17 +56,22 @@ class Lines:
 
 
 async def confirm(question: str) -> bool:
-    """Ask the person at the terminal for yes or no; yes by default, no at the end of input.
+    """Ask the person at the terminal for yes or no; yes by default, no at the end of input."""
+    return await answer(question, default=True) or False
+
+
+async def answer(question: str, *, default: bool) -> bool | None:
+    """Ask the person at the terminal for yes or no; None at the end of input.
 
     A terminal gives one line at a time, so what was typed ahead stays there for whoever reads next. Ctrl-C cancels as
     it does anywhere in the loop.
     """
     lines = Lines()
     while True:
-        click.echo(f"{question} [Y/n]: ", nl=False, err=True)
-        answer = await lines.read()
-        if answer is None:
+        click.echo(f"{question} [{'Y/n' if default else 'y/N'}]: ", nl=False, err=True)
+        line = await lines.read()
+        if line is None:
             click.echo(err=True)
-            return False
-        if answer.strip().lower() in ("", "y", "yes", "n", "no"):
-            return not answer.strip().lower().startswith("n")
+            return None
+        if line.strip().lower() in ("", "y", "yes", "n", "no"):
+            return line.strip().lower().startswith("y") if line.strip() else default

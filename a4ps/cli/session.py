@@ -17,6 +17,7 @@ from a4ps.errors import A4PSError, ModelMissing
 from a4ps.kernel.answered import Answered
 from a4ps.kernel.kernel import Kernel
 from a4ps.kernel.wiring import open_kernel
+from a4ps.society.gate import Approver
 from a4ps.society.progress import Listener
 
 
@@ -42,7 +43,9 @@ async def opened_kernel(frame: Frame) -> AsyncIterator[Kernel]:
         await kernel.aclose()
 
 
-async def offer_to_resume(kernel: Kernel, listener: Listener, *, ask: bool) -> Answered | None:
+async def offer_to_resume(
+    kernel: Kernel, listener: Listener, *, ask: bool, approve: Approver | None = None
+) -> Answered | None:
     """Offer to finish a turn that a crash cut off, and do so if wanted.
 
     Where nobody is there to ask, or the turn began with another engine than the kernel's, says on stderr how to do it.
@@ -65,7 +68,7 @@ async def offer_to_resume(kernel: Kernel, listener: Listener, *, ask: bool) -> A
     if not await confirm("Resume it now?"):
         return None
     try:
-        return await kernel.resume(turn.id, listener)
+        return await kernel.resume(turn.id, listener, approve=approve)
     except A4PSError as error:
         tell_failure(error.message, error.next_step)
         return None

@@ -132,7 +132,9 @@ def after(approval: Approval, step: Step, now: datetime) -> Approval:
     state = approval.state_at(now)
     following = TRANSITIONS.get((state, step))
     if following is None:
-        reached = f"has {state}" if state == "expired" else f"is {state} already" if state != "waiting" else "is waiting"
+        reached = (
+            f"has {state}" if state == "expired" else f"is {state} already" if state != "waiting" else "is waiting"
+        )
         raise ApprovalRefused(
             f"approval {approval.id} {reached}: it cannot be {_DONE[step]}",
             next_step=f"a4ps approvals show {approval.replaced_by or approval.id}",
@@ -154,11 +156,11 @@ def decided(approval: Approval, step: Literal["approve", "deny"], now: datetime,
 def remembered(approval: Approval) -> Approval:
     """The approval as one that counts for every equal action from now on.
 
-    Raises ApprovalRefused where it was asked for in a context with untrusted data, or by a rule that no policy lifts.
+    Raises ApprovalRefused where it was asked for in a context with untrusted data, or for other reasons than a policy.
     """
     if is_tainted(approval.taint) or not approval.rememberable:
         raise ApprovalRefused(
-            f"approval {approval.id} was asked for with {', '.join(as_plain(approval.taint)) or 'unknown'} data: it counts once",
+            f"approval {approval.id} counts once: untrusted data, or an earlier attempt, is behind it",
             next_step=f"a4ps approvals approve {approval.id}",
         )
     return replace(approval, remember=True)

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias, get_args
 
 from a4ps.governance.taint import Taint, could_leak, is_tainted
 from a4ps.governance.ways_out import is_way_out
-from a4ps.settings import ActionName
+from a4ps.settings import ActionName, PolicyName
 
 
 class Policy(StrEnum):
@@ -46,14 +46,13 @@ class Decision:
     rememberable: bool = False
 
 
-def policy_of(kind: str, policies: Mapping[str, str]) -> Policy:
+def policy_of(kind: str, policies: Mapping[ActionName, PolicyName]) -> Policy:
     """The policy of a kind: the settings', else the default. A kind that nobody has heard of is asked about."""
-    if kind in policies:
-        return Policy(policies[kind])
-    return next((policy for name, policy in DEFAULTS.items() if name == kind), Policy.ASK)
+    said = {**DEFAULTS, **policies}
+    return next((Policy(policy) for name, policy in said.items() if name == kind), Policy.ASK)
 
 
-def decide(kind: str, policies: Mapping[str, str], taint: Taint, *, remembered: bool = False) -> Decision:
+def decide(kind: str, policies: Mapping[ActionName, PolicyName], taint: Taint, *, remembered: bool = False) -> Decision:
     """Whether an action of `kind` may happen in a context of `taint`.
 
     `remembered`: the Architect has agreed to this very action for good.

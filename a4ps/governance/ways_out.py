@@ -28,7 +28,9 @@ class WayOut:
 
 WAYS_OUT: tuple[WayOut, ...] = (
     WayOut("a file that a granted tool writes", "turn", ("tools.granted_folders",), "file-write"),
-    WayOut("code that was promoted to this process", "turn", ("tools.registry", "image.method_pool"), "tool-in-process"),
+    WayOut(
+        "code that was promoted to this process", "turn", ("tools.registry", "image.method_pool"), "tool-in-process"
+    ),
     WayOut("the prompts, to the Ollama of the setting ollama_host", "setting", ("inference.ollama",)),
     WayOut("the name of a model, to the hub or address it is pulled from", "architect", ("inference.download",)),
     WayOut(

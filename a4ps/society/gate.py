@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from a4ps.clock import Clock
 from a4ps.errors import ApprovalNeeded
@@ -23,6 +23,7 @@ from a4ps.governance.taint import Taint, union
 from a4ps.governance.ways_out import is_way_out
 from a4ps.image.approvals import Approvals
 from a4ps.image.effects import Effects
+from a4ps.settings import ActionName, PolicyName
 
 #: Asks the Architect about an approval and waits: yes, no, or None where nobody answered.
 Approver: TypeAlias = Callable[[Approval], Awaitable[bool | None]]
@@ -64,7 +65,7 @@ class Gate:
 
     approvals: Approvals
     effects: Effects
-    policies: Mapping[str, str]
+    policies: Mapping[ActionName, PolicyName]
     clock: Clock
     approver: Approver | None = None
     author: str = "BABS"
@@ -138,11 +139,11 @@ class Gate:
         answer = None if self.approver is None else await self.approver(approval)
         if answer is None:
             raise ApprovalNeeded(
-                f"it needs your approval {approval.id}: to {approval.action}",
+                f"turn {approval.where.turn} needs your approval {approval.id}: to {approval.action}",
                 approval=approval.id,
                 next_step=f"look at it: a4ps approvals show {approval.id}, then approve or deny it",
             )
-        step = "approve" if answer else "deny"
+        step: Literal["approve", "deny"] = "approve" if answer else "deny"
         approval = await asyncio.to_thread(self.approvals.decide, approval.id, step)
         return (approval, "") if answer else (None, f"Not approved of: to {approval.action}.")
 

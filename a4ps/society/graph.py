@@ -91,8 +91,9 @@ class Deliberation:
     ) -> tuple[TurnState, bool]:
         """Walk the turn to its end; with `resume`, from its checkpoint where there is one. Says whether there was.
 
-        Raises IntegrityError where a checkpoint is not what was stored; what the nodes raise; the checkpoint of the last whole step then remains. Raises `DiskFull`, and
-        `StorageFailed` where the file turned out damaged: it is then a new one, and the turn starts anew when resumed.
+        Raises what the nodes raise; the checkpoint of the last whole step then remains. Raises IntegrityError where one is
+        not what was stored (`standing` tells it before), `DiskFull`, and `StorageFailed` where the file turned out damaged:
+        it is then a new one, and the turn starts anew when resumed.
         """
         config: Any = {"configurable": {"thread_id": turn_id}, "recursion_limit": 50}
         self._serde.turn = turn_id

@@ -6,7 +6,7 @@ Committing is the caller's (`a4ps.kernel.kernel`): what comes back from here is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from a4ps.clock import Clock
@@ -30,7 +30,6 @@ from a4ps.society.speaking import Speaker
 from a4ps.society.state import TurnState
 from a4ps.society.toolbox import Toolbox
 from a4ps.tools.tool_forge import ToolForge
-
 
 #: The step of a turn's ledger under which its being begun anew is recorded.
 RESTART = "restart"
@@ -83,13 +82,11 @@ class Society:
         `PeerError`, `WorldError`, or `ApprovalNeeded`; what was said up to the last whole step then remains in the
         checkpoint.
         """
-        notes: list[str] = []
         changed = turn.pins != cast.versions
         gate = Gate(self.approvals, self.effects, self.settings.policies, self.clock, approve)
-        if resume:
-            notes += await self._standing(turn, cast, gate)
-            for note in notes:
-                listener(Noted(note))
+        notes = await self._standing(turn, cast, gate, resume=resume)
+        for note in notes:
+            listener(Noted(note))
         began_s = self.clock.monotonic_s()
         context = self._context(turn, cast, listener, began_s, gate)
         end, _ = await self.deliberation.run(turn.id, _first_state(turn), context, resume=resume)
@@ -114,14 +111,14 @@ class Society:
         )
         return reply, memories
 
-    async def _standing(self, turn: Turn, cast: Cast, gate: Gate) -> list[str]:
-        """See to it that a resumed turn goes on from a checkpoint that is right, or begins anew. Returns what to tell.
+    async def _standing(self, turn: Turn, cast: Cast, gate: Gate, *, resume: bool) -> list[str]:
+        """See to it that a turn goes on from a checkpoint that is right, or begins with none. Returns what to tell.
 
         Raises ApprovalNeeded, and ApprovalRefused where the Architect does not want it begun anew.
         """
         standing = await self.deliberation.standing(turn.id)
         changed = turn.pins != cast.versions
-        if standing == "whole" and not changed:
+        if standing == ("whole" if resume else "none") and not changed:
             return []
         acted = [where for where in self.effects.of_turn(turn.id) if where.step != RESTART]
         if acted:
@@ -131,7 +128,9 @@ class Society:
         if changed:
             notes.append("The personas have changed since this turn began; it was begun anew with those of now.")
         if standing == "false":
-            notes.append("What was kept of this turn is not what was stored; nothing of it was used, and it was begun anew.")
+            notes.append(
+                "What was kept of this turn is not what was stored; nothing of it was used, and it was begun anew."
+            )
         return notes
 
     async def _agree_to_restart(self, turn: Turn, cast: Cast, gate: Gate, acted: list[Where]) -> None:
@@ -154,7 +153,9 @@ class Society:
 
         where = Where(turn.id, RESTART, len(done))
         claim = "What it had come to is lost. What it did is on record, and is not done again."
-        outcome = await gate.act(where, Means(built, do, found), taint=ARCHITECTS_WORDS, claim=claim)
+        outcome = await replace(gate, author="ALFRED").act(
+            where, Means(built, do, found), taint=ARCHITECTS_WORDS, claim=claim
+        )
         if outcome.refused:
             raise ApprovalRefused(
                 f"turn {turn.id} has acted, and was not to be begun anew", next_step='ask again: a4ps ask "..."'

@@ -22,8 +22,8 @@ from a4ps.society.gate import Fate, Gate, Means
 from a4ps.tools import actions
 from a4ps.tools.cases import shown
 from a4ps.tools.report import ForgeListener
-from a4ps.tools.spelling import read_spelt
 from a4ps.tools.specification import Specification
+from a4ps.tools.spelling import read_spelt
 from a4ps.tools.tool import Tool
 from a4ps.tools.tool_forge import TESTER, ToolForge
 

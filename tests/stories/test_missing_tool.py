@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from a4ps.errors import SandboxUnavailable
+from a4ps.errors import ApprovalNeeded, SandboxUnavailable
+from a4ps.governance.approvals import Approval
 from a4ps.inference.engine import ChatRequest
 from a4ps.kernel.kernel import Kernel
 from a4ps.sandbox.executor import SecureCodeExecutor
@@ -118,17 +118,18 @@ async def test_a_missing_tool_is_written_tested_approved_used_and_kept(
     tmp_path: Path, executor: SecureCodeExecutor
 ) -> None:
     seen: list[Progress] = []
-    asked: list[str] = []
+    asked: list[Approval] = []
 
-    async def approve(question: str) -> bool:
-        asked.append(question)
+    async def approve(approval: Approval) -> bool:
+        asked.append(approval)
         return True
 
     async with opened(tmp_path, executor, Four()) as (kernel, engine):
         answered = await kernel.ask(QUESTION, seen.append, approve=approve)
         # I was asked once, and saw two attempts fail and the third pass.
         assert len(asked) == 1
-        assert TASK in asked[0]
+        assert asked[0].action.what == TASK
+        assert asked[0].claim == "The table first."
         tried = [step.step for step in seen if isinstance(step, Forging) and isinstance(step.step, Tried)]
         assert [step.passed for step in tried] == [False, False, True]
         # The result went into the answer as a quotation that is marked as data.
@@ -154,26 +155,40 @@ async def test_a_missing_tool_is_written_tested_approved_used_and_kept(
         assert kernel.society.forge.registry["gpx_table"](points(("5", "6"))) == "5\t6"
 
 
-@pytest.mark.parametrize("answer", [None, False], ids=["nobody is there", "not approved of"])
 async def test_without_an_approval_nothing_is_written_and_it_is_said(
-    tmp_path: Path, executor: SecureCodeExecutor, answer: bool | None
+    tmp_path: Path, executor: SecureCodeExecutor
 ) -> None:
-    async def decline(question: str) -> bool:
+    async def decline(approval: Approval) -> bool:
         return False
 
     async with opened(tmp_path, executor, Four()) as (kernel, engine):
-        answered = await kernel.ask(QUESTION, lambda step: None, approve=None if answer is None else decline)
+        answered = await kernel.ask(QUESTION, lambda step: None, approve=decline)
         assert not [step for step in steps(engine) if step.startswith("tool_")]
         assert len(answered.reply.contributions) == 5
         (note,) = answered.reply.notes
         assert "A tool was wanted" in note
-        assert json.dumps(TASK)[1:-1] in note
+        assert TASK in note
+
+
+async def test_where_nobody_is_there_the_turn_waits_and_goes_on_after_the_approval(
+    tmp_path: Path, executor: SecureCodeExecutor
+) -> None:
+    async with opened(tmp_path, executor, Four()) as (kernel, engine):
+        with pytest.raises(ApprovalNeeded) as needed:
+            await kernel.ask(QUESTION, lambda step: None)
+        assert steps(engine) == ["plan"]
+        assert needed.value.exit_code == 3
+    async with opened(tmp_path, executor, Four()) as (kernel, engine):
+        kernel.society.approvals.decide(needed.value.approval, "approve")
+        answered = await kernel.resume(None, lambda step: None)
+        assert "plan" not in steps(engine)
+        assert answered.reply.contributions[1].text.endswith("47.1\t8.5\n47.2\t8.6")
 
 
 async def test_what_was_tried_in_vain_is_not_tried_again_for_a_week(
     tmp_path: Path, executor: SecureCodeExecutor
 ) -> None:
-    async def approve(question: str) -> bool:
+    async def approve(approval: Approval) -> bool:
         return True
 
     async with opened(tmp_path, executor, Four((WRONG, WRONG, WRONG))) as (kernel, engine):
