@@ -7,9 +7,9 @@ planted, changed or taken from another turn raises IntegrityError.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
-from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from a4ps.errors import IntegrityError
@@ -24,16 +24,21 @@ class Signer(Protocol):
     def checkpoint(self, turn: str, kind: str, content: bytes) -> bytes: ...
 
 
-class SignedSerializer(SerializerProtocol):
-    """Writes and reads the values of one turn's checkpoints; `turn` says whose. Plain data only, as strict msgpack."""
+class SignedSerializer(JsonPlusSerializer):
+    """Writes and reads the values of one turn's checkpoints; `turn` says whose. Plain data only: msgpack, strict."""
 
     def __init__(self, signer: Signer) -> None:
+        super().__init__(allowed_msgpack_modules=None)
         self._signer = signer
-        self._plain = JsonPlusSerializer()
         self.turn = ""
 
+    def with_msgpack_allowlist(self, extra_allowlist: Iterable[tuple[str, ...] | type]) -> SignedSerializer:
+        """Called by LangGraph with the types of the state, which needs none beyond plain data."""
+        del extra_allowlist
+        return self
+
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
-        kind, content = self._plain.dumps_typed(obj)
+        kind, content = super().dumps_typed(obj)
         return _SIGNED + kind, self._signer.checkpoint(self.turn, kind, content) + content
 
     def loads_typed(self, data: tuple[str, bytes]) -> Any:
@@ -42,7 +47,7 @@ class SignedSerializer(SerializerProtocol):
         if isinstance(kind, str) and kind.startswith(_SIGNED) and isinstance(content, bytes):
             kind, mac, content = kind.removeprefix(_SIGNED), content[:MAC_BYTES], content[MAC_BYTES:]
             if same(mac, self._signer.checkpoint(self.turn, kind, content)):
-                return self._plain.loads_typed((kind, content))
+                return super().loads_typed((kind, content))
         raise IntegrityError(
             f"a checkpoint of turn {self.turn} is not what was stored", next_step=f"a4ps ask --resume {self.turn}"
         )

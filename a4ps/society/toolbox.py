@@ -171,7 +171,7 @@ class Toolbox:
             given = ", ".join(f"{each}={shown(value)[:80]}" for each, value in bound.items())
             result = called.value if isinstance(called.value, str) else _spelt(called.value)
             writes = [{"path": write.path, "data": base64.b64encode(write.data).decode()} for write in called.writes]
-            taint = actions.taint_of_result(registry, action.what, wish.taint)
+            taint = actions.taint_of_result(registry, action.what, called, wish.taint)
             text = _cut(f"{action.what}({given}) gave:\n{result}")
             return {"text": text, "ms": called.ms, "writes": writes, "taint": as_plain(taint)}
 

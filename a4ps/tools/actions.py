@@ -14,7 +14,7 @@ from a4ps.errors import ToolRefused, UsageError
 from a4ps.governance.approvals import Action, diff_of
 from a4ps.governance.taint import FILES, Taint, union
 from a4ps.tools.granted_folders import FileWrite
-from a4ps.tools.registry import ToolRegistry
+from a4ps.tools.registry import Called, ToolRegistry
 from a4ps.tools.spelling import read_spelt, spelt
 from a4ps.tools.tool_forge import TASK_MAX
 
@@ -102,7 +102,6 @@ def edited(registry: ToolRegistry, action: Action, changes: Mapping[str, Any]) -
     return rebuilt(registry, replace(action, arguments=arguments), personas)
 
 
-def taint_of_result(registry: ToolRegistry, name: str, context: Taint) -> Taint:
-    """The labels of what a tool gives: its context's and its own, and those of files where it has folders to read."""
-    place = registry.place(name)
-    return union(context, registry.get(name).taint, FILES if place.folders or place.in_process else ())
+def taint_of_result(registry: ToolRegistry, name: str, called: Called, context: Taint) -> Taint:
+    """The labels of what a tool gave: its context's and its own, and those of files where it has seen any."""
+    return union(context, registry.get(name).taint, FILES if called.saw_files else ())

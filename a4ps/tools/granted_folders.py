@@ -53,6 +53,8 @@ class GrantedFolders:
         self._place = place
         self._read = 0
         self._written = 0
+        self.was_read = False
+        """Whether anything of them was shown to the tool: content, or names."""
 
     def services(self) -> Mapping[str, Callable[..., Any]]:
         """The functions by name, for the sandbox; none where no folder is granted."""
@@ -62,6 +64,7 @@ class GrantedFolders:
 
     def read_file(self, path: str) -> bytes:
         """A plain file's content. Raises ToolRefused."""
+        self.was_read = True
         with self._parent(path, self._place.folders) as (parent, name):
             held = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
             with open(held, "rb") as file:  # noqa: PTH123 - a descriptor
@@ -75,6 +78,7 @@ class GrantedFolders:
 
     def list_files(self, path: str) -> list[str]:
         """The names in a granted folder or one below it, sorted; folders end with "/". Raises ToolRefused."""
+        self.was_read = True
         with self._parent(f"{path}/.", self._place.folders) as (parent, _), os.scandir(parent) as entries:
             names = [entry.name + ("/" if entry.is_dir(follow_symlinks=False) else "") for entry in entries]
         if len(names) > NAMES_MAX:

@@ -50,13 +50,15 @@ _WRITER = "BRICK"
 class Called:
     """What a call gave, how long it took, and where it ran: the sandbox's tier, or "in-process".
 
-    `writes` are the files that it wants written, where they were held back.
+    `writes` are the files that it wants written, where they were held back; `saw_files` says whether it may have seen
+    files of the Architect's.
     """
 
     value: Any
     ms: float
     tier: str
     writes: tuple[FileWrite, ...] = ()
+    saw_files: bool = False
 
 
 class ToolProxy:
@@ -182,8 +184,10 @@ class ToolRegistry:
                 tool=name,
                 next_step=f"have it mended, with this input as a test: a4ps tools mend {name}",
             )
+        was_read = folders.was_read  # by the tool; what follows reads as well
         writes = folders.writes if isinstance(folders, StagedFolders) else ()
-        return Called(tool.specification.returns.shaped(outcome.value), round(ms, 1), tier, writes)
+        saw_files = place.in_process or was_read
+        return Called(tool.specification.returns.shaped(outcome.value), round(ms, 1), tier, writes, saw_files)
 
     def planned_write(self, name: str, path: str, data: bytes) -> FileWrite:
         """The writing of `data` to `path` on behalf of a tool, as things are now: its grant, and what the file is.
