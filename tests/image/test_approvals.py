@@ -70,7 +70,7 @@ def test_a_question_is_the_personas_commit_and_an_answer_the_architects(tmp_path
     with opened(tmp_path) as (_, approvals, _):
         for step in ("approve", "deny"):
             with pytest.raises(ApprovalRefused):
-                approvals.decide("7.1", step, by="BABS")  # type: ignore[arg-type]
+                approvals.decide("7.1", step, by="BABS")
         ask(approvals, replace(WHERE, ordinal=2))
         with pytest.raises(ApprovalRefused, match="cannot edit"):
             approvals.edit("7.2", ACTION, by="ALFRED")

@@ -149,7 +149,7 @@ async def test_at_a_terminal_it_is_asked_there_by_the_same_approval(tmp_path: Pa
 
 @pytest.mark.parametrize("how", ["denied", "expired", "never"])
 async def test_without_the_architects_yes_nothing_is_written_and_the_answer_arrives(tmp_path: Path, how: str) -> None:
-    settings = {"policies": {"file-write": "never"}} if how == "never" else {}
+    settings: dict[str, Any] = {"policies": {"file-write": "never"}} if how == "never" else {}
     async with house(tmp_path, **settings) as at_home:
         if how == "never":
             answered = await at_home.kernel.ask(QUESTION, ignore)
@@ -283,10 +283,10 @@ async def cut_off(at_home: House, source: str, level: str) -> Approval | Answere
     def dies(*_: object, **__: object) -> None:
         raise Died
 
-    registry.call = dies  # type: ignore[method-assign, assignment]
+    registry.call = dies  # type: ignore[method-assign]
     with pytest.raises(Died):
         await at_home.kernel.ask(QUESTION, ignore)
-    del registry.call  # type: ignore[method-assign]
+    del registry.call
     try:
         return await at_home.kernel.resume(None, ignore)
     except ApprovalNeeded as needed:
