@@ -158,10 +158,10 @@ class TurnLog:
             self._open.remove(turn.id)
             self._stopped.discard(turn.id)
 
-    async def stop(self, turn: Turn, why: str) -> None:
-        """Record that a turn ended without an answer. It stays open to `resume`."""
+    async def stop(self, turn: Turn, why: str, *, by: str = ARCHITECT) -> None:
+        """Record that a turn ended without an answer, and who ended it. It stays open to `resume`."""
         async with self._changing(turn):
-            await self._store.commit_async([_row("stop", turn.id, {"why": why})], author=ARCHITECT, reason="stop")
+            await self._store.commit_async([_row("stop", turn.id, {"why": why})], author=by, reason="stop")
             self._stopped.add(turn.id)
 
     async def resume(self, turn: Turn) -> None:

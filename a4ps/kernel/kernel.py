@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from a4ps.clock import Clock
 from a4ps.errors import A4PSError, EngineRefused, NoSuchTurn, SettingsError, UsageError
 from a4ps.image.store import Store
-from a4ps.image.turns import Turn, TurnLog
+from a4ps.image.turns import ARCHITECT, Turn, TurnLog
 from a4ps.inference.engine import Engine
 from a4ps.inference.tokens import estimate_tokens
 from a4ps.kernel.answered import Answered, MemoryShown
@@ -168,10 +168,10 @@ class Kernel:
             reply, memories = await self.society.deliberate(turn, cast, listener, resume=resume, approve=approve)
             await self.log.answer(turn, reply)
         except asyncio.CancelledError:
-            await self._stop(turn, "stopped by the Architect")
+            await self._stop(turn, "stopped by the Architect", by=ARCHITECT)
             raise
         except A4PSError as error:
-            await self._stop(turn, error.message)
+            await self._stop(turn, error.message, by="package")
             if not isinstance(error, EngineRefused):  # what was refused would be refused again
                 error.next_step = (
                     f"{error.next_step or 'try again'}; then finish this turn: a4ps ask --resume {turn.id}"
@@ -181,9 +181,9 @@ class Kernel:
         shown = tuple(MemoryShown(memory.id, memory.text, memory.score, memory.source) for memory in memories)
         return Answered(turn, reply, shown)
 
-    async def _stop(self, turn: Turn, why: str) -> None:
+    async def _stop(self, turn: Turn, why: str, *, by: str) -> None:
         """Record the end of a turn; where even that cannot be written, the first error is the one to report."""
         try:
-            await self.log.stop(turn, why)
+            await self.log.stop(turn, why, by=by)
         except A4PSError:
             _log.exception("the end of turn %s could not be recorded", turn.id)
