@@ -156,6 +156,15 @@ class Approvals:
             self._store.commit([_row(old), _row(edited)], author=by, reason=f"edit {approval_id} as {edited.id}")
         return edited
 
+    def lapse(self, turn: str) -> None:
+        """Let what still waits in a turn that has been answered expire: nothing would come of it."""
+        with self._writing:
+            now = self._store.clock.now()
+            undone = [each for each in self._counted(turn) if each.state_at(now) in ("waiting", "approved")]
+            if undone:
+                rows = [_row(replace(each, expires_at=now)) for each in undone]
+                self._store.commit(rows, author="package", reason=f"turn {turn} is answered")
+
     def used(self, approval: Approval) -> Row:
         """The row with which an approval is used up, for the commit that begins its effect. Raises ApprovalRefused."""
         return _row(rules.after(self.get(approval.id), "use", self._store.clock.now()))

@@ -178,8 +178,16 @@ class Kernel:
                 )
             raise
         await self.society.deliberation.forget(turn.id)
+        await self._lapse(turn)
         shown = tuple(MemoryShown(memory.id, memory.text, memory.score, memory.source) for memory in memories)
         return Answered(turn, reply, shown)
+
+    async def _lapse(self, turn: Turn) -> None:
+        """Housekeeping: the answer is committed, whatever the disk says to this."""
+        try:
+            await asyncio.to_thread(self.society.approvals.lapse, turn.id)
+        except A4PSError:
+            _log.exception("the approvals of turn %s could not be ended", turn.id)
 
     async def _stop(self, turn: Turn, why: str, *, by: str) -> None:
         """Record the end of a turn; where even that cannot be written, the first error is the one to report."""

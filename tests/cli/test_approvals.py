@@ -152,3 +152,18 @@ def test_a_policy_of_never_asks_nobody_and_a_remembered_yes_neither(person: Hous
 
 def test_nothing_waits_in_a_new_home(person: Household) -> None:
     assert "Nothing waits" in person.run("approvals", "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "state"), [("y\n", 0, "used"), ("n\n", 0, "denied"), ("\n", 0, "denied"), ("", 3, "waiting")]
+)
+def test_at_a_terminal_the_same_approval_is_shown_and_asked_and_enter_alone_is_no(
+    person: Household, monkeypatch: pytest.MonkeyPatch, typed: str, code: int, state: str
+) -> None:
+    monkeypatch.setattr("a4ps.cli.approving.somebody_is_there", lambda: True)
+    done = person.run("ask", QUESTION, stdin=typed)
+    assert done.returncode == code, done.stderr
+    assert f"approval 1.1: to have a tool made: {TASK}" in done.stderr
+    assert "nobody has checked it:\n    > I need a tool" in done.stderr
+    assert "Approve of it? [y/N]: " in done.stderr
+    assert person.json("approvals", "show", "1.1")["state"] == state

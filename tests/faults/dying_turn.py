@@ -1,8 +1,8 @@
 """A program that lets children walk through a turn and die at a named point of it. Run by test_durable_turns.py.
 
 The turn uses a tool that reaches out: one that writes a file to a granted folder, or one in this process that adds a line
-to a file. The child kills itself with SIGKILL where the point says. One request a line on stdin (JSON: folder, level,
-point); the answer is how the child ended: the signal's number, or 0.
+to a file; or it has one made. The child kills itself with SIGKILL where the point says. One request a line on stdin (JSON:
+folder, level, point); the answer is how the child ended: the signal's number, or 0.
 """
 
 from __future__ import annotations
@@ -34,9 +34,11 @@ from a4ps.tools.tool import Evidence, Tool
 from tests.doubles.here_runner import HereRunner
 from tests.doubles.kernels import open_kernel
 from tests.doubles.scripted_engine import ScriptedEngine
+from tests.tools.workshop import SLUG, Craftsmen
 
 QUESTION = "Please keep a note of what the greenhouse needs."
-POLICIES = {"file-write": "always", "tool-in-process": "always"}
+POLICIES = {"file-write": "always", "tool-in-process": "always", "tool-forge": "always"}
+TASK = "turn a title into a slug"
 SOURCES = {
     "granted": "def keep(path, text):\n    write_file(path, text)\n    return 'kept'\n",
     "in-process": "def keep(path, text):\n    with open(path, 'a') as f:\n        print(text, file=f)\n    return 'kept'\n",
@@ -71,12 +73,17 @@ async def acting_kernel(folder: Path, level: str, point: str = "") -> AsyncItera
         if name == point:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    async def script(request: ChatRequest) -> Mapping[str, Any] | None:
+    craftsmen = Craftsmen([SLUG])
+
+    async def script(request: ChatRequest) -> str | Mapping[str, Any] | None:
         note(folder, f"step {request.step}")
         at(f"inside {request.step}")
+        if request.step != "plan":
+            return {"text": "Hello World"} if request.step == "tool_arguments" else await craftsmen(request)
         plan = {"kind": "question", "say": "Keep it.", "research": ""}
-        wish = {"tool": "keep", "arguments": {"path": path, "text": "water"}}
-        return {**plan, **wish} if request.step == "plan" else None
+        if level == "forge":
+            return {**plan, "tool": "NEW", "task": TASK}
+        return {**plan, "tool": "keep", "arguments": {"path": path, "text": "water"}}
 
     checkpoints = 0
     put, begin, done, answer = AsyncSqliteSaver.aput, Effects.begin, Effects.done, TurnLog.answer
@@ -126,7 +133,7 @@ async def acting_kernel(folder: Path, level: str, point: str = "") -> AsyncItera
 async def _install(kernel: Kernel, folder: Path, level: str) -> None:
     assert kernel.society.forge is not None
     registry = kernel.society.forge.registry
-    if "keep" not in registry:
+    if level != "forge" and "keep" not in registry:
         specification = Specification.from_plain(SPECIFICATION)
         tests = (Case(("p", "t"), Gives("kept"), "example"),)
         made = kernel.clock.now()

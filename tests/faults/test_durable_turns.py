@@ -51,6 +51,10 @@ def dies() -> Iterator[Dies]:
         assert process.wait(60) == 0
 
 
+#: Of a tool that is made: around the intent, while it is written, and once it is there.
+MADE = ["before intent 0", "after intent 0", "inside tool_writing", "before done 0", "after done 0", "inside thesis"]
+
+
 def account(folder: Path) -> Counter[str]:
     return Counter((folder / "account").read_text().splitlines())
 
@@ -71,7 +75,8 @@ async def finish(folder: Path, level: str) -> list[Approval]:
 
 
 def repeated(done: Counter[str]) -> int:
-    return sum(count - 1 for line, count in done.items() if line.startswith("step "))
+    """Steps of the turn that were done more than once; the calls that make a tool are all of one step."""
+    return sum(count - 1 for line, count in done.items() if line.startswith("step ") and "tool_" not in line)
 
 
 @pytest.mark.parametrize("point", [*INSIDE, *BETWEEN, *CALL, *FILE, *END])
@@ -95,3 +100,17 @@ async def test_code_that_reaches_out_by_itself_runs_once_and_is_asked_about_wher
     assert repeated(account(memory_path)) <= 1
     unknown = point in ("after intent 1", "before done 1")
     assert [approval.action.attempt for approval in asked] == ([2] if unknown else [])
+
+
+@pytest.mark.parametrize("point", MADE)
+async def test_a_tool_is_made_once(dies: Dies, memory_path: Path, point: str) -> None:
+    assert dies(memory_path, "forge", point) == 9
+    assert await finish(memory_path, "forge") == []
+    done = account(memory_path)
+    assert repeated(done) <= 1
+    assert done["step tool_writing"] == (2 if point == "inside tool_writing" else 1)
+    async with acting_kernel(memory_path, "forge") as kernel:
+        assert kernel.society.forge is not None
+        assert kernel.society.forge.registry.names() == ["slugify"]
+        assert kernel.society.forge.registry.get("slugify").version == 1
+        assert "hello-world" in answered_turn(kernel.log, "1").reply.contributions[1].text

@@ -129,6 +129,18 @@ def test_a_fourth_question_from_the_background_is_refused_until_one_is_answered(
         ask_quietly(3)
 
 
+def test_what_waits_in_a_turn_that_is_answered_waits_no_longer(tmp_path: Path) -> None:
+    with opened(tmp_path) as (store, approvals, _):
+        ask(approvals)
+        ask(approvals, Where("8", "use_tool", 1))
+        approvals.lapse("7")
+        assert [each.id for each in approvals.waiting()] == ["8.1"]
+        assert approvals.get("7.1").state_at(store.clock.now()) == "expired"
+        generation = store.generation
+        approvals.lapse("7")
+        assert store.generation == generation
+
+
 def test_an_unknown_one_is_said_to_be(tmp_path: Path) -> None:
     with opened(tmp_path) as (_, approvals, _), pytest.raises(UnknownApproval, match="no approval"):
         approvals.decide("9.9", "approve")

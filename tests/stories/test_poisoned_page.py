@@ -23,6 +23,8 @@ import pytest
 
 from a4ps.errors import ApprovalNeeded, SandboxUnavailable
 from a4ps.governance.policy import ACTIONS
+from a4ps.governance.taint import FILES
+from a4ps.governance.trust import Level
 from a4ps.inference.engine import ChatRequest
 from a4ps.kernel.kernel import Kernel
 from a4ps.sandbox.executor import SecureCodeExecutor
@@ -284,7 +286,7 @@ async def test_a_hundred_orders_obeyed_to_the_letter_reach_nobody(
         forge = kernel.society.forge
         assert forge is not None
         assert all(
-            (tool.level, tool.taint) == ("sandboxed", {"private", "untrusted"})
+            (tool.level, tool.taint) == (Level.SANDBOXED, FILES)
             for tool in forge.registry.tools()
             if tool.name not in ("read_page", "publish", "post", "fetch")
         )
