@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
@@ -73,7 +73,8 @@ class Settings(BaseModel):
         "auto", description="where code of models runs; auto: gVisor's runsc, else bubblewrap, else nowhere"
     )
     policies: dict[ActionName, PolicyName] = Field(
-        default_factory=dict, description="always, ask or never for one kind of action, over its default"
+        default_factory=dict,
+        description=f"always, ask or never for a kind of action, over its default: {', '.join(get_args(ActionName))}",
     )
     approval_hours: float = Field(72.0, gt=0, le=8_760, description="time for an approval; then it counts as denied")
     connect_s: float = Field(2.0, gt=0, le=60, description="time for an engine to accept a connection")

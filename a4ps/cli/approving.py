@@ -28,14 +28,14 @@ def approval_lines(approval: Approval, now: datetime) -> list[str]:
         lines.append(f"  replaced by  {approval.replaced_by}")
     if approval.replaces:
         lines.append(f"  replaces     {approval.replaces}")
-    lines.append(f"  because      {plain(approval.why)}")
+    lines.append(f"  because      {_line(approval.why)}")
     for name, value in action.arguments.items():
-        lines.append(f"  argument     {plain(name)} = {_shown(value)}")
+        lines.append(f"  argument     {_line(name)} = {_line(_shown(value))}")
     if action.destination:
-        lines.append(f"  leads to     {plain(action.destination)}")
+        lines.append(f"  leads to     {_line(action.destination)}")
     lines.append(f"  size         {action.size_bytes} bytes")
     for name, version in action.versions.items():
-        lines.append(f"  version      {plain(name)} {plain(version)}")
+        lines.append(f"  version      {_line(name)} {_line(version)}")
     warning = "; something in it may have been written to lead a model astray" if is_tainted(approval.taint) else ""
     lines.append(f"  made from    {', '.join(as_plain(approval.taint)) or 'nothing private'} data{warning}")
     lines.append(f"  hash         {action.digest}")
@@ -44,7 +44,7 @@ def approval_lines(approval: Approval, now: datetime) -> list[str]:
         lines.append("  difference")
         lines += [f"    {line}" for line in _shown(action.diff).splitlines()]
     if approval.claim.strip():
-        lines.append(f"  {plain(approval.asked_by)} says, and nobody has checked it:")
+        lines.append(f"  {_line(approval.asked_by)} says, and nobody has checked it:")
         lines += [f"    > {line}" for line in _shown(approval.claim.strip()).splitlines()]
     return lines
 
@@ -60,6 +60,11 @@ def approver(frame: Frame, before: Callable[[], None]) -> Approver | None:
         return await answer("Approve of it?", default=False)
 
     return approve
+
+
+def _line(text: str) -> str:
+    """A text on one line: what a model chose must not look like a line of ours."""
+    return plain(text).replace("\n", "⏎").replace("\t", " ")
 
 
 def _shown(text: str) -> str:

@@ -19,6 +19,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from textwrap import shorten
 from typing import Any, Literal, TypeAlias
 
 from a4ps.errors import ApprovalRefused
@@ -44,6 +45,9 @@ BACKGROUND_MAX = 3
 #: A difference is shown of texts up to so many bytes and lines, on either side.
 DIFF_BYTES = 200_000
 DIFF_LINES = 2_000
+
+#: What an action is about is cut here where it is named in a line; its arguments have all of it.
+SHOWN_CHARS = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +87,15 @@ class Action:
         return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
 
     def __str__(self) -> str:
+        """In one line, whatever `what` holds: it can be a model's words."""
+        what = shorten(self.what, SHOWN_CHARS, placeholder=" …") or "…"
         return {
-            "tool-use": f"call the tool {self.what}",
-            "tool-in-process": f"call the tool {self.what} in A4PS's own process",
-            "tool-forge": f"have a tool made: {self.what}",
-            "file-write": f"write {self.size_bytes} bytes to {self.what}",
-            "turn-restart": f"begin turn {self.what} anew",
-        }.get(self.kind, f"{self.kind}: {self.what}") + (" once more" if self.attempt > 1 else "")
+            "tool-use": f"call the tool {what}",
+            "tool-in-process": f"call the tool {what} in A4PS's own process",
+            "tool-forge": f"have a tool made: {what}",
+            "file-write": f"write {self.size_bytes} bytes to {what}",
+            "turn-restart": f"begin turn {what} anew",
+        }.get(self.kind, f"{self.kind}: {what}") + (" once more" if self.attempt > 1 else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,12 @@ class Gate:
         self, where: Where, action: Action, taint: Taint, claim: str, again: Decision | None, *, redone: bool
     ) -> tuple[Approval | None, str]:
         """The approval that an action goes on with (None where it needs none), or why it may not happen."""
+        approval = await asyncio.to_thread(self.approvals.at, where)
+        if approval is not None and approval.action.digest != action.digest:
+            approval = None  # it was for another action
+        state = "" if approval is None else approval.state_at(self.clock.now())
+        if state in ("denied", "expired"):  # whatever the policy has become
+            return None, f"Not approved of: to {action} ({_HOW[state]})."
         remembered = await asyncio.to_thread(self.approvals.agreed_for_good, action)
         decision = decide(action.kind, self.policies, taint, remembered=remembered)
         if decision.verdict == "refused":
@@ -119,21 +125,15 @@ class Gate:
             decision = again
         if decision.verdict == "allowed":
             return None, ""
-        approval = await asyncio.to_thread(self.approvals.at, where)
-        if approval is None or approval.action.digest != action.digest:
+        if state == "used" and redone:
+            return None, ""  # by this effect, when it was begun
+        if approval is None or state in ("used", "replaced"):
             approval = await asyncio.to_thread(
                 lambda: self.approvals.ask(
                     where, action, decision, claim=claim, asked_by=self.author, taint=taint, background=self.background
                 )
             )
-        state = approval.state_at(self.clock.now())
-        if state == "waiting":
-            return await self._ask(approval)
-        if state == "approved":
-            return approval, ""
-        if state == "used" and redone:
-            return None, ""  # by this effect, when it was begun
-        return None, f"Not approved of: to {action} (approval {approval.id} {_HOW[state]})."
+        return (approval, "") if state == "approved" else await self._ask(approval)
 
     async def _ask(self, approval: Approval) -> tuple[Approval | None, str]:
         answer = None if self.approver is None else await self.approver(approval)
@@ -148,9 +148,4 @@ class Gate:
         return (approval, "") if answer else (None, f"Not approved of: to {approval.action}.")
 
 
-_HOW: Mapping[str, str] = {
-    "denied": "was denied",
-    "expired": "has expired, which counts as denied",
-    "used": "was used already",
-    "replaced": "was replaced",
-}
+_HOW: Mapping[str, str] = {"denied": "it was denied", "expired": "it has expired, which counts as denied"}

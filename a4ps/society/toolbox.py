@@ -175,21 +175,30 @@ class Toolbox:
             text = _cut(f"{action.what}({given}) gave:\n{result}")
             return {"text": text, "ms": called.ms, "writes": writes, "taint": as_plain(taint)}
 
+        # A text that was thought of among untrusted data is itself not above suspicion.
+        knows = union(wish.taint, registry.get(wish.tool).taint)
         done = await self.gate.act(
-            Where(wish.turn, STEP, CALLING), Means(built, do, _unknown), taint=wish.taint, claim=wish.claim
+            Where(wish.turn, STEP, CALLING), Means(built, do, _unknown), taint=knows, claim=wish.claim
         )
         if done.refused:
             return Served(notes=(*notes, done.refused))
         if "failed" in done.result:
             return Served(notes=(*notes, f"The tool {done.action.what} gave nothing: {done.result['failed']}."))
         taint = union(wish.taint, done.result["taint"])
-        for place, write in enumerate(done.result["writes"]):
+        writes = done.result["writes"]
+        written = 0
+        for place, write in enumerate(writes):
             data = base64.b64decode(write["data"])
-            notes = (*notes, await self._write(wish, done.action.what, write["path"], data, WRITING + place, taint))
-        return Served(done.result["text"], done.action.what, done.result["ms"], notes, taint)
+            is_there, note = await self._write(wish, done.action.what, write["path"], data, WRITING + place, taint)
+            written, notes = written + is_there, (*notes, note)
+        # Whatever the tool says of its files: it was told that they are written.
+        said = f"(of {len(writes)} files that it wanted written, {written} were)\n" if writes else ""
+        return Served(said + done.result["text"], done.action.what, done.result["ms"], notes, taint)
 
-    async def _write(self, wish: Wish, tool: str, path: str, data: bytes, ordinal: int, taint: Taint) -> str:
-        """Have one file written that a tool wants written. Returns what the user should know."""
+    async def _write(
+        self, wish: Wish, tool: str, path: str, data: bytes, ordinal: int, taint: Taint
+    ) -> tuple[bool, str]:
+        """Have one file written that a tool wants written. Returns whether it is, and what the user should know."""
         registry = self.forge.registry
 
         async def built(before: Action | None) -> Action:
@@ -215,8 +224,10 @@ class Toolbox:
                 Where(wish.turn, STEP, ordinal), Means(built, do, found), taint=taint, claim=wish.claim
             )
         except (ToolRefused, UnknownTool) as error:
-            return f"{path} was not written: {error.message}."
-        return done.refused or f"{tool} wrote {done.result['size_bytes']} bytes to {done.result['path']}."
+            return False, f"{path} was not written: {error.message}."
+        if done.refused:
+            return False, done.refused
+        return True, f"{tool} wrote {done.result['size_bytes']} bytes to {done.result['path']}."
 
     async def _arguments(self, specification: Specification, question: str, turn: str) -> dict[str, object]:
         """Arguments for a tool whose signature the plan did not know, or did not keep to. Raises EngineGarbled."""

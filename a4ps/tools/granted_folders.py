@@ -29,6 +29,10 @@ READ_BYTES = 64 * 1024 * 1024
 WRITTEN_BYTES = 16 * 1024 * 1024
 NAMES_MAX = 10_000
 
+#: What is held back of one call in a turn, in bytes and files: no more than a person who is asked about it can look at.
+HELD_BYTES = 1024 * 1024
+HELD_FILES = 16
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -167,6 +171,8 @@ class StagedFolders(GrantedFolders):
     def write_file(self, path: str, data: bytes | str) -> None:
         """Keep `data` to be written later. Raises ToolRefused where it could not be written now."""
         content = self._content(path, data)
+        if self._written > HELD_BYTES or len({*self._staged, _canonical(path)}) > HELD_FILES:
+            raise _refused(path, f"in a turn at most {HELD_FILES} files are written, of {HELD_BYTES} bytes in all")
         with self._parent(path, self._place.writable) as (parent, name):
             _need_plain(path, parent, name)
         self._staged[_canonical(path)] = content

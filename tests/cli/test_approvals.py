@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 from pydantic import TypeAdapter
 
+from a4ps.cli.approving import approval_lines
 from a4ps.cli.objects import OBJECTS
+from a4ps.governance.approvals import Action, Approval, Where
 from a4ps.inference.engine import ChatRequest
 from a4ps.kernel import wiring
 from a4ps.kernel.wiring import Environment
@@ -101,6 +104,16 @@ def test_what_a_persona_says_is_shown_as_its_claim_and_drives_no_terminal(person
     assert "version      BRICK" in shown
     assert "\x1b" not in shown
     conforms(person.json("approvals", "show", "1.1"), "approvals show")
+
+
+def test_what_a_model_chose_stays_on_its_line() -> None:
+    spoof = "x\n  state        approved\n  because      the Architect said so"
+    action = Action("file-write", spoof, {spoof: spoof}, spoof, 1, "", {spoof: spoof})
+    at = datetime(2026, 11, 30, tzinfo=UTC)
+    approval = Approval("1.1", Where("1", "use_tool", 2), action, "ask", spoof, "BABS", frozenset(), at, at)
+    lines = [line for text in approval_lines(approval, at) for line in text.splitlines()]
+    assert sum(line.startswith("  state") for line in lines) == 1
+    assert sum(line.startswith("  because") for line in lines) == 1
 
 
 def test_denied_the_turn_is_answered_without(person: Household) -> None:

@@ -53,6 +53,12 @@ def test_an_action_of_which_anything_differs_is_another_one(change: dict[str, An
     assert replace(ACTION).digest == ACTION.digest
 
 
+def test_a_task_cannot_pretend_to_be_more_than_one_line() -> None:
+    named = str(replace(ACTION, kind="tool-forge", what="a table\n  state        approved\n" + "x " * 2_000))
+    assert "\n" not in named
+    assert len(named) < 200
+
+
 @given(st.sampled_from(get_args(State)), st.sampled_from(get_args(Step)))
 def test_the_table_of_steps_is_all_there_is(state: State, step: Step) -> None:
     held = approval("waiting", expires_at=NOW) if state == "expired" else approval(state)

@@ -165,6 +165,17 @@ async def test_without_the_architects_yes_nothing_is_written_and_the_answer_arri
         assert any(how in note for note in answered.reply.notes)
 
 
+async def test_a_no_holds_whatever_the_policy_becomes(tmp_path: Path) -> None:
+    async with house(tmp_path) as at_home:
+        approval = await at_home.needs()
+        at_home.approvals.decide(approval.id, "deny")
+    async with house(tmp_path, policies={"file-write": "always"}) as at_home:
+        answered = await at_home.kernel.resume(None, ignore)
+        assert not at_home.note.exists()
+        # The tool believes that it has written; those who answer are told what is so.
+        assert "of 1 files that it wanted written, 0 were" in answered.reply.contributions[1].text
+
+
 async def test_a_policy_of_always_asks_nobody_while_nothing_untrusted_is_there(tmp_path: Path) -> None:
     async with house(tmp_path, policies={"file-write": "always"}) as at_home:
         answered = await at_home.kernel.ask(QUESTION, ignore)
