@@ -11,7 +11,7 @@ import logging
 from dataclasses import dataclass, field
 
 from a4ps.clock import Clock
-from a4ps.errors import A4PSError, EngineRefused, NoSuchTurn, SettingsError, UsageError
+from a4ps.errors import A4PSError, ApprovalRefused, EngineRefused, NoSuchTurn, SettingsError, UsageError
 from a4ps.image.store import Store
 from a4ps.image.turns import ARCHITECT, Turn, TurnLog
 from a4ps.inference.engine import Engine
@@ -172,7 +172,7 @@ class Kernel:
             raise
         except A4PSError as error:
             await self._stop(turn, error.message, by="package")
-            if not isinstance(error, EngineRefused):  # what was refused would be refused again
+            if not isinstance(error, EngineRefused | ApprovalRefused):  # what was refused would be refused again
                 error.next_step = (
                     f"{error.next_step or 'try again'}; then finish this turn: a4ps ask --resume {turn.id}"
                 )

@@ -186,6 +186,7 @@ async def plan(state: TurnState, runtime: Runs) -> Command[Literal["use_tool", "
         "memories": [_remembered(memory) for memory in memories],
         "tool": wanted,
         "arguments": arguments,
+        "taint": [] if toolbox is None else as_plain(toolbox.taint()),
         **_heard(spoken, otherwise=NO_PLAN),
     }
     return Command(update=update, goto=routes.after_plan(kind, bool(wanted)))

@@ -6,12 +6,9 @@ Committing is the caller's (`a4ps.kernel.kernel`): what comes back from here is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 from a4ps.clock import Clock
-from a4ps.errors import ApprovalRefused
-from a4ps.governance.approvals import Action, Where
 from a4ps.governance.taint import ARCHITECTS_WORDS, as_plain
 from a4ps.image.approvals import Approvals
 from a4ps.image.effects import Effects
@@ -20,8 +17,9 @@ from a4ps.image.turns import MemoryUsed, Reply, Turn, TurnLog, contribution_of
 from a4ps.inference.engine import Engine
 from a4ps.memory.recall import Recalled, recall
 from a4ps.settings import Settings
+from a4ps.society.beginning import Beginning
 from a4ps.society.cast import Cast
-from a4ps.society.gate import Approver, Fate, Gate, Means
+from a4ps.society.gate import Approver, Gate
 from a4ps.society.graph import Deliberation
 from a4ps.society.nodes import TOOL, Limits, TurnContext, recalled
 from a4ps.society.progress import Listener, Noted
@@ -30,9 +28,6 @@ from a4ps.society.speaking import Speaker
 from a4ps.society.state import TurnState
 from a4ps.society.toolbox import Toolbox
 from a4ps.tools.tool_forge import ToolForge
-
-#: The step of a turn's ledger under which its being begun anew is recorded.
-RESTART = "restart"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +72,13 @@ class Society:
     ) -> tuple[Reply, tuple[Recalled, ...]]:
         """Run `turn` with `cast`; with `resume`, go on where its checkpoint stands. Returns the reply and its memories.
 
-        A reply is made by one version of each persona (I3): where one has changed since, the turn begins anew. So it does
-        where its checkpoint is lost or not what was stored; if it had acted by then, the Architect is asked first. Raises
-        `PeerError`, `WorldError`, or `ApprovalNeeded`; what was said up to the last whole step then remains in the
-        checkpoint.
+        A reply is made by one version of each persona (I3): where one has changed since, or the checkpoint cannot be gone
+        on with, the turn begins anew (`beginning`). Raises `PeerError`, `WorldError`, or `ApprovalNeeded`; what was said up
+        to the last whole step then remains in the checkpoint.
         """
         changed = turn.pins != cast.versions
         gate = Gate(self.approvals, self.effects, self.settings.policies, self.clock, approve)
-        notes = await self._standing(turn, cast, gate, resume=resume)
+        notes = await Beginning(self.deliberation, gate, turn, cast).settle(resume=resume)
         for note in notes:
             listener(Noted(note))
         began_s = self.clock.monotonic_s()
@@ -110,56 +104,6 @@ class Society:
             taint=tuple(end["taint"]),
         )
         return reply, memories
-
-    async def _standing(self, turn: Turn, cast: Cast, gate: Gate, *, resume: bool) -> list[str]:
-        """See to it that a turn goes on from a checkpoint that is right, or begins with none. Returns what to tell.
-
-        Raises ApprovalNeeded, and ApprovalRefused where the Architect does not want it begun anew.
-        """
-        standing = await self.deliberation.standing(turn.id)
-        changed = turn.pins != cast.versions
-        if standing == ("whole" if resume else "none") and not changed:
-            return []
-        acted = [where for where in self.effects.of_turn(turn.id) if where.step != RESTART]
-        if acted:
-            await self._agree_to_restart(turn, cast, gate, acted)
-        await self.deliberation.forget(turn.id)
-        notes = []
-        if changed:
-            notes.append("The personas have changed since this turn began; it was begun anew with those of now.")
-        if standing == "false":
-            notes.append(
-                "What was kept of this turn is not what was stored; nothing of it was used, and it was begun anew."
-            )
-        return notes
-
-    async def _agree_to_restart(self, turn: Turn, cast: Cast, gate: Gate, acted: list[Where]) -> None:
-        """Ask the Architect about beginning a turn anew that has acted already."""
-        restarts = [where for where in self.effects.of_turn(turn.id) if where.step == RESTART]
-        done = [where for where in restarts if (effect := self.effects.at(where)) and effect.state == "done"]
-
-        async def built(before: Action | None) -> Action:
-            del before
-            effects = [effect.action for where in acted if (effect := self.effects.at(where)) is not None]
-            did = {f"effect {place}": repr(str(action)) for place, action in enumerate(effects, 1)}
-            return Action("turn-restart", turn.id, did, versions=_versions(cast))
-
-        async def do(action: Action) -> Any:
-            return f"turn {action.what} begins anew"
-
-        async def found(action: Action) -> Any:
-            del action
-            return Fate.NOT_DONE
-
-        where = Where(turn.id, RESTART, len(done))
-        claim = "What it had come to is lost. What it did is on record, and is not done again."
-        outcome = await replace(gate, author="ALFRED").act(
-            where, Means(built, do, found), taint=ARCHITECTS_WORDS, claim=claim
-        )
-        if outcome.refused:
-            raise ApprovalRefused(
-                f"turn {turn.id} has acted, and was not to be begun anew", next_step='ask again: a4ps ask "..."'
-            )
 
     def _context(self, turn: Turn, cast: Cast, listener: Listener, began_s: float, gate: Gate) -> TurnContext:
         settings = self.settings
@@ -192,13 +136,8 @@ class Society:
             clock=self.clock,
             began_s=began_s,
             turn=turn.id,
-            toolbox=None if self.forge is None or rehearsed else Toolbox(self.forge, gate, _versions(cast)),
+            toolbox=None if self.forge is None or rehearsed else Toolbox(self.forge, gate, cast.as_parts),
         )
-
-
-def _versions(cast: Cast) -> dict[str, str]:
-    """The personas' versions, as part of an action."""
-    return {name: str(version) for name, version in cast.versions.items()}
 
 
 def _first_state(turn: Turn) -> TurnState:

@@ -88,6 +88,10 @@ class Toolbox:
         lines = [_line(tool) for tool in self._tools()[:LISTED]] or ["(there are none yet)"]
         return prompting.filled("plan_tools", tools=prompting.quote("\n".join(lines)))
 
+    def taint(self) -> Taint:
+        """The labels of what a plan is told of tools: their names and summaries are a model's words."""
+        return union(*(tool.taint for tool in self._tools()[:NAMED]))
+
     def _tools(self) -> list[Tool]:
         return sorted(self.forge.registry.tools(), key=lambda tool: -tool.use.calls)
 

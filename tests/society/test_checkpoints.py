@@ -15,7 +15,7 @@ import ormsgpack
 import pytest
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from a4ps.errors import ApprovalNeeded, EngineBroke
+from a4ps.errors import ApprovalNeeded, ApprovalRefused, EngineBroke
 from a4ps.governance.approvals import Action, Where
 from a4ps.image.keys import KeyFolder
 from a4ps.image.seal import Seal
@@ -242,6 +242,19 @@ async def test_a_turn_that_has_acted_and_lost_its_checkpoint_waits_for_the_archi
         await agree(kernel, approval.id)
         await kernel.resume(None, ignore)
     assert steps(engine) == ALL
+
+
+async def test_a_turn_that_is_not_to_be_begun_anew_is_not(tmp_path: Path) -> None:
+    await broken_turn(tmp_path, act=True)
+    await lose(tmp_path)
+    engine = ScriptedEngine()
+    async with open_kernel(tmp_path, engine) as kernel:
+        with pytest.raises(ApprovalNeeded) as needed:
+            await kernel.resume(None, ignore)
+        await asyncio.to_thread(kernel.society.approvals.decide, needed.value.approval, "deny")
+        with pytest.raises(ApprovalRefused):
+            await kernel.resume(None, ignore)
+    assert engine.requests == []
 
 
 async def agree(kernel: Kernel, approval_id: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ import pytest
 from a4ps.clock import ManualClock
 from a4ps.errors import ApprovalNeeded, ApprovalRefused
 from a4ps.governance.approvals import Approval, Where
+from a4ps.governance.taint import FILES
 from a4ps.inference.engine import ChatRequest
+from a4ps.inference.model_manager import ModelManager
 from a4ps.kernel.answered import Answered
 from a4ps.kernel.kernel import Kernel
 from a4ps.society.progress import Progress
@@ -130,8 +133,11 @@ async def test_a_file_is_written_only_once_it_is_agreed_to_and_the_turn_goes_on(
 async def test_a_waiting_approval_holds_up_nobody(tmp_path: Path) -> None:
     async with house(tmp_path) as at_home:
         await at_home.needs()
+        manager = at_home.kernel.engine
+        assert isinstance(manager, ModelManager)
+        assert manager.waits == ()
+        await manager.idle()  # returns once no call holds a model
         assert (await at_home.kernel.ask("hello", ignore)).reply.answer
-        assert await at_home.kernel.engine.loaded() is not None
 
 
 async def test_at_a_terminal_it_is_asked_there_by_the_same_approval(tmp_path: Path) -> None:
@@ -241,6 +247,28 @@ async def test_what_has_changed_since_the_yes_is_asked_about_again(tmp_path: Pat
             assert second.replaces == first.id
             assert second.action.digest != first.action.digest
         assert not at_home.note.exists() or at_home.note.read_text() == "somebody else's"
+
+
+async def test_a_persona_that_has_changed_since_the_yes_means_another_turn_and_another_question(tmp_path: Path) -> None:
+    async with house(tmp_path) as at_home:
+        first = await at_home.needs()
+        at_home.approvals.decide(first.id, "approve")
+        async with at_home.kernel.society.manager.transaction(author="architect", reason="louder") as change:
+            brick = change.edit("BRICK")
+            brick.codex = replace(brick.codex, system_prompt="You are BRICK, and you shout.")
+        second = await at_home.needs(resume=True)
+        assert (second.replaces, at_home.note.exists()) == (first.id, False)
+        assert second.action.versions["BRICK"] != first.action.versions["BRICK"]
+
+
+async def test_a_plan_that_is_told_of_a_tainted_tool_is_tainted_by_its_words(tmp_path: Path) -> None:
+    async with house(tmp_path, policies={"file-write": "always"}) as at_home:
+        assert at_home.kernel.society.forge is not None
+        registry = at_home.kernel.society.forge.registry
+        tool = replace(registry.get("save"), version=2, taint=FILES)
+        await asyncio.to_thread(registry.install, tool)
+        assert registry.get("save").taint == FILES
+        assert (await at_home.needs()).taint == FILES
 
 
 async def test_what_changes_while_the_architect_is_asked_is_asked_about_again(tmp_path: Path) -> None:
