@@ -21,7 +21,9 @@ from a4ps.errors import SettingsError
 
 PersonaName = Literal["ALFRED", "BRICK", "ROBIN", "BABS"]
 #: The kinds of action that a policy can be set for; what each is, governance/ways_out.py says.
-ActionName = Literal["tool-use", "tool-in-process", "tool-forge", "file-write", "turn-restart"]
+ActionName = Literal[
+    "tool-use", "tool-in-process", "tool-forge", "tool-keep", "tool-mend", "file-write", "turn-restart"
+]
 PolicyName = Literal["always", "ask", "never"]
 PREFIX = "A4PS_"
 #: `A4PS_` variables that are no settings: the home is found before settings are read; the other belongs to tests.

@@ -14,6 +14,7 @@ from a4ps import ports
 from a4ps.errors import NotBound
 from a4ps.image.proto_manager import ProtoManager
 from tests.doubles.household import ROOT, Household
+from tests.sandbox.tiers_here import missing
 
 PROGRAM = """
 from a4ps import Proto, ProtoManager
@@ -103,3 +104,30 @@ def test_a_forge_without_arguments_is_that_of_the_home(tmp_path: Path) -> None:
     )
     done = python(person, program)
     assert done.stdout.splitlines() == [str(person.home / "image.a4ps"), "unsupported a4ps models pull"], done.stderr
+
+
+SANDBOXED = """
+import os
+from pathlib import Path
+from a4ps import ProtoManager
+
+def folders():
+    return len(list(Path(os.environ["TMPDIR"]).glob("a4ps-sandboxes-*/s*")))
+
+manager = ProtoManager()
+manager.get_proto("BRICK").define("f", "def f(self): return 7", author="BRICK")
+print(manager.get_proto("BRICK").f(), folders())
+END
+print(folders())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("end", "left"), [("manager.close()", "0"), ("", "1")])
+def test_sandboxes_end_with_the_manager_or_with_the_program(tmp_path: Path, end: str, left: str) -> None:
+    if missing(""):
+        pytest.skip(missing(""))
+    person = Household(tmp_path, {"TMPDIR": str(tmp_path)})
+    done = python(person, SANDBOXED.replace("END", end))
+    assert done.stdout.split() == ["7", "1", left], done.stderr
+    assert list(tmp_path.glob("a4ps-sandboxes-*/*")) == []

@@ -55,23 +55,24 @@ class Lines:
             loop.remove_reader(self._descriptor)
 
 
-async def confirm(question: str) -> bool:
-    """Ask the person at the terminal for yes or no; yes by default, no at the end of input."""
-    return await answer(question, default=True) or False
+async def confirm(question: str, *, default: bool = True) -> bool:
+    """Ask the person at the terminal for yes or no; an empty line is the `default`, the end of input is no."""
+    return await answer(question, default=default) or False
 
 
 async def answer(question: str, *, default: bool) -> bool | None:
-    """Ask the person at the terminal for yes or no; None at the end of input.
+    """Ask the person at the terminal for yes or no; an empty line is the `default`, the end of input None.
 
     A terminal gives one line at a time, so what was typed ahead stays there for whoever reads next. Ctrl-C cancels as
     it does anywhere in the loop.
     """
     lines = Lines()
     while True:
-        click.echo(f"{question} [{'Y/n' if default else 'y/N'}]: ", nl=False, err=True)
+        click.echo(f"{question} {'[Y/n]' if default else '[y/N]'}: ", nl=False, err=True)
         line = await lines.read()
         if line is None:
             click.echo(err=True)
             return None
-        if line.strip().lower() in ("", "y", "yes", "n", "no"):
-            return line.strip().lower().startswith("y") if line.strip() else default
+        word = line.strip().lower()
+        if word in ("", "y", "yes", "n", "no"):
+            return word.startswith("y") if word else default

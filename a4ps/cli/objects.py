@@ -132,6 +132,7 @@ class ToolObject(TypedDict):
 
 class ToolsObject(TypedDict):
     tools: list[ToolObject]
+    unreadable: list[str]
 
 
 class ErrorCaseObject(TypedDict):
@@ -291,7 +292,7 @@ class ImportedObject(TakenOverObject):
 
 
 class ActionObject(TypedDict):
-    kind: Literal["tool-use", "tool-in-process", "tool-forge", "file-write", "turn-restart"]
+    kind: Literal["tool-use", "tool-in-process", "tool-forge", "tool-keep", "tool-mend", "file-write", "turn-restart"]
     what: str
     text: str
     arguments: dict[str, str]

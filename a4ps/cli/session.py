@@ -44,9 +44,9 @@ async def opened_kernel(frame: Frame) -> AsyncIterator[Kernel]:
 
 
 async def offer_to_resume(
-    kernel: Kernel, listener: Listener, *, ask: bool, approve: Approver | None = None
+    kernel: Kernel, listener: Listener, *, ask: bool, approve: Approver | None
 ) -> Answered | None:
-    """Offer to finish a turn that a crash cut off, and do so if wanted.
+    """Offer to finish a turn that a crash cut off, and do so if wanted; `approve` asks the Architect where it has to.
 
     Where nobody is there to ask, or the turn began with another engine than the kernel's, says on stderr how to do it.
     Declined or not answered, the turn is set aside with the next question, and `--resume` still finds it. A resumed turn

@@ -7,11 +7,18 @@ import base64
 import json
 import math
 from collections.abc import Sequence
+from datetime import date, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from a4ps.errors import UsageError
 from a4ps.tools.specification import Parameter, Specification
+from a4ps.tools.value_types import SAID_AS_TEXT
+
+#: Python writes numbers of up to 4,300 digits in tens.
+INT_BITS = 14_000
 
 #: A file given with @ may have so many bytes.
 FILE_BYTES = 4_000_000
@@ -20,7 +27,8 @@ FILE_BYTES = 4_000_000
 def read_arguments(given: Sequence[str], specification: Specification) -> tuple[list[Any], dict[str, Any]]:
     """Arguments by place and by name ("text=..."). Raises UsageError for a file that cannot be read.
 
-    For a parameter of type str the text itself; else a Python or JSON value. "@FILE" is a file's content, "@@x" is "@x".
+    For a parameter of type str, and for dates and the like, the text itself; else a Python or JSON value. "@FILE" is a
+    file's content, "@@x" is "@x".
     """
     by_name = {parameter.name: parameter for parameter in specification.parameters}
     args: list[Any] = []
@@ -44,23 +52,46 @@ def read_value(text: str) -> str | bytes:
 
 
 def as_json(value: Any) -> Any:
-    """A tool's value for `--json`: tuples and sets as lists, bytes in base64, odd floats and keys as texts."""
+    """A tool's value for `--json`: tuples and sets as lists, bytes in base64; as texts dates, odd floats, odd keys and
+    numbers too long to be written in tens.
+    """
     match value:
+        case date() | time():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case Decimal() | UUID():
+            return str(value)
         case bytes():
             return base64.b64encode(value).decode()
         case float() if not math.isfinite(value):
             return str(value)
+        case int() if value.bit_length() > INT_BITS:
+            return hex(value)
         case list() | tuple():
             return [as_json(each) for each in value]
         case set() | frozenset():
             return sorted((as_json(each) for each in value), key=repr)
         case dict():
-            return {key if isinstance(key, str) else repr(key): as_json(each) for key, each in value.items()}
+            return {_key(key): as_json(each) for key, each in value.items()}
     return value
 
 
+def spelt(value: Any) -> str:
+    """A value as Python spells it; numbers that Python refuses to write in tens, in sixteens."""
+    try:
+        return repr(value)
+    except ValueError:
+        return repr(as_json(value))
+
+
+def _key(key: Any) -> str:
+    said = as_json(key)
+    return said if isinstance(said, str) else repr(key)
+
+
 def _value(text: str, parameter: Parameter | None) -> Any:
-    wants_text = parameter is not None and parameter.type.head == "str"
+    wants_text = parameter is not None and parameter.type.head in SAID_AS_TEXT
     if text.startswith("@@"):
         text = text[1:]
     elif text.startswith("@"):

@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import click
 
+from a4ps.cli.failure import tell_failure
 from a4ps.cli.forging import tell_step
 from a4ps.cli.frame import Frame, framed
+from a4ps.cli.granting import read_folders
 from a4ps.cli.lines import confirm
-from a4ps.cli.plain import plain
+from a4ps.cli.plain import plain, spelt_out
 from a4ps.cli.streams import somebody_is_there
-from a4ps.cli.tool_arguments import as_json, read_arguments
+from a4ps.cli.tool_arguments import as_json, read_arguments, spelt
 from a4ps.errors import PromotionRefused, Stopped, UsageError
-from a4ps.governance.trust import Level
+from a4ps.governance.trust import Level, needs_promotion
+from a4ps.image.glance import glance_at_names
 from a4ps.image.keys import KeyFolder
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.kernel.wiring import tier_of
+from a4ps.places import Places
 from a4ps.sandbox.executor import SecureCodeExecutor
-from a4ps.tools.registry import ToolRegistry
+from a4ps.tools.registry import PREFIX, ToolRegistry
 from a4ps.tools.report import ToolReport
+from a4ps.tools.specification import is_tool_name
 from a4ps.tools.tool import Tool
 from a4ps.tools.tool_forge import ToolForge
+
+#: Of a hash, what `show` prints and what is enough to mean one text.
+HASH_CHARS = 16
+
+
+def known_tools(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+    """The tools whose names begin so, for the shell."""
+    image = Places.find(ctx.params.get("home"), os.environ).image
+    names = (name.removeprefix(PREFIX) for name in glance_at_names(image, PREFIX + incomplete))
+    return [name for name in names if is_tool_name(name)]
 
 
 @click.group("tools")
@@ -40,15 +56,17 @@ def command() -> None:
 def list_tools(frame: Frame) -> None:
     """Show each tool with its trust and how it has done."""
     with _registry(frame) as registry:
-        tools = registry.tools()
+        tools, unreadable = registry.tools(), registry.unreadable()
     if frame.as_json:
-        frame.print_object({"tools": [_summary(tool) for tool in tools]})
+        frame.print_object({"tools": [_summary(tool) for tool in tools], "unreadable": list(unreadable)})
         return
+    for error in unreadable.values():
+        tell_failure(error.message, error.next_step)
     for tool in tools:
         click.secho(plain(tool.specification.signature), bold=True)
         click.echo(f"  {plain(tool.specification.summary)}")
         click.secho(f"  version {tool.version}, {_trust(tool)}, {_use(tool)}", dim=True)
-    if not tools:
+    if not tools and not unreadable:
         click.echo('No tool is there yet: a4ps tools forge "the n-th Fibonacci number" --example "f(10) == 55"')
 
 
@@ -69,7 +87,7 @@ def forge(frame: Frame, task: str, examples: tuple[str, ...], tries: int) -> int
 
 
 @command.command("mend")
-@click.argument("name")
+@click.argument("name", shell_complete=known_tools)
 @click.option("--tries", default=3, show_default=True, help="Attempts at most.")
 @framed
 def mend(frame: Frame, name: str, tries: int) -> int:
@@ -78,7 +96,7 @@ def mend(frame: Frame, name: str, tries: int) -> int:
 
 
 @command.command("run", context_settings={"ignore_unknown_options": True})
-@click.argument("name")
+@click.argument("name", shell_complete=known_tools)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @framed
 def run(frame: Frame, name: str, arguments: tuple[str, ...]) -> None:
@@ -95,11 +113,11 @@ def run(frame: Frame, name: str, arguments: tuple[str, ...]) -> None:
         result = {"tool": name, "version": tool.version, "result": as_json(called.value)}
         frame.print_object({**result, "ms": called.ms, "tier": called.tier})
     else:
-        click.echo(plain(called.value if isinstance(called.value, str) else repr(called.value)))
+        click.echo(plain(called.value if isinstance(called.value, str) else spelt(called.value)))
 
 
 @command.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=known_tools)
 @framed
 def show(frame: Frame, name: str) -> None:
     """Show all of NAME: contract, source, tests, evidence, use."""
@@ -110,8 +128,10 @@ def show(frame: Frame, name: str) -> None:
         return
     click.secho(plain(tool.specification.signature), bold=True)
     click.echo(plain(tool.specification.as_text().partition("\n")[2].strip()))
-    click.secho(f"\nsource, by {plain(tool.author)}, hash {tool.digest[:16]}", dim=True)
-    click.echo(plain(tool.source.rstrip()))
+    # Of a foreign tool that is only its word: nothing of the Architect's comes into the image as a tool.
+    author = plain(tool.author) if needs_promotion(tool.author) else "nobody known here"
+    click.secho(f"\nsource, by {author}, hash {tool.digest[:HASH_CHARS]}", dim=True)
+    click.echo(spelt_out(tool.source.rstrip()))
     click.secho("\ntests", dim=True)
     for case in tool.tests:
         hidden = ", not shown to the writer" if case.held_out else ""
@@ -128,16 +148,19 @@ def show(frame: Frame, name: str) -> None:
 
 
 @command.command("promote")
-@click.argument("name")
+@click.argument("name", shell_complete=known_tools)
 @click.argument("level", type=click.Choice([str(level) for level in Level]))
-@click.option("--read", multiple=True, metavar="DIR", help="A folder that it may read (level granted).")
-@click.option("--write", multiple=True, metavar="DIR", help="A folder that it may read and write (level granted).")
+@click.option(
+    "--folder",
+    "folders",
+    multiple=True,
+    metavar="DIR[:rw]",
+    help="A folder that it may read, with :rw also write to (level granted). Can be given often.",
+)
 @click.option("--hash", "digest", metavar="HASH", help="Promote only the text of this hash, as `tools show` prints it.")
 @click.option("--reason", default="", help="Recorded with it.")
 @framed
-def promote(
-    frame: Frame, name: str, level: str, read: tuple[str, ...], write: tuple[str, ...], digest: str | None, reason: str
-) -> None:
+def promote(frame: Frame, name: str, level: str, folders: tuple[str, ...], digest: str | None, reason: str) -> None:
     """Say how far the text of NAME is trusted; "sandboxed" withdraws it. A new version begins sandboxed again.
 
     granted: still in the sandbox, with read_file, list_files and write_file for the folders given. in-process: in A4PS's own
@@ -145,17 +168,18 @@ def promote(
     """
     with _registry(frame) as registry:
         tool = registry.get(name)
-        if digest is not None and not (len(digest) >= 8 and tool.digest.startswith(digest)):
+        if digest is not None and not (len(digest) >= HASH_CHARS and tool.digest.startswith(digest)):
             raise PromotionRefused(
                 f"the text of {name} is another one: {tool.digest[:16]}", next_step=f"a4ps tools show {name}"
             )
         if level == Level.IN_PROCESS and digest is None:
             _agreed(frame, tool)
-        trust = registry.promote(name, level, read=read, write=write, reason=reason)
+        named, writable = read_folders(folders, frame.env.places)
+        trust = registry.promote(name, level, folders=named, writable=writable, digest=tool.digest, reason=reason)
     if frame.as_json:
-        folders = {"folders": list(trust.folders), "writable": list(trust.writable)}
+        granted = {"folders": list(trust.folders), "writable": list(trust.writable)}
         frame.print_object(
-            {"tool": name, "version": tool.version, "hash": trust.digest, "level": trust.level, **folders}
+            {"tool": name, "version": tool.version, "hash": trust.digest, "level": trust.level, **granted}
         )
         return
     click.echo(f"{name}, version {tool.version} (hash {trust.digest[:16]}), is {trust.level} from now on.")
@@ -164,7 +188,7 @@ def promote(
 
 
 @command.command("remove")
-@click.argument("name")
+@click.argument("name", shell_complete=known_tools)
 @framed
 def remove(frame: Frame, name: str) -> None:
     """Take NAME away. Its history stays, and `image revert` brings it back."""
@@ -207,7 +231,7 @@ def _report(frame: Frame, work: Callable[[ToolForge], Awaitable[ToolReport]]) ->
         click.echo(f"  {plain(failure)}")
     if report.tool is not None:
         click.echo("The best attempt, which is not kept as a tool:\n")
-        click.echo(plain(report.tool.source.rstrip()))
+        click.echo(spelt_out(report.tool.source.rstrip()))
     return 1
 
 
@@ -232,11 +256,10 @@ def _agreed(frame: Frame, tool: Tool) -> None:
             f"who has {tool.name} run in A4PS's own process must have read its text",
             next_step=f"a4ps tools show {tool.name}, then: a4ps tools promote {tool.name} in-process --hash HASH",
         )
-    click.echo(plain(tool.source.rstrip()))
+    click.echo(spelt_out(tool.source.rstrip()))
     click.secho(f"hash {tool.digest}", dim=True)
-    if not asyncio.run(
-        confirm(f"This text will run in A4PS's own process and may do whatever you may. Promote {tool.name}?")
-    ):
+    question = f"This text will run in A4PS's own process and may do whatever you may. Promote {tool.name}?"
+    if not asyncio.run(confirm(question, default=False)):
         raise Stopped("nothing was promoted", next_step=f"a4ps tools show {tool.name}")
 
 
@@ -294,6 +317,6 @@ def _whole(tool: Tool) -> dict[str, Any]:
         "folders": list(tool.folders),
         "writable": list(tool.writable),
         "failed": [
-            {"args": repr(failed.args), "why": failed.why, "at": failed.at.isoformat()} for failed in tool.use.failed
+            {"args": spelt(failed.args), "why": failed.why, "at": failed.at.isoformat()} for failed in tool.use.failed
         ],
     }

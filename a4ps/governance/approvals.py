@@ -93,6 +93,8 @@ class Action:
             "tool-use": f"call the tool {what}",
             "tool-in-process": f"call the tool {what} in A4PS's own process",
             "tool-forge": f"have a tool made: {what}",
+            "tool-keep": f"keep and use the tool {what}",
+            "tool-mend": f"have the tool {what} mended, which failed",
             "file-write": f"write {self.size_bytes} bytes to {what}",
             "turn-restart": f"begin turn {what} anew",
         }.get(self.kind, f"{self.kind}: {what}") + (" once more" if self.attempt > 1 else "")

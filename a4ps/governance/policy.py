@@ -29,6 +29,8 @@ DEFAULTS: Mapping[ActionName, Policy] = {
     "tool-use": Policy.ALWAYS,
     "tool-in-process": Policy.ASK,
     "tool-forge": Policy.ASK,
+    "tool-keep": Policy.ASK,
+    "tool-mend": Policy.ASK,
     "file-write": Policy.ASK,
     "turn-restart": Policy.ASK,
 }

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,9 @@ TRUSTED_AUTHORS = frozenset({ARCHITECT, "package"})
 """Whose texts run in this process without a promotion."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+
+#: Letters that are drawn as nothing.
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 
 
 class Level(StrEnum):
@@ -96,6 +100,29 @@ class Place:
 def digest_of(text: str) -> str:
     """SHA-256 of the text, hex. Works on broken Unicode as well, which no two texts share."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def hidden_character(text: str) -> str:
+    """The first character that makes a text read as something it is not (CVE-2021-42574), "" where there is none.
+
+    Controls (to Python a lone carriage return begins a line), formats, separators of lines, letters without a shape.
+    """
+    for character in text:
+        if character in "\n\t" or " " <= character <= "~":
+            continue
+        if unicodedata.category(character) in ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp") or character in _BLANK:
+            return character
+    return ""
+
+
+def need_readable(text: str, level: Level) -> None:
+    """Raises PromotionRefused where a text is to run in this process that is not what a reader sees."""
+    hidden = hidden_character(text) if level is Level.IN_PROCESS else ""
+    if hidden:
+        raise PromotionRefused(
+            f"the text has characters that a reader does not see, the first of them {hidden!a}",
+            next_step="have it written with escapes in their place, then read it again",
+        )
 
 
 def level_named(name: str) -> Level:

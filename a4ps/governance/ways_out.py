@@ -43,7 +43,9 @@ WAYS_OUT: tuple[WayOut, ...] = (
 #: Actions that let nothing out, and why.
 STAYS_INSIDE: Mapping[str, str] = {
     "tool-use": "the tool runs in a sandbox without network; what it writes to granted folders is held back until agreed",
-    "tool-forge": "texts of a model, tried in sandboxes; the tool goes into the image, and begins sandboxed",
+    "tool-forge": "texts of a model, tried in sandboxes",
+    "tool-keep": "the tool goes into the image, and begins sandboxed",
+    "tool-mend": "texts of a model, tried in sandboxes",
     "turn-restart": "the turn begins again, and meets each action anew",
 }
 

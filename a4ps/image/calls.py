@@ -74,7 +74,7 @@ def run(work: Proto, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], h
     if runner is None:
         raise _refused(what, method, "and none is bound", "bind one: manager.bind_code_runner(...); or ")
     slots = {slot: work.copy_of(slot) for slot in method.reads if slot in work.state}
-    result = runner.run(MethodCall(work.name, method, args, kwargs, slots, deadline_s, where.folders))
+    result = runner.run(MethodCall(work.name, method, args, kwargs, slots, deadline_s, where.folders, where.writable))
     foreign = sorted(set(result.written) - set(method.writes))
     if foreign:
         raise MethodRefused(

@@ -53,7 +53,10 @@ class Method:
         arguments = definition.args
         given = arguments.posonlyargs or arguments.args
         del given[:1]
-        return f"({ast.unparse(arguments)})"
+        try:
+            return f"({ast.unparse(arguments)})"
+        except RecursionError:  # a default that was made to be long
+            return "(…)"
 
     @property
     def summary(self) -> str:
@@ -65,7 +68,8 @@ class Method:
 class MethodCall:
     """What a sandboxed method is given: its text, its arguments, the slots it reads, the names it may write.
 
-    `folders` are absolute paths that the Architect granted to this very text.
+    `folders` are absolute paths that the Architect granted to this very text, those of them that are `writable` to be
+    written to as well.
     """
 
     proto: str
@@ -75,6 +79,7 @@ class MethodCall:
     slots: Mapping[str, object]
     deadline_s: float
     folders: tuple[str, ...] = ()
+    writable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

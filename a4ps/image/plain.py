@@ -125,6 +125,20 @@ def blank_record(name: str, fields: tuple[str, ...]) -> tuple[object, Callable[[
     return record, lambda values: fill_record(record, (schema, values))
 
 
+def record_of(name: str, values: Mapping[str, object]) -> object:
+    """A record of a registered class, made by its own constructor, for values that nobody vouches for.
+
+    Raises Lacking where no such class is registered or its fields are others, and whatever the class raises.
+    """
+    schema = _records.get(name)
+    if schema is None:
+        raise Lacking(f"no record {name[:80]!r} is registered in this process")
+    if set(values) != set(schema.fields):
+        raise Lacking(f"its fields are {', '.join(schema.fields)}")
+    made: object = schema.cls(**values)
+    return made
+
+
 def schema_of(value: object) -> Schema | None:
     """The schema of a registered record or a Stranger, None for anything else."""
     return value.schema if type(value) is Stranger else _writers.get(type(value))

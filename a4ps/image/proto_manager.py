@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Protocol, cast
 from a4ps import ports
 from a4ps.clock import Clock, SystemClock
 from a4ps.errors import A4PSError, CallerError, NotBound, StorageFailed, UnknownProto
-from a4ps.governance.trust import ARCHITECT, Level, Trust, digest_of, level_named
+from a4ps.governance.trust import ARCHITECT, Level, Trust, digest_of, level_named, need_readable
 from a4ps.image import calls, transaction
 from a4ps.image.backup import dated
 from a4ps.image.calls import LiveMethod
@@ -91,6 +91,7 @@ class ProtoManager:
     _takeover: threading.Lock
     _invoker: Invoker | None
     _code_runner: CodeRunner | None
+    _services: list[Callable[[], None]]
     method_deadline_s: float
 
     def __new__(cls) -> ProtoManager:
@@ -146,6 +147,7 @@ class ProtoManager:
         self._takeover = threading.Lock()
         self._invoker = None
         self._code_runner = None
+        self._services = []
         self.method_deadline_s = method_deadline_s
         self._root = Root({})
         store.judge_by(self._read_back, self._flip)
@@ -179,6 +181,10 @@ class ProtoManager:
     def code_runner(self) -> CodeRunner | None:
         return self._code_runner
 
+    def close_with(self, service: Callable[[], None]) -> None:
+        """Have `service` called when this manager is closed, after the store: for what only lives on its behalf."""
+        self._services.append(service)
+
     def ask_model(self, name: str, codex: Codex, prompt: str) -> str:
         """What `invoke_llm` of a Proto does. Raises NotBound, and what the invoker raises."""
         if self._invoker is None:
@@ -196,19 +202,24 @@ class ProtoManager:
         level: Level | str,
         *,
         folders: Sequence[str | Path] = (),
+        writable: Sequence[str | Path] = (),
         author: str = ARCHITECT,
         reason: str = "",
     ) -> Trust:
         """Say how far a text is trusted, to the letter: "sandboxed", "granted" (with folders) or "in-process".
 
-        `text` is a method, or the digest of one. To withdraw a promotion is to promote to "sandboxed". Durable when this
-        returns, and in force from then on, for every method of that text, in this image and no other; it is part of no
-        transaction. Raises PromotionRefused where `author` is not the Architect, level and folders do not go together,
-        no text of that digest is here, or it is a text that needs no promotion; and what `Store.commit` raises.
+        Those of `folders` that are also `writable` may be written to. `text` is a method, or the digest of one. To withdraw
+        a promotion is to promote to "sandboxed". Durable when this returns, and in force from then on, for every method of
+        that text, in this image and no other; it is part of no transaction. Raises what `Store.commit` raises, and
+        PromotionRefused where `author` is not the Architect, level and folders do not go together, no text of that digest
+        is here, or it is one that needs no promotion, or one for this process that is not what a reader sees.
         """
         self._need_open()
-        digest, authors = self._text_of(text)
-        return self._promotions.promote(digest, authors, level_named(level), map(str, folders), author, reason)
+        digest, authors, source = self._text_of(text)
+        need_readable(source, level_named(level))
+        return self._promotions.promote(
+            digest, authors, level_named(level), map(str, folders), author, reason, map(str, writable)
+        )
 
     def promote_text(
         self,
@@ -226,6 +237,7 @@ class ProtoManager:
         Those of `folders` that are also `writable` may be written to.
         """
         self._need_open()
+        need_readable(source, level_named(level))
         return self._promotions.promote(
             digest_of(source), {text_author}, level_named(level), map(str, folders), author, reason, map(str, writable)
         )
@@ -482,7 +494,7 @@ class ProtoManager:
         return self._store.verify(deep=deep)
 
     def close(self) -> None:
-        """Serve what waits, tell observers of it, close the store if it is owned; idempotent.
+        """Serve what waits, tell observers of it, close the store if it is owned, end what `close_with` named; idempotent.
 
         What was read already can still be read; committing raises CallerError.
         """
@@ -491,6 +503,8 @@ class ProtoManager:
         if self._owns_store:
             self._store.close()
         self._events.close()
+        while self._services:
+            self._services.pop()()
 
     def __enter__(self) -> ProtoManager:
         return self
@@ -572,14 +586,15 @@ class ProtoManager:
     def _named(self, change: Change | int) -> list[Change]:
         return [change] if isinstance(change, Change) else self._past.changes(change)
 
-    def _text_of(self, text: Method | LiveMethod | str) -> tuple[str, set[str]]:
-        """A text's digest, and the authors of the methods that have it."""
+    def _text_of(self, text: Method | LiveMethod | str) -> tuple[str, set[str], str]:
+        """A text's digest, the authors of the methods that have it, and the text itself, "" where there is none here."""
         if isinstance(text, LiveMethod):
             text = text.method
         if isinstance(text, Method):
-            return text.digest, {text.author}
+            return text.digest, {text.author}, text.source
         methods = (method for version in self._root.versions.values() for method in version.content.methods.values())
-        return text, {method.author for method in methods if method.digest == text}
+        having = [method for method in methods if method.digest == text]
+        return text, {method.author for method in having}, having[0].source if having else ""
 
     def _on_wake(self, name: str) -> tuple[str | None, Callable[[], object] | None]:
         versions = self._root.versions

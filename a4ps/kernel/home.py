@@ -23,12 +23,15 @@ class DefaultHome:
     """`A4PS_HOME`, else the XDG data folder, looked up each time it is asked."""
 
     def open_manager(self) -> ProtoManager:
-        """The image with the four in it, as a chat would find it; no model is bound to it. Methods of models run sandboxed.
+        """The image with the four in it, as a chat would find it; no model is bound to it. Methods of models run sandboxed,
+        in sandboxes that end with the manager, or with the process.
 
         Raises what `Store.open` raises: ImageHeld while a chat or another program has the image.
         """
         manager = ProtoManager.open(Places.find(None, os.environ).image, keys=self.keys())
-        manager.bind_code_runner(MethodRunner())
+        runner = MethodRunner()
+        manager.bind_code_runner(runner)
+        manager.close_with(runner.close)
         try:
             enrol(manager)
         except BaseException:

@@ -266,7 +266,9 @@ def default_forge() -> ForgeParts:
     protos = ProtoManager()
     enrol(protos)
     engine = ModelManager(parts_of(env, engine_of(env, choice)))
-    return forge_parts(env, protos, SecureCodeExecutor(tier=tier_of(env.settings)), engine, env.models_of(choice))
+    executor = SecureCodeExecutor(tier=tier_of(env.settings))
+    protos.close_with(executor.close)
+    return forge_parts(env, protos, executor, engine, env.models_of(choice))
 
 
 def _notice(env: Environment, choice: Choice) -> str:

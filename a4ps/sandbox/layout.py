@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import sysconfig
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from a4ps.errors import SandboxUnavailable, UsageError
-from a4ps.sandbox.policy import GUEST_DIR, PYTHON_DIR, Bind, Layout, python_binds
+from a4ps.sandbox.policy import GUEST_DIR, PACKAGES_DIR, PYTHON_DIR, Bind, Layout, python_binds
 
-GUEST_FILES = ("guest.py", "wire.py")
+GUEST_FILES = ("guest.py", "wire.py", "wire_kinds.py")
+#: What may be imported in a sandbox beyond the standard library, where this Python has it.
+PACKAGES = ("numpy",)
+_ZONES = "/usr/share/zoneinfo"
 #: First parts of paths that a sandbox has its own of.
 _RESERVED = frozenset(("proc", "dev", "sys", "usr", "lib", "lib64", PYTHON_DIR[1:], GUEST_DIR[1:]))
 
@@ -23,7 +27,9 @@ def lay_out(folder: Path) -> Layout:
     for name in GUEST_FILES:
         (package / name).write_bytes((Path(__file__).parent / name).read_bytes())
     binds, links = _libraries()
-    binds = (*binds, *_python(), Bind(str(guest), GUEST_DIR))
+    binds = (*binds, *_python(), *_packages(), Bind(str(guest), GUEST_DIR))
+    if str(Path(_ZONES).resolve()) == _ZONES and Path(_ZONES).is_dir():
+        binds = (*binds, Bind(_ZONES, _ZONES))
     root = folder / "root"
     _make_root(root, binds, links)
     _open_to_all(guest)
@@ -84,6 +90,29 @@ def _python() -> tuple[Bind, ...]:
     if shared:  # found by the name that it is linked as
         binds = (*binds[:-1], Bind(shared, f"{PYTHON_DIR}/lib/{library.name}"))
     return binds
+
+
+def packages() -> tuple[str, ...]:
+    """Those of PACKAGES that are installed here, and so in every sandbox. None of them is imported to find out."""
+    return tuple(name for name in PACKAGES if _folder_of(name) is not None)
+
+
+def _packages() -> tuple[Bind, ...]:
+    """Each package, with the shared libraries that a wheel keeps beside it."""
+    binds: list[Bind] = []
+    for name in packages():
+        folder = _folder_of(name)
+        assert folder is not None
+        beside = folder.parent / f"{name}.libs"
+        binds += [Bind(str(each), f"{PACKAGES_DIR}/{each.name}") for each in (folder, beside) if each.is_dir()]
+    return tuple(binds)
+
+
+def _folder_of(package: str) -> Path | None:
+    found = importlib.util.find_spec(package)
+    if found is None or not found.origin or not found.submodule_search_locations:
+        return None
+    return Path(found.origin).resolve().parent
 
 
 def _libraries() -> tuple[tuple[Bind, ...], tuple[tuple[str, str], ...]]:

@@ -17,18 +17,21 @@ from a4ps.sandbox.limits import GIB, MIB, Limits
 #: Where the guest finds things. None of the host's own paths is shown.
 GUEST_DIR = "/a4ps-guest"
 PYTHON_DIR = "/python"
+PACKAGES_DIR = f"{PYTHON_DIR}/packages"
 NOBODY = 65534
 ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/python/bin",
     "HOME": "/tmp",  # noqa: S108 - the sandbox's own
     "LC_ALL": "C.UTF-8",
     "LD_LIBRARY_PATH": "/python/lib",
+    "OPENBLAS_NUM_THREADS": "1",  # numpy's; it takes address space for each
 }
 #: `-I -S`: neither the environment, the current folder nor site-packages decides what is imported.
 COMMAND = (
     "/python/bin/python3",
     *("-I", "-S", "-B", "-X", "utf8", "-c"),
-    f"import sys; sys.path.insert(0, {GUEST_DIR!r}); from a4ps.sandbox import guest; guest.main()",
+    f"import sys; sys.path.insert(0, {GUEST_DIR!r}); sys.path.append({PACKAGES_DIR!r}); "
+    "from a4ps.sandbox import guest; guest.main()",
 )
 #: Ceilings that no call can be given more than; a call's own limits are set by the guest before the code runs.
 OPEN_FILES_MAX = 1024

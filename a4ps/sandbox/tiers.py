@@ -15,10 +15,10 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from a4ps.errors import SandboxUnavailable
+from a4ps.errors import SandboxUnavailable, UsageError
 from a4ps.sandbox import bubblewrap, docker, runsc
 from a4ps.sandbox.conversation import Job, converse
 from a4ps.sandbox.folders import SessionFolder
@@ -28,8 +28,11 @@ from a4ps.sandbox.policy import Layout
 from a4ps.sandbox.process import SandboxDied, SandboxProcess, Tier, TimeIsUp
 from a4ps.sandbox.wire import WireError
 
+NAMES = ("", "runsc", "bubblewrap", "docker")
 #: How long one candidate may take to start and to answer.
 TRIAL_S = 20.0
+#: For so long a search that found nothing is believed: a machine under load can fail one.
+FAILURE_S = 60.0
 NEXT_STEP = "install gVisor's runsc, or the weaker bubblewrap: sudo apt-get install runsc bubblewrap"
 
 _CANARY = """
@@ -60,10 +63,14 @@ def canary(nonce, files, unix, port):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the search came to. `tier` is None where nothing works; `tried` are pairs of a candidate and what failed."""
+    """What the search came to. `tier` is None where nothing works; `tried` are pairs of a candidate and what failed.
+
+    `at_s` is on time.monotonic.
+    """
 
     tier: Tier | None
     tried: tuple[tuple[str, str], ...] = ()
+    at_s: float = field(default_factory=time.monotonic, compare=False)
 
     @property
     def why_not(self) -> str:
@@ -75,18 +82,20 @@ _found: dict[str, Found] = {}
 
 
 def find_tier(name: str = "") -> Found:
-    """The best sandbox here, or the one called `name` ("docker" is never the best).
+    """The best sandbox here, or the one called `name` ("docker" is never the best). Raises UsageError for any other.
 
-    Looked for once in the life of this process, which takes half a second or so.
+    One that works is looked for once in the life of this process, which takes half a second or so; where none did it is
+    looked for again after `FAILURE_S`.
     """
     with _lock:
-        if name not in _found:
-            _found[name] = _search(_candidates(name))
-        return _found[name]
+        found = _found.get(name)
+        if found is None or (found.tier is None and time.monotonic() - found.at_s > FAILURE_S):
+            found = _found[name] = _search(_candidates(name))
+        return found
 
 
 def need_tier(name: str = "") -> Tier:
-    """Raises SandboxUnavailable where there is none."""
+    """Raises SandboxUnavailable where there is none, UsageError for a name that none has."""
     found = find_tier(name)
     if found.tier is None:
         raise SandboxUnavailable(f"no sandbox works on this machine ({found.why_not})", next_step=NEXT_STEP)
@@ -94,6 +103,8 @@ def need_tier(name: str = "") -> Tier:
 
 
 def _candidates(name: str) -> Sequence[Tier]:
+    if name not in NAMES:
+        raise UsageError(f"no sandbox is called {ascii(name)[:40]}", next_step=f"take one of: {', '.join(NAMES[1:])}")
     if name == "docker":
         return docker.candidates()
     found: list[Tier] = [*runsc.candidates(), *bubblewrap.candidates()]

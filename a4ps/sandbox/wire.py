@@ -1,8 +1,10 @@
 """Plain typed data as bytes, between the host and a guest. Standard library only: the guest imports this file too.
 
 Carries None, bool, int of any size, float, str, bytes, list, tuple, dict, set and frozenset of exactly these types, to
-`DEPTH_MAX` levels. Reading builds nothing else, runs nothing, and is bounded: what a guest sends was made by whoever
-wrote the code in it. A value is a tag byte, then a length of four bytes where it has one, then its content.
+`DEPTH_MAX` levels, and the kinds of wire_kinds.py: what a Proto's state may hold. Reading builds nothing else, runs
+nothing, and is bounded: what a guest sends was made by whoever wrote the code in it. A value is a tag byte, then a length
+of four bytes where it has one, then its content; one of the further kinds is a tag and the tuple of its parts.
+An alias comes back as two values, a cycle is refused.
 """
 
 from __future__ import annotations
@@ -79,7 +81,11 @@ def _write(value: Any, put: Any, where: str, depth: int) -> None:
             for index, item in enumerate(value):
                 _write(item, put, f"{where}[{index}]" if depth < 3 else where, depth + 1)
     else:
-        raise WireError(f"{where} is a {kind.__module__}.{kind.__qualname__}, which is not plain data")
+        parts = _kinds().parts_of(value)
+        if parts is None:
+            raise WireError(f"{where} is a {kind.__module__}.{kind.__qualname__}, which is not plain data")
+        put(b"k")
+        _write(parts, put, where, depth)
 
 
 def _put_bytes(tag: bytes, content: bytes, put: Any) -> None:
@@ -119,6 +125,8 @@ class _Reader:
             (number,) = _FLOAT.unpack_from(self.body, self.at)
             self.at += _FLOAT.size
             return number
+        if tag == 107:
+            return self._other(depth)
         (length,) = _LENGTH.unpack_from(self.body, self.at)
         self.at += LENGTH_BYTES
         if tag in b"sib":
@@ -140,6 +148,16 @@ class _Reader:
             _check_alike(items)
         return items if kind is list else kind(items)
 
+    def _other(self, depth: int) -> Any:
+        # Only the tuple of its parts may follow: a tag after tags would nest without a level.
+        if self.body[self.at] != 116:
+            raise WireError("a kind of value without parts")
+        parts = self.value(depth)
+        try:
+            return _kinds().made_of(parts)
+        except ValueError as error:
+            raise WireError(f"it holds {error}") from error
+
     def _dict(self, length: int, depth: int) -> dict[Any, Any]:
         keys, values = [], []
         for _ in range(length):
@@ -154,6 +172,13 @@ class _Reader:
             raise WireError("the bytes end before the value")
         self.at += length
         return content
+
+
+def _kinds() -> Any:
+    """Imported when the first value of such a kind comes by; most calls have none."""
+    from a4ps.sandbox import wire_kinds
+
+    return wire_kinds
 
 
 def _check_alike(keys: list[Any]) -> None:

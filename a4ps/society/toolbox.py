@@ -1,7 +1,8 @@
 """Tools in a turn: what ALFRED is shown of them, and how the one that his plan names is called, or made first.
 
-Making a tool, calling one, and each file that it wants written are effects: each goes through the turn's gate, which has
-it happen once. What was tried in vain lately is not tried again. A result enters later prompts as quoted data.
+Making, mending and keeping a tool, calling one, and each file that it wants written are effects: each goes through the
+turn's gate, which has it happen once. One that fails goes back to the forge, with what it failed at as a test, and is called
+again. What was tried in vain lately is not tried again. A result enters later prompts as quoted data.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from a4ps.errors import EngineGarbled, SandboxUnavailable, ToolFailed, ToolRefused, UnknownTool
@@ -19,6 +20,7 @@ from a4ps.governance.taint import Taint, as_plain, union
 from a4ps.inference.tokens import estimate_tokens
 from a4ps.personas import prompting
 from a4ps.society.gate import Fate, Gate, Means
+from a4ps.society.making import Making
 from a4ps.tools import actions
 from a4ps.tools.cases import shown
 from a4ps.tools.report import ForgeListener
@@ -37,12 +39,10 @@ RESULT_CHARS = 1_200
 RESULT_TOKENS = 300
 TOOL_TOKENS = RESULT_TOKENS + 40
 
-#: The step, and where in it: the making, the call, and the first of the files.
+#: The step of a turn's ledger, and the places in it.
 STEP = "use_tool"
 MAKING, CALLING, WRITING = 0, 1, 2
-
-#: A description shorter than this is no task for the forge.
-TASK_MIN = 8
+KEEPING, MENDING, KEEPING_MENDED, CALLING_AGAIN, WRITING_AGAIN = 100, 101, 102, 103, 104
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,59 +101,29 @@ class Toolbox:
         Raises ApprovalNeeded where nobody is there to ask; PeerError where an engine fails, and what a commit raises;
         whatever else goes wrong is a note.
         """
+        forge = self.forge
+        making = Making(forge, self.gate, self.versions, wish.turn, wish.claim, wish.taint, listener)
         name = wish.tool
         notes: tuple[str, ...] = ()
-        if name not in self.forge.registry:
-            name, note = await self._make(wish, listener)
+        if name not in forge.registry:
+            name, note = await making.make(name, _at(wish, MAKING), _at(wish, KEEPING))
             if not name:
                 return Served(notes=(note,))
-            wish, notes = Wish(wish.turn, name, {}, wish.question, wish.claim, wish.taint), (note,)
+            wish, notes = replace(wish, tool=name, arguments={}), (note,)
         try:
-            return await self._call(wish, notes)
+            served, failed = await self._call(wish, notes, CALLING, WRITING)
+            if not failed:
+                return served
+            good, note = await making.mend(name, failed, _at(wish, MENDING), _at(wish, KEEPING_MENDED))
+            if not good:
+                return Served(notes=(*notes, note))
+            served, _ = await self._call(wish, (*notes, note), CALLING_AGAIN, WRITING_AGAIN)
         except (ToolRefused, ToolFailed, SandboxUnavailable, EngineGarbled, UnknownTool) as error:
-            return Served(notes=(*notes, f"The tool {name} gave nothing: {error.message}."))
+            return _nothing(name, error.message, notes)
+        return served
 
-    async def _make(self, wish: Wish, listener: ForgeListener) -> tuple[str, str]:
-        """The name of a tool made for a task, "" where there is none, and what the user should know."""
-        task = wish.tool
-        short = task if len(task) <= 160 else task[:159] + "…"
-        if len(task) < TASK_MIN:
-            return "", f"There is no tool {short}."
-        earlier = await asyncio.to_thread(self.forge.registry.use.failure, task)
-        if earlier is not None:
-            return "", (
-                f"A tool was wanted ({short}), tried in vain on {earlier.at.astimezone():%Y-%m-%d} ({earlier.why}) and is "
-                f"not tried again before {earlier.until.astimezone():%Y-%m-%d}."
-            )
-
-        async def built(before: Action | None) -> Action:
-            return actions.forging(task if before is None else read_spelt(before.arguments["task"]), self.versions)
-
-        async def do(action: Action) -> tuple[str, str]:
-            wanted = read_spelt(action.arguments["task"])
-            try:
-                report = await self.forge.forge(wanted, listener=listener, turn=wish.turn, taint=wish.taint)
-            except SandboxUnavailable as error:
-                return "", f"No tool could be made: {error.message}."
-            return report.name if report.verified else "", str(report)
-
-        async def found(action: Action) -> tuple[str, str] | Fate:
-            wanted = read_spelt(action.arguments["task"])
-            made = [tool for tool in self._tools() if tool.task == wanted]
-            return (made[0].name, f"{made[0].name} was made before the turn was cut off.") if made else Fate.NOT_DONE
-
-        try:
-            done = await self.gate.act(
-                Where(wish.turn, STEP, MAKING), Means(built, do, found), taint=wish.taint, claim=wish.claim
-            )
-        except ToolRefused as error:
-            return "", f"No tool could be made: {error.message}."
-        if done.refused:
-            return "", f"A tool was wanted: {short}. {done.refused}"
-        name, note = done.result
-        return name, note
-
-    async def _call(self, wish: Wish, notes: tuple[str, ...]) -> Served:
+    async def _call(self, wish: Wish, notes: tuple[str, ...], at: int, files_at: int) -> tuple[Served, str]:
+        """What came of a call, and why it failed where that is the tool's fault, so that it can be mended."""
         registry = self.forge.registry
 
         async def built(before: Action | None) -> Action:
@@ -171,9 +141,9 @@ class Toolbox:
             try:
                 called = await asyncio.to_thread(registry.call, action.what, (), bound, hold_writes=True)
             except (ToolRefused, ToolFailed, SandboxUnavailable) as error:
-                return {"failed": error.message}
+                return {"failed": error.message, "at_fault": isinstance(error, ToolFailed) and not error.declared}
             given = ", ".join(f"{each}={shown(value)[:80]}" for each, value in bound.items())
-            result = called.value if isinstance(called.value, str) else _spelt(called.value)
+            result = _spelt(called.value)
             writes = [{"path": write.path, "data": base64.b64encode(write.data).decode()} for write in called.writes]
             taint = actions.taint_of_result(registry, action.what, called, wish.taint)
             text = _cut(f"{action.what}({given}) gave:\n{result}")
@@ -181,23 +151,22 @@ class Toolbox:
 
         # A text that was thought of among untrusted data is itself not above suspicion.
         knows = union(wish.taint, registry.get(wish.tool).taint)
-        done = await self.gate.act(
-            Where(wish.turn, STEP, CALLING), Means(built, do, _unknown), taint=knows, claim=wish.claim
-        )
+        done = await self.gate.act(_at(wish, at), Means(built, do, _unknown), taint=knows, claim=wish.claim)
         if done.refused:
-            return Served(notes=(*notes, done.refused))
+            return Served(notes=(*notes, done.refused)), ""
         if "failed" in done.result:
-            return Served(notes=(*notes, f"The tool {done.action.what} gave nothing: {done.result['failed']}."))
+            why = done.result["failed"]
+            return _nothing(done.action.what, why, notes), why if done.result["at_fault"] else ""
         taint = union(wish.taint, done.result["taint"])
         writes = done.result["writes"]
         written = 0
         for place, write in enumerate(writes):
             data = base64.b64decode(write["data"])
-            is_there, note = await self._write(wish, done.action.what, write["path"], data, WRITING + place, taint)
+            is_there, note = await self._write(wish, done.action.what, write["path"], data, files_at + place, taint)
             written, notes = written + is_there, (*notes, note)
         # Whatever the tool says of its files: it was told that they are written.
         said = f"(of {len(writes)} files that it wanted written, {written} were)\n" if writes else ""
-        return Served(said + done.result["text"], done.action.what, done.result["ms"], notes, taint)
+        return Served(said + done.result["text"], done.action.what, done.result["ms"], notes, taint), ""
 
     async def _write(
         self, wish: Wish, tool: str, path: str, data: bytes, ordinal: int, taint: Taint
@@ -224,9 +193,7 @@ class Toolbox:
             return Fate.NOT_DONE if planned.version == action.versions[planned.path] else Fate.UNKNOWN
 
         try:
-            done = await self.gate.act(
-                Where(wish.turn, STEP, ordinal), Means(built, do, found), taint=taint, claim=wish.claim
-            )
+            done = await self.gate.act(_at(wish, ordinal), Means(built, do, found), taint=taint, claim=wish.claim)
         except (ToolRefused, UnknownTool) as error:
             return False, f"{path} was not written: {error.message}."
         if done.refused:
@@ -252,13 +219,23 @@ class Toolbox:
         )
 
 
+def _at(wish: Wish, place: int) -> Where:
+    return Where(wish.turn, STEP, place)
+
+
 async def _unknown(action: Action) -> Fate:
     """Of a call, only its result could tell that it happened."""
     del action
     return Fate.UNKNOWN
 
 
+def _nothing(name: str, why: str, notes: tuple[str, ...]) -> Served:
+    return Served(notes=(*notes, f"The tool {name} gave nothing: {' '.join(why.split())}."))
+
+
 def _spelt(value: object) -> str:
+    if isinstance(value, str):  # half a character, which no prompt can hold, spelt out
+        return value.encode("utf-8", "backslashreplace").decode()
     try:
         return repr(value)
     except ValueError:  # an int of more digits than Python writes

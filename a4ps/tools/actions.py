@@ -16,6 +16,7 @@ from a4ps.governance.taint import FILES, Taint, union
 from a4ps.tools.granted_folders import FileWrite
 from a4ps.tools.registry import Called, ToolRegistry
 from a4ps.tools.spelling import read_spelt, spelt
+from a4ps.tools.tool import Tool
 from a4ps.tools.tool_forge import TASK_MAX
 
 
@@ -24,6 +25,39 @@ def forging(task: str, versions: Mapping[str, str]) -> Action:
     if not task.strip() or len(task) > TASK_MAX:
         raise ToolRefused(f"a task has 1 to {TASK_MAX} characters", next_step="say what the tool takes and gives")
     return Action("tool-forge", task, {"task": spelt(task)}, versions=versions)
+
+
+def mending(registry: ToolRegistry, name: str, why: str, versions: Mapping[str, str]) -> Action:
+    """Giving a tool that failed back to its writer. Raises UnknownTool, IntegrityError."""
+    tool = registry.get(name)
+    return Action(
+        "tool-mend",
+        name,
+        {"failed": spelt(why)},
+        versions={**versions, f"tool:{name}": f"{tool.version} {tool.digest}"},
+    )
+
+
+def keeping(registry: ToolRegistry, tool: Tool, versions: Mapping[str, str]) -> Action:
+    """Putting a verified tool into the image, in place of the version that is there. Raises IntegrityError."""
+    before = registry.get(tool.name) if tool.name in registry else None
+    source = tool.source.encode("utf-8", "backslashreplace")
+    return Action(
+        "tool-keep",
+        tool.name,
+        {
+            "contract": spelt(f"{tool.specification.signature}: {tool.specification.contract}"),
+            "tests": spelt([case.text(tool.name) for case in tool.tests]),
+            "evidence": spelt(str(tool.evidence)),
+        },
+        size_bytes=len(source),
+        diff=diff_of(None if before is None else before.source.encode("utf-8", "backslashreplace"), source, tool.name),
+        versions={
+            **versions,
+            f"tool:{tool.name}": "none" if before is None else f"{before.version} {before.digest}",
+            "text": tool.digest,
+        },
+    )
 
 
 def calling(registry: ToolRegistry, name: str, bound: Mapping[str, Any], versions: Mapping[str, str]) -> Action:
@@ -83,6 +117,8 @@ def rebuilt(registry: ToolRegistry, action: Action, versions: Mapping[str, str])
             again = writing(registry, given["tool"], planned, versions)
         case "tool-forge":
             again = forging(given["task"], versions)
+        case "tool-mend":
+            again = mending(registry, action.what, given["failed"], versions)
         case _:
             again = action
     return replace(again, attempt=action.attempt)
@@ -90,7 +126,7 @@ def rebuilt(registry: ToolRegistry, action: Action, versions: Mapping[str, str])
 
 def edited(registry: ToolRegistry, action: Action, changes: Mapping[str, Any]) -> Action:
     """The action with some of its arguments changed, as it would be now. Raises UsageError, and what `rebuilt` raises."""
-    fixed = {"tool"} if action.kind == "file-write" else set()
+    fixed = _FIXED.get(action.kind, frozenset())
     unknown = sorted(set(changes) - (set(action.arguments) - fixed))
     if unknown or not changes:
         can = ", ".join(sorted(set(action.arguments) - fixed)) or "nothing"
@@ -100,6 +136,14 @@ def edited(registry: ToolRegistry, action: Action, changes: Mapping[str, Any]) -
     personas = {name: version for name, version in action.versions.items() if name not in {*tools, action.what}}
     arguments = {**action.arguments, **{name: spelt(value) for name, value in changes.items()}}
     return rebuilt(registry, replace(action, arguments=arguments), personas)
+
+
+#: Arguments that say what is so, and are not the Architect's to change.
+_FIXED: Mapping[str, frozenset[str]] = {
+    "file-write": frozenset({"tool"}),
+    "tool-keep": frozenset({"contract", "tests", "evidence"}),
+    "tool-mend": frozenset({"failed"}),
+}
 
 
 def taint_of_result(registry: ToolRegistry, name: str, called: Called, context: Taint) -> Taint:

@@ -44,8 +44,8 @@ class Asker:
     async def shaped(self, persona: str, step: str, schema: JsonSchema, read: Callable[[str], T], **parts: str) -> T:
         """What `read` makes of a reply of that schema.
 
-        A ValidationError, ValueError or ToolRefused of `read` is told to the model once; the second is raised as
-        EngineGarbled. Raises PeerError.
+        A ValidationError, ValueError, RecursionError or ToolRefused of `read` is told to the model once; the second is
+        raised as EngineGarbled. Raises PeerError.
         """
         asked = request = self._request(persona, step, schema, parts)
         fault = ""
@@ -57,6 +57,8 @@ class Asker:
             except ValidationError as error:
                 first = error.errors(include_url=False)[0]
                 fault = f"{'.'.join(map(str, first['loc'])) or 'the reply'}: {first['msg']}"
+            except RecursionError:
+                fault = "the reply is nested too deeply"
             except (ValueError, EngineGarbled, EngineBroke) as error:
                 fault = str(error)
             *earlier, last = request.messages

@@ -81,7 +81,7 @@ def _case(entry: Any, specification: Specification, *, held_out: bool) -> Case:
         if raised not in {case.exception for case in specification.errors}:
             raise ToolRefused(f"{str(raised)[:40]} is not declared", next_step="test declared errors only")
         return Case(tuple(bound.values()), Raises(str(raised)), "alfred", held_out)
-    expected = specification.returns.shaped(entry.get("expected"))
+    expected = specification.returns.shaped(entry.get("expected"), texts=True)
     if "expected" not in entry or not specification.returns.fits(expected):
         raise ToolRefused(f"a result expected is no {specification.returns}", next_step="give one of that type")
     return Case(tuple(bound.values()), Gives(expected), "alfred", held_out)

@@ -152,7 +152,7 @@ class Example:
         bound = specification.bound(self.args, self.kwargs)
         expected = self.expected
         if isinstance(expected, Gives):
-            expected = Gives(specification.returns.shaped(expected.value))
+            expected = Gives(specification.returns.shaped(expected.value, texts=True))
         return Case(tuple(bound.values()), expected, "example", held_out)
 
     def text(self) -> str:

@@ -2,11 +2,14 @@
 
 A method gets its arguments, and as `self` an object with `name` and `state`: the slots that it `reads`, which can be read
 as attributes too. It gives its value, and those slots among its `writes` that it changed. Nothing else of the Proto, and
-nothing of the image, is in the sandbox; folders that the Architect granted to the text are, read-only, under their own
-names.
+nothing of the image, is in the sandbox. Where the Architect granted folders to the text it has the functions of
+granted_folders.py for them.
 
-Not covered: slots and arguments of other kinds than the sandbox's plain data (times, arrays, records) are refused, and so
-is deleting a slot.
+Slots, arguments and value are plain data, as state is (records.py): times, numbers and arrays are what they are, where the
+sandbox has numpy; a registered record has its fields as attributes and `replaced(field=...)`.
+
+Not covered: an alias between slots comes back as two values; cycles, arrays of texts or of fields, and records whose
+class this process lacks are refused, and so is deleting a slot.
 """
 
 from __future__ import annotations
@@ -14,10 +17,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from a4ps.errors import MethodRefused, SandboxUnavailable, UsageError
+from a4ps.errors import CallerError, MethodRefused, SandboxUnavailable, UsageError
 from a4ps.image.methods import MethodCall, MethodResult
 from a4ps.sandbox.executor import SecureCodeExecutor
-from a4ps.sandbox.policy import Bind
+from a4ps.tools.granted_folders import GrantedFolders
+from a4ps.tools.records import received, sendable
 
 _ENTRY = "_a4ps_run_method"
 #: Goes below the method's text, whose lines thus keep their numbers.
@@ -61,18 +65,19 @@ class MethodRunner:
     def run(self, call: MethodCall) -> MethodResult:
         """One call in a sandbox of its own.
 
-        Raises MethodRefused where no sandbox works here, or its slots, arguments or folders cannot be given to one,
+        Raises MethodRefused where no sandbox works here, or its slots or arguments cannot be given to one,
         SandboxedError (the method's own error), SandboxOverran, SandboxKilled.
         """
         method = call.method
         what = f"{call.proto}.{method.name}"
+        given = (sendable(tuple(call.args)), sendable(dict(call.kwargs)), sendable(dict(call.slots)))
         try:
             done = self._running().call(
                 method.source + _HARNESS,
-                (call.proto, method.name, tuple(call.args), dict(call.kwargs), dict(call.slots), tuple(method.writes)),
+                (call.proto, method.name, *given, tuple(method.writes)),
                 name=_ENTRY,
                 timeout=call.deadline_s,
-                folders=[Bind(folder, folder) for folder in call.folders],
+                services=GrantedFolders(call.folders, call.writable).services(),
             )
         except SandboxUnavailable as error:
             raise MethodRefused(
@@ -85,7 +90,12 @@ class MethodRunner:
             ) from error
         match done.value:
             case (value, dict(written)) if all(type(slot) is str for slot in written):
-                return MethodResult(value, written)
+                try:
+                    return MethodResult(received(value), {slot: received(new) for slot, new in written.items()})
+                except CallerError as error:
+                    raise MethodRefused(
+                        f"{what} gave back what is no value here: {error.message}", next_step=error.next_step
+                    ) from error
         raise MethodRefused(
             f"{what} gave back something else than a method does", next_step="read its text: it interferes"
         )

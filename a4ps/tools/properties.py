@@ -1,43 +1,41 @@
 """Checks that follow from a signature alone: a result of the declared type, no error that is not declared, and equal
 results for equal input where the specification promises that.
 
-The inputs come from a small seeded generator of ours (`ValueType.example`), not from Hypothesis, which is a tool of
-development and in no sandbox. All are tried in one call, and again in a second sandbox, whose results must be the same:
-sets and hashes differ between processes. A candidate can see that it is called in a row, and can forge what these
-checks see; they add to the cases with expected values and never stand for them.
+The inputs are Hypothesis' (generated.py), drawn on this side. All are tried in one call, and again in a second sandbox,
+whose results must be the same: sets and hashes differ between processes. A candidate can see that it is called in a row,
+and can forge what these checks see; they add to the cases with expected values and never stand for them.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from a4ps.tools.cases import Case, Completes, Ended, Outcome, Raised, Returned, shown
-from a4ps.tools.running import Runner, outcome_of
+from a4ps.tools.generated import generated_inputs
+from a4ps.tools.running import Runner, outcome_of, told
 from a4ps.tools.specification import Specification
-from a4ps.tools.value_types import same
-
-INPUTS = 24
-SEED = 20_231
+from a4ps.tools.value_types import PLAIN_TYPES, same
 
 #: What a function may raise for an argument that makes no sense to it, declared or not.
 _OF_THE_DOMAIN = frozenset({"ValueError", "OverflowError"})
 
 #: The function that is put behind a candidate's text.
 _DRIVER = "a4ps_try_all"
+_PLAIN_NAMES = sorted(f"{kind.__module__}.{kind.__qualname__}" for kind in PLAIN_TYPES)
 _DRIVER_SOURCE = """
 
 def {driver}(inputs):
     def plain(value, depth=0):
         if depth > 40:
             return False
-        if isinstance(value, (list, tuple, set, frozenset)):
+        if type(value) in (list, tuple, set, frozenset):
             return all(plain(each, depth + 1) for each in value)
-        if isinstance(value, dict):
+        if type(value) is dict:
             return all(plain(key, depth + 1) and plain(value[key], depth + 1) for key in value)
-        return value is None or type(value) in (bool, int, float, str, bytes)
+        kind = f"{{type(value).__module__}}.{{type(value).__qualname__}}"
+        return value is None or kind in {plain}
 
     outcomes = []
     for arguments in inputs:
@@ -64,28 +62,10 @@ class PropertyReport:
 UNTRIED = PropertyReport(0)
 
 
-def generated_inputs(specification: Specification, count: int = INPUTS, seed: int = SEED) -> list[list[Any]]:
-    """Argument lists that fit the signature, edges first, each once; the same ones each time."""
-    rng = random.Random(f"{seed} {specification.signature}")  # noqa: S311 - not for secrets
-    edges = [parameter.type.edges() for parameter in specification.parameters]
-    at_edges = max(map(len, edges), default=0)
-    found: list[list[Any]] = []
-    for place in range(count * 3):
-        if place < at_edges:
-            arguments = [values[place % len(values)] for values in edges]
-        else:
-            arguments = [parameter.type.example(rng) for parameter in specification.parameters]
-        if not any(same(arguments, earlier) for earlier in found):
-            found.append(arguments)
-        if len(found) == count:
-            break
-    return found
-
-
 def check_properties(runner: Runner, source: str, specification: Specification, timeout_s: float) -> PropertyReport:
     """Try the generated inputs in two sandboxes. Raises SandboxUnavailable."""
     inputs = generated_inputs(specification)
-    text = source + _DRIVER_SOURCE.format(driver=_DRIVER, name=specification.name)
+    text = source + _DRIVER_SOURCE.format(driver=_DRIVER, name=specification.name, plain=_PLAIN_NAMES)
     first, why = _all_outcomes(runner, text, inputs, timeout_s)
     if first is None:
         return PropertyReport(
@@ -119,9 +99,9 @@ def _outcome(entry: Any) -> Outcome:
         case ["gave", value] | ("gave", value):
             return Returned(value)
         case ["raised", str() as exception, str() as message] | ("raised", str() as exception, str() as message):
-            return Raised(exception, message)
+            return Raised(told(exception), told(message))
         case ["odd", str() as kind] | ("odd", str() as kind):
-            return Ended(f"gave a {kind}, which is no plain value")
+            return Ended(f"gave a {told(kind)}, which is no plain value")
     return Ended("gave something else than an outcome")
 
 

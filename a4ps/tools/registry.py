@@ -19,7 +19,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from a4ps.errors import A4PSError, SandboxUnavailable, ToolFailed, ToolRefused, UnknownTool
+from a4ps.errors import (
+    A4PSError,
+    IntegrityError,
+    PromotionRefused,
+    SandboxUnavailable,
+    ToolFailed,
+    ToolRefused,
+    UnknownTool,
+    UsageError,
+)
 from a4ps.governance.trust import ARCHITECT, Level, Place, Trust, place_of_text
 from a4ps.image.codex import Codex
 from a4ps.image.method_pool import shared_pool
@@ -28,7 +37,7 @@ from a4ps.image.proto import Proto
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.tools.cases import Case, Completes, Ended, Outcome, Raised, Returned
 from a4ps.tools.granted_folders import FileWrite, GrantedFolders, StagedFolders
-from a4ps.tools.running import Runner, outcome_of
+from a4ps.tools.running import Runner, outcome_of, told
 from a4ps.tools.specification import Specification
 from a4ps.tools.tool import Tool, tool_from_slots
 from a4ps.tools.tool_use import ToolUse
@@ -125,8 +134,23 @@ class ToolRegistry:
         return ToolProxy(name, self)
 
     def tools(self) -> list[Tool]:
-        """Every tool, by name."""
-        return [self.get(name) for name in self.names()]
+        """Every tool that can be read, by name; one that cannot is in nobody's way."""
+        found = self._read()
+        return [tool for tool in found.values() if isinstance(tool, Tool)]
+
+    def unreadable(self) -> dict[str, IntegrityError]:
+        """The others, which damage or a foreign image can leave, and what is wrong with each."""
+        found = self._read()
+        return {name: error for name, error in found.items() if isinstance(error, IntegrityError)}
+
+    def _read(self) -> dict[str, Tool | IntegrityError]:
+        found: dict[str, Tool | IntegrityError] = {}
+        for name in self.names():
+            try:
+                found[name] = self.get(name)
+            except IntegrityError as error:
+                found[name] = error
+        return found
 
     def get(self, name: str) -> Tool:
         """The current version, with its trust and its use. Raises UnknownTool, IntegrityError."""
@@ -161,7 +185,7 @@ class ToolRegistry:
             raise ToolRefused(f"the arguments of {name} are too large", next_step="pass less, or other types")
         began = time.monotonic()
         place = self._place(tool.source)
-        folders = (StagedFolders if hold_writes else GrantedFolders)(place)
+        folders = (StagedFolders if hold_writes else GrantedFolders)(place.folders, place.writable)
         outcome, tier = self._outcome(tool, given, place, folders)
         ms = (time.monotonic() - began) * 1000
         declared = isinstance(outcome, Raised) and outcome.exception in {
@@ -194,11 +218,13 @@ class ToolRegistry:
 
         Raises UnknownTool; ToolRefused where the current version may not write there.
         """
-        return StagedFolders(self.place(name)).planned(path, data)
+        place = self.place(name)
+        return StagedFolders(place.folders, place.writable).planned(path, data)
 
     def write(self, name: str, path: str, data: bytes) -> None:
         """Put a file in place on behalf of a tool, whole or not at all. Raises what `planned_write` raises."""
-        GrantedFolders(self.place(name)).write_file(path, data)
+        place = self.place(name)
+        GrantedFolders(place.folders, place.writable).write_file(path, data)
 
     def install(self, tool: Tool) -> Tool:
         """Put a verified tool into the image; one of that name becomes its new version. Durable when it returns.
@@ -234,23 +260,29 @@ class ToolRegistry:
         name: str,
         level: Level | str,
         *,
-        read: Sequence[str | Path] = (),
-        write: Sequence[str | Path] = (),
+        folders: Sequence[str | Path] = (),
+        writable: Sequence[str | Path] = (),
+        digest: str = "",
         author: str = ARCHITECT,
         reason: str = "",
     ) -> Trust:
         """Say how far the text of the current version is trusted; a new version begins sandboxed again.
 
-        `read` and `write` are the folders of the level "granted". Raises UnknownTool, PromotionRefused.
+        `folders` belong to the level "granted"; those of them that are also `writable` may be written to. With a `digest`
+        it is that text or none. Raises UnknownTool, PromotionRefused.
         """
         tool = self.get(name)
+        if digest and tool.digest != digest:
+            raise PromotionRefused(
+                f"the text of {name} is another one by now: {tool.digest[:16]}", next_step=f"a4ps tools show {name}"
+            )
         return self._manager.promote_text(
             tool.source,
             # Whatever the slot says: a tool's text is nobody's who would need no promotion.
             _WRITER,
             level,
-            folders=[*read, *write],
-            writable=write,
+            folders=folders,
+            writable=writable,
             author=author,
             reason=reason or f"tool {name}, version {tool.version}",
         )
@@ -258,7 +290,10 @@ class ToolRegistry:
     def _outcome(self, tool: Tool, given: list[Any], place: Place, folders: GrantedFolders) -> tuple[Outcome, str]:
         if place.in_process:
             return self._in_process(tool, given), "in-process"
-        return outcome_of(self.runner, tool.source, tool.name, given, self._call_s, folders.services())
+        try:
+            return outcome_of(self.runner, tool.source, tool.name, given, self._call_s, folders.services())
+        except UsageError as error:
+            raise ToolRefused(f"{tool.name} cannot be called so: {error.message}", next_step=error.next_step) from error
 
     def _in_process(self, tool: Tool, given: list[Any]) -> Outcome:
         method = Method(tool.name, tool.source, tool.author)
@@ -269,7 +304,7 @@ class ToolRegistry:
         except A4PSError as error:
             return Ended(error.message)
         except Exception as error:  # noqa: BLE001 - whatever the tool raises is its outcome
-            return Raised(type(error).__name__, str(error))
+            return Raised(told(type(error).__name__), told(str(error)))
         return Returned(value) if is_plain(value) else Ended(f"gave a {type(value).__name__}, which is no plain value")
 
     def _place(self, source: str) -> Place:

@@ -60,6 +60,8 @@ class ToolReport:
 
     def __str__(self) -> str:
         tries = f"{self.attempts} attempt{'s' if self.attempts != 1 else ''}"
+        if self.verified and self.tool is not None and not self.attempts:
+            return f"{self.name}, version {self.tool.version}, fails at nothing that it is known to have failed at."
         if self.verified and self.tool is not None:
             return f"{self.name} is verified after {tries}, by {self.tool.evidence}; version {self.tool.version}."
         last = self.failures[-1] if self.failures else "nothing was tried"

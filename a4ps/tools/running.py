@@ -7,9 +7,13 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from a4ps.errors import SandboxedError, SandboxKilled, SandboxOverran
+from a4ps.governance.trust import hidden_character
 from a4ps.tools.cases import Ended, Outcome, Raised, Returned
 
 Services = Mapping[str, Callable[..., Any]]
+#: So much of an error's text is passed on.
+TOLD_CHARS = 1_000
+
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -45,6 +49,12 @@ class Runner(Protocol):
     ) -> RunResult: ...
 
 
+def told(text: str) -> str:
+    """What code says of its error, for a line that people and prompts read: on one line, and nothing in it unseen."""
+    line = " ".join(text.split())
+    return "".join(ascii(each)[1:-1] if hidden_character(each) else each for each in line[:TOLD_CHARS])
+
+
 def outcome_of(
     runner: Runner,
     source: str,
@@ -60,7 +70,7 @@ def outcome_of(
     try:
         result = runner.call(source, args, name=name, services=services, timeout=timeout_s)
     except SandboxedError as error:
-        return Raised(error.type_name, error.text, error.traceback), ""
+        return Raised(told(error.type_name), told(error.text), error.traceback), ""
     except SandboxOverran:
         return Ended(f"had not ended after {timeout_s:g} s"), ""
     except SandboxKilled as error:

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from a4ps.errors import ToolRefused
+from a4ps.tools.granted_folders import NAMES
 from a4ps.tools.value_types import ValueType, parse_type
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
@@ -86,6 +87,8 @@ class Specification:
         _check_name(self.name, "tool")
         if self.name in vars(builtins):
             raise ToolRefused(f"{self.name} is a name of Python's own", next_step="give the tool another name")
+        if self.name in NAMES or self.name.startswith("a4ps_"):
+            raise ToolRefused(f"{self.name} is a name of A4PS's own", next_step="give the tool another name")
         for parameter in self.parameters:
             _check_name(parameter.name, "parameter")
         names = [parameter.name for parameter in self.parameters]
@@ -148,7 +151,7 @@ class Specification:
         if missing:
             raise self._refused(f"{', '.join(missing)} is missing")
         for parameter in self.parameters:
-            value = given[parameter.name] = parameter.type.shaped(given[parameter.name])
+            value = given[parameter.name] = parameter.type.shaped(given[parameter.name], texts=True)
             if not parameter.type.fits(value):
                 raise self._refused(f"{parameter.name} is {_shown(value)}, not {parameter.type}")
         return {name: given[name] for name in names}
@@ -178,8 +181,13 @@ class Specification:
         return ToolRefused(f"{self.name} cannot be called so: {why}", next_step=f"it is {self.signature}")
 
 
+def is_tool_name(name: str) -> bool:
+    """Whether a tool may be called so."""
+    return bool(_NAME.fullmatch(name)) and not keyword.iskeyword(name)
+
+
 def _check_name(name: str, what: str) -> None:
-    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
+    if not is_tool_name(name):
         raise ToolRefused(
             f"{ascii(name)[:60]} cannot name a {what}",
             next_step="take lower-case letters, digits and _, at most 48, beginning with a letter",

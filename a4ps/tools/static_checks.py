@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ast
 import sys
-import unicodedata
 import warnings
 from collections.abc import Collection, Iterator
 
+from a4ps.governance.trust import hidden_character
 from a4ps.tools.specification import Specification
 
 SOURCE_MAX = 20_000
@@ -24,6 +24,19 @@ FORBIDDEN = frozenset(
 #: Built-ins that make code from text, which no reader of the source could then judge.
 _DYNAMIC = frozenset({"eval", "exec", "compile", "__import__", "breakpoint", "input"})
 
+#: What an annotation may consist of.
+_TYPE_PARTS = (
+    ast.Name,
+    ast.Attribute,
+    ast.Subscript,
+    ast.Tuple,
+    ast.List,
+    ast.Constant,
+    ast.BinOp,
+    ast.BitOr,
+    ast.Load,
+)
+
 
 def faults(source: str, specification: Specification, packages: Collection[str] = ()) -> list[str]:
     """What is wrong with `source`, one sentence each; none where it may be tried.
@@ -32,8 +45,9 @@ def faults(source: str, specification: Specification, packages: Collection[str] 
     """
     if len(source) > SOURCE_MAX:
         return [f"The source has {len(source)} characters; at most {SOURCE_MAX} are taken."]
-    if any(_is_hidden(character) for character in source):
-        return ["It contains control or bidirectional characters, which a reader does not see; write them as escapes."]
+    hidden = hidden_character(source)
+    if hidden:
+        return [f"It contains characters that a reader does not see, such as {hidden!a}; write them as escapes."]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd code, told to stderr; what it does is for the trial
@@ -41,12 +55,16 @@ def faults(source: str, specification: Specification, packages: Collection[str] 
             compile(source, "<tool>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return [f"It is not Python: {error}."]
-    return [
-        *_definition_faults(tree, specification),
-        *_top_level_faults(tree),
-        *_import_faults(tree, frozenset(packages)),
-        *_dynamic_faults(tree),
-    ]
+    try:
+        return [
+            *_definition_faults(tree, specification),
+            *_top_level_faults(tree),
+            *_import_faults(tree, frozenset(packages)),
+            *_dynamic_faults(tree),
+            *_name_faults(tree),
+        ]
+    except RecursionError:
+        return ["Its expressions are nested too deeply."]
 
 
 def _definition_faults(tree: ast.Module, specification: Specification) -> Iterator[str]:
@@ -116,9 +134,32 @@ def _dynamic_faults(tree: ast.Module) -> Iterator[str]:
             yield f"Line {node.lineno}: {node.id} is forbidden in a tool."
 
 
-def _is_hidden(character: str) -> bool:
-    """Whether a character makes a text read as something it is not (CVE-2021-42574)."""
-    return unicodedata.category(character) in ("Cc", "Cf") and character not in "\n\t"
+def _name_faults(tree: ast.Module) -> Iterator[str]:
+    """Names that look like others, and annotations that do something when the function is defined."""
+    for node in ast.walk(tree):
+        names: list[str] = []
+        annotations: list[ast.expr | None] = []
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.alias(name=name, asname=None):
+                names = [name]
+            case ast.alias(name=name, asname=str() as asname):
+                names = [name, asname]
+            case ast.FunctionDef(name=name, returns=annotation) | ast.AsyncFunctionDef(name=name, returns=annotation):
+                names, annotations = [name], [annotation]
+            case ast.ClassDef(name=name):
+                names = [name]
+            case ast.arg(arg=name, annotation=annotation):
+                names, annotations = [name], [annotation]
+            case ast.keyword(arg=str() as name):
+                names = [name]
+            case ast.AnnAssign(annotation=annotation):
+                annotations = [annotation]
+        for name in names:
+            if not name.isascii():
+                yield f"The name {name!a} is not ASCII, and may look like another; rename it."
+        for annotation in filter(None, annotations):
+            if not all(isinstance(part, _TYPE_PARTS) for part in ast.walk(annotation)):
+                yield f"Line {annotation.lineno}: an annotation must be a type and do nothing."
 
 
 def _is_literal(node: ast.expr) -> bool:

@@ -103,9 +103,9 @@ class Tool:
 
 
 def tool_from_slots(name: str, slots: Mapping[str, Any]) -> Tool:
-    """The inverse of `Tool.as_slots`. Raises IntegrityError where the slots are not a tool's."""
+    """The inverse of `Tool.as_slots`. Raises IntegrityError where the slots are not those of a tool of that name."""
     try:
-        return Tool(
+        tool = Tool(
             name,
             str(slots["source"]),
             Specification.from_plain(slots["specification"]),
@@ -118,6 +118,13 @@ def tool_from_slots(name: str, slots: Mapping[str, Any]) -> Tool:
             taint=frozenset(map(str, slots.get("taint", ()))),
         )
     except (KeyError, TypeError, ValueError, AttributeError, ToolRefused) as error:
-        raise IntegrityError(
-            f"the tool {name} cannot be read: {error}", next_step=f"a4ps tools remove {name}, and forge it anew"
-        ) from error
+        raise _unreadable(name, str(error)) from error
+    if tool.specification.name != name:
+        raise _unreadable(name, f"it is one that is called {tool.specification.name}")
+    return tool
+
+
+def _unreadable(name: str, why: str) -> IntegrityError:
+    return IntegrityError(
+        f"the tool {name} cannot be read: {why}", next_step=f"a4ps tools remove {name}, and forge it anew"
+    )

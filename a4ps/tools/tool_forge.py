@@ -25,6 +25,7 @@ from a4ps.governance.taint import Taint, union
 from a4ps.inference.engine import Engine
 from a4ps.inference.loop_thread import LoopThread
 from a4ps.personas import prompting
+from a4ps.sandbox.layout import packages
 from a4ps.tools.asking import Asker, Voice
 from a4ps.tools.blind_tests import WANTED, read_tests, tests_schema, without_contradiction
 from a4ps.tools.cases import ANY_NAME, Case, Example, Gives, held_out_places, parse_example
@@ -45,9 +46,6 @@ UNSEEN_MIN = 1
 
 TASK_MAX = 4_000
 RETRIES_MAX = 20
-
-#: What the sandbox has beyond the standard library.
-PACKAGES: tuple[str, ...] = ()
 
 _FENCED = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:\n```|\Z)", re.DOTALL)
 
@@ -115,10 +113,13 @@ class ToolForge:
         examples: Sequence[str | Sequence[Any]] | None = None,
         *,
         listener: ForgeListener | None = None,
+        keep: bool = True,
         turn: str = "",
         taint: Taint = frozenset(),
     ) -> ToolReport:
         """Make a tool for a task, in at most `max_retries` attempts, and put it into the image if it is verified.
+
+        With `keep` false, a verified tool is reported and not put there: that is for `keep`, or `decline`, to do.
 
         `examples` are texts such as "f(2) == 4" or 'slugify("A b") == "a-b"', or pairs (arguments, result). A name
         other than f is the tool's. Where the image has a tool of that name, its tests must pass as well.
@@ -145,10 +146,16 @@ class ToolForge:
         except ToolRefused as error:
             why = f"There is a tool {specification.name} of another signature already: {error.message}"
             return await self._failed(task, specification.name, 0, (why,), None)
-        return await self._make(asker, job, max_retries, tell, None)
+        return await self._make(asker, job, max_retries, tell, keep, None)
 
     async def mend(
-        self, name: str, max_retries: int = 3, *, listener: ForgeListener | None = None, turn: str = ""
+        self,
+        name: str,
+        max_retries: int = 3,
+        *,
+        listener: ForgeListener | None = None,
+        keep: bool = True,
+        turn: str = "",
     ) -> ToolReport:
         """Give a tool that failed in use back to its writer, with the inputs it failed at as tests.
 
@@ -163,7 +170,20 @@ class ToolForge:
             self.registry.use.mended(name)
             return ToolReport(name, True, 0, (), tool)
         self._need_model()
-        return await self._make(self.asker(turn), job, max_retries, listener or _unheard, (tool.source, trial))
+        tell = listener or _unheard
+        return await self._make(self.asker(turn), job, max_retries, tell, keep, (tool.source, trial))
+
+    async def keep(self, tool: Tool) -> Tool:
+        """Put a verified tool into the image. Raises what `ToolRegistry.install` raises."""
+        installed = await asyncio.to_thread(self.registry.install, tool)
+        await asyncio.to_thread(self.registry.use.forget_failure, tool.task)
+        return installed
+
+    async def decline(self, tool: Tool) -> ToolReport:
+        """What becomes of a verified tool that is not wanted: a failure like another."""
+        why = "It passed, and was not approved of."
+        declined = replace(tool, verified=False)
+        return await self._failed(tool.task, tool.name, tool.evidence.attempts, (why,), declined)
 
     async def _specify(
         self, asker: Asker, task: str, name: str, known: Sequence[Example], shown: Sequence[Example]
@@ -217,7 +237,13 @@ class ToolForge:
         return _Job(task, specification, (*examples, *old, *kept), before, tuple(notes))
 
     async def _make(
-        self, asker: Asker, job: _Job, attempts: int, tell: ForgeListener, last: tuple[str, Trial] | None
+        self,
+        asker: Asker,
+        job: _Job,
+        attempts: int,
+        tell: ForgeListener,
+        keep: bool,
+        last: tuple[str, Trial] | None,
     ) -> ToolReport:
         """Write, try, mend; `last` is a text that failed already."""
         specification = job.specification
@@ -239,13 +265,20 @@ class ToolForge:
             if best is None or trial.score > best[1].score:
                 best = last
             if trial.passed:
-                return await self._judged(asker, job, attempt, failures, source, trial)
+                return await self._judged(asker, job, attempt, failures, source, trial, keep)
             failures.append(f"Attempt {attempt}: {trial.summary()}.")
         tool = None if best is None else self._tool(asker, job, attempts, *best, verified=False)
         return await self._failed(job.task, specification.name, attempts, tuple(failures), tool)
 
     async def _judged(
-        self, asker: Asker, job: _Job, attempt: int, failures: list[str], source: str, trial: Trial
+        self,
+        asker: Asker,
+        job: _Job,
+        attempt: int,
+        failures: list[str],
+        source: str,
+        trial: Trial,
+        keep: bool,
     ) -> ToolReport:
         """A text against which nothing was found: verified if enough was looked at."""
         specification = job.specification
@@ -258,9 +291,9 @@ class ToolForge:
             )
             return await self._failed(job.task, specification.name, attempt, (*failures, why), tool)
         tool = self._tool(asker, job, attempt, source, trial, verified=True)
-        installed = await asyncio.to_thread(self.registry.install, tool)
-        await asyncio.to_thread(self.registry.use.forget_failure, job.task)
-        return ToolReport(specification.name, True, attempt, tuple(failures), installed)
+        if keep:
+            tool = await self.keep(tool)
+        return ToolReport(specification.name, True, attempt, tuple(failures), tool)
 
     async def _write(self, asker: Asker, job: _Job, last: tuple[str, Trial] | None) -> str:
         name = job.specification.name
@@ -269,7 +302,7 @@ class ToolForge:
         parts = {
             "specification": prompting.quote(job.specification.as_text()),
             "examples": prompting.section("Examples:", prompting.quote(lines)),
-            "packages": f" and {', '.join(PACKAGES)}" if PACKAGES else "",
+            "packages": "".join(f" and {name}" for name in packages()),
         }
         if last is None:
             return await asker.text(WRITER, "tool_writing", **parts)
@@ -279,7 +312,7 @@ class ToolForge:
         )
 
     async def _tried(self, source: str, job: _Job) -> Trial:
-        found = faults(source, job.specification, PACKAGES)
+        found = faults(source, job.specification, packages())
         if found:
             return Trial(tuple(found))
         return await asyncio.to_thread(try_out, self.registry.runner, source, job.specification, job.cases)

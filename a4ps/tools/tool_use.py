@@ -1,15 +1,16 @@
 """How tools do in use, and what the forge failed at: rows of the image.
 
-    tool-use      key: the tool's name; payload: JSON, {"calls", "failures", "ms", "failed": [{"args", "why", "at"}]}
+    tool-use      key: the tool's name; payload: JSON, {"calls", "failures", "ms"}
+    tool-failed   key: the tool's name; payload: JSON, [{"args", "why", "at"}], the last failures of a tool in use
     tool-failure  key: digest of the task; payload: JSON, {"task", "name", "why", "attempts", "source", "at"}
 
-Both grow by a row a call or failure; the newest counts. `args` is Python's own spelling of a tuple of plain values.
+Each grows by a row a call, failed call or failure; the newest counts. `args` is a tuple of plain values as typed JSON, so a
+file of the size that a tool takes is kept as the test that it is.
 What was learnt from failure expires after `FAILURE_DAYS`: the world, the model and the tools change, so it is tried anew.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import threading
@@ -18,19 +19,23 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from a4ps.image.plain import Lacking, Refused
 from a4ps.image.rows import GONE_SUFFIX, Row
 from a4ps.image.store import Store
+from a4ps.image.typed_json import TooDeep, from_json, to_json
 from a4ps.tools.tool import FailedCall, Use
 
 USE = "tool-use"
+FAILED = "tool-failed"
 FAILURE = "tool-failure"
 
 #: How long a failure is believed.
 FAILURE_DAYS = 7
 
-#: Failures kept for the forge, and how long their arguments may be in Python's spelling.
+#: Failures kept for the forge, and how long the arguments of one, and of all, may be as JSON.
 KEPT = 8
-ARGS_MAX = 20_000
+ARGS_MAX = 1_000_000
+ALL_ARGS_MAX = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,34 +68,42 @@ class ToolUse:
         if row is None:
             return Use()
         plain = json.loads(row.payload)
-        oldest = self._store.clock.now() - timedelta(days=FAILURE_DAYS)
-        failed = (_failed(each) for each in plain["failed"])
-        recent = tuple(each for each in failed if each is not None and each.at >= oldest)
-        return Use(plain["calls"], plain["failures"], plain["ms"], recent)
+        return Use(plain["calls"], plain["failures"], plain["ms"], tuple(call for call, _ in self._recent(name)))
 
     def count(self, name: str, args: Sequence[Any], ms: float, why: str) -> None:
         """Record a call; `why` is "" where it went well. Raises what `Store.commit` raises."""
         with self._writing:
             row = self._store.head(USE, name)
-            plain: dict[str, Any] = {"calls": 0, "failures": 0, "ms": 0.0, "failed": []}
+            plain: dict[str, Any] = {"calls": 0, "failures": 0, "ms": 0.0}
             if row is not None:
                 plain = json.loads(row.payload)
-            plain["calls"] += 1
-            plain["ms"] = round(plain["ms"] + ms, 1)
-            if why:
-                plain["failures"] += 1
-                spelt = _spelt(tuple(args))
-                if spelt:
-                    failed = {"args": spelt, "why": why, "at": self._store.clock.now().isoformat()}
-                    plain["failed"] = [*(each for each in plain["failed"] if each["args"] != spelt), failed][-KEPT:]
-            self._commit(USE, name, plain, f"{name} was used")
+            plain = {
+                "calls": plain["calls"] + 1,
+                "failures": plain["failures"] + bool(why),
+                "ms": round(plain["ms"] + ms, 1),
+            }
+            rows = [_row(USE, name, plain)]
+            spelt = _spelt(tuple(args)) if why else ""
+            if spelt:
+                failed = {"args": spelt, "why": why, "at": self._store.clock.now().isoformat()}
+                others = [entry for _, entry in self._recent(name) if entry["args"] != spelt]
+                rows.append(_row(FAILED, name, _last([*others, failed])))
+            self._store.commit(rows, author="package", reason=f"{name} was used")
 
     def mended(self, name: str) -> None:
         """Forget the failures: the version that is there now has passed them. Raises what `Store.commit` raises."""
         with self._writing:
-            row = self._store.head(USE, name)
-            if row is not None and (plain := json.loads(row.payload))["failed"]:
-                self._commit(USE, name, {**plain, "failed": []}, f"{name} was mended")
+            if self._store.head(FAILED, name) is not None:
+                gone = Row(FAILED + GONE_SUFFIX, name, b"")
+                self._store.commit([gone], author="package", reason=f"{name} was mended")
+
+    def _recent(self, name: str) -> list[tuple[FailedCall, dict[str, str]]]:
+        """The failures that have not expired, oldest first, each with what is kept of it."""
+        row = self._store.head(FAILED, name)
+        oldest = self._store.clock.now() - timedelta(days=FAILURE_DAYS)
+        entries = [] if row is None else json.loads(row.payload)
+        calls = ((_failed(entry), entry) for entry in entries)
+        return [(call, entry) for call, entry in calls if call is not None and call.at >= oldest]
 
     def learn_failure(self, failure: ForgeFailure) -> None:
         """Raises what `Store.commit` raises."""
@@ -102,7 +115,9 @@ class ToolUse:
             "source": failure.source,
             "at": failure.at.isoformat(),
         }
-        self._commit(FAILURE, _key(failure.task), plain, "a tool could not be made")
+        self._store.commit(
+            [_row(FAILURE, _key(failure.task), plain)], author="package", reason="a tool could not be made"
+        )
 
     def failure(self, task: str) -> ForgeFailure | None:
         """What is known of an earlier attempt at this task, None where there was none or it has expired."""
@@ -119,9 +134,9 @@ class ToolUse:
             gone = Row(FAILURE + GONE_SUFFIX, _key(task), b"")
             self._store.commit([gone], author="package", reason="a tool could be made after all")
 
-    def _commit(self, kind: str, key: str, plain: dict[str, Any], reason: str) -> None:
-        payload = json.dumps(plain, ensure_ascii=False).encode("utf-8", "surrogatepass")
-        self._store.commit([Row(kind, key, payload)], author="package", reason=reason)
+
+def _row(kind: str, key: str, plain: object) -> Row:
+    return Row(kind, key, json.dumps(plain, ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
 
 def _key(task: str) -> str:
@@ -129,17 +144,26 @@ def _key(task: str) -> str:
     return hashlib.sha256(" ".join(task.lower().split()).encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def _last(entries: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The newest entries that are few and small enough to be kept."""
+    kept = entries[-KEPT:]
+    while sum(len(entry["args"]) for entry in kept) > ALL_ARGS_MAX:
+        del kept[0]
+    return kept
+
+
 def _spelt(args: tuple[Any, ...]) -> str:
     """Arguments as text that reads back as themselves, "" where there is none."""
     try:
-        text = repr(args)
-        return text if len(text) <= ARGS_MAX and ast.literal_eval(text) == args else ""
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        text = json.dumps(to_json(args))
+    except (TooDeep, Refused, ValueError):
         return ""
+    return text if len(text) <= ARGS_MAX else ""
 
 
-def _failed(plain: dict[str, Any]) -> FailedCall | None:
+def _failed(plain: dict[str, str]) -> FailedCall | None:
     try:
-        return FailedCall(ast.literal_eval(plain["args"]), plain["why"], datetime.fromisoformat(plain["at"]))
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        args = from_json(json.loads(plain["args"]))
+        return FailedCall(args, plain["why"], datetime.fromisoformat(plain["at"])) if type(args) is tuple else None
+    except (ValueError, KeyError, TypeError, Lacking):
         return None

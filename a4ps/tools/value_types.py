@@ -1,6 +1,10 @@
-"""The types that a tool's signature may name, and what they mean: which values fit, which are equal, which to try.
+"""The types that a tool's signature may name, and what they mean: which values fit, which are equal, how JSON says them.
 
-    None  bool  int  float  str  bytes  Any  list[T]  set[T]  dict[K, T]  tuple[T, U]  tuple[T, ...]  T | U
+    None  bool  int  float  str  bytes  date  datetime  time  timedelta  Decimal  UUID  Any
+    list[T]  set[T]  dict[K, T]  tuple[T, U]  tuple[T, ...]  T | U
+
+Those of state that a person, ALFRED and a plan can write down; arrays and records are for methods. What JSON has no kind
+for is a text: bytes in UTF-8, or as "hex:00ff"; dates and times in ISO 8601; a timedelta is a number of seconds.
 
 Read from the text of an annotation, never evaluated. Pure.
 """
@@ -9,11 +13,12 @@ from __future__ import annotations
 
 import ast
 import math
-import random
-import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal, InvalidOperation
 from typing import Any
+from uuid import UUID
 
 from a4ps.errors import ToolRefused
 
@@ -24,13 +29,20 @@ _PLAIN: Mapping[str, tuple[type, ...]] = {
     "float": (float, int),
     "str": (str,),
     "bytes": (bytes,),
+    "date": (date,),
+    "datetime": (datetime,),
+    "time": (time,),
+    "timedelta": (timedelta,),
+    "Decimal": (Decimal,),
+    "UUID": (UUID,),
 }
+_MODULES = {"datetime": ("date", "datetime", "time", "timedelta"), "decimal": ("Decimal",), "uuid": ("UUID",)}
+PLAIN_TYPES = frozenset(kind for kinds in _PLAIN.values() for kind in kinds)
 _ALIASES = {"List": "list", "Dict": "dict", "Set": "set", "Tuple": "tuple", "Optional": "Optional", "Union": "Union"}
 _HOLDERS = ("list", "set", "dict", "tuple", "Optional", "Union")
 
-#: How deep an annotation may nest, and how long generated lists and texts get.
+#: How deep an annotation may nest.
 DEPTH_MAX = 6
-LENGTH_MAX = 6
 
 #: Numbers are equal when they agree to this: what two right ways of computing a float may differ by.
 TOLERANCE = 1e-9
@@ -75,79 +87,48 @@ class ValueType:
                 )
         return type(value) in _PLAIN[self.head]
 
-    def shaped(self, value: object) -> object:
+    def shaped(self, value: object, *, texts: bool = False) -> object:
         """`value` with the containers that JSON lacks put back: a list where a tuple or set belongs becomes one.
 
-        What does not fit is returned as it is.
+        With `texts`, so are the values that JSON says as texts or numbers; that is for what was typed, or written by a
+        model, and not for what a function gave. What does not fit is returned as it is.
         """
         inner = self.inner
+
+        def put(part: ValueType, each: object) -> object:
+            return part.shaped(each, texts=texts)
+
         match self.head:
-            case "|":
-                options = [part.shaped(value) for part in inner]
+            case "|" if not any(part.fits(value) for part in inner):
+                options = [put(part, value) for part in inner]
                 return next((one for part, one in zip(inner, options, strict=True) if part.fits(one)), value)
             case "list" if isinstance(value, list | tuple):
-                return [inner[0].shaped(each) for each in value]
+                return [put(inner[0], each) for each in value]
             case "set" if isinstance(value, list | tuple | set | frozenset):
                 try:
-                    return {inner[0].shaped(each) for each in value}
+                    return {put(inner[0], each) for each in value}
                 except TypeError:
                     return value
             case "tuple..." if isinstance(value, list | tuple):
-                return tuple(inner[0].shaped(each) for each in value)
+                return tuple(put(inner[0], each) for each in value)
             case "tuple" if isinstance(value, list | tuple) and len(value) == len(inner):
-                return tuple(part.shaped(each) for part, each in zip(inner, value, strict=True))
+                return tuple(put(part, each) for part, each in zip(inner, value, strict=True))
             case "dict" if isinstance(value, dict):
                 try:
-                    return {_key(inner[0], k): inner[1].shaped(v) for k, v in value.items()}
+                    return {_key(inner[0], k, texts=texts): put(inner[1], v) for k, v in value.items()}
                 except TypeError:
                     return value
+            case head if texts and head in _SAID and type(value) is not bool:
+                said, read = _SAID[head]
+                if isinstance(value, said):
+                    try:
+                        return read(value)
+                    except (ValueError, InvalidOperation, OverflowError):
+                        return value
         return value
 
-    def example(self, rng: random.Random, depth: int = 0) -> Any:
-        """A value of this type, small and often awkward: empty, zero, negative, not ASCII."""
-        inner = self.inner
-        many = rng.choice((0, 1, 2, 3, LENGTH_MAX)) if depth < 3 else rng.choice((0, 1))
-
-        def some(part: ValueType) -> list[Any]:
-            return [part.example(rng, depth + 1) for _ in range(many)]
-
-        match self.head:
-            case "Any":
-                return rng.choice((None, 0, 1.5, "", "text", [], {}))
-            case "|":
-                return rng.choice(inner).example(rng, depth + 1)
-            case "list":
-                return some(inner[0])
-            case "set":
-                return set(filter(_is_hashable, some(inner[0])))
-            case "tuple...":
-                return tuple(some(inner[0]))
-            case "tuple":
-                return tuple(part.example(rng, depth + 1) for part in inner)
-            case "dict":
-                return dict(zip(filter(_is_hashable, some(inner[0])), some(inner[1]), strict=False))
-        return _PLAIN_EXAMPLES[self.head](rng)
-
-    def edges(self) -> tuple[Any, ...]:
-        """The values at which functions of this type break most: empty, zero, negative, not ASCII."""
-        inner = self.inner
-        match self.head:
-            case "|":
-                return tuple(value for part in inner for value in part.edges())
-            case "list":
-                return ([], [inner[0].edges()[0]])
-            case "tuple...":
-                return ((), (inner[0].edges()[0],))
-            case "tuple":
-                return (tuple(part.edges()[0] for part in inner),)
-            case "set":
-                return (set(),)
-            case "dict":
-                return ({},)
-        return _EDGES[self.head]
-
     def json_schema(self) -> dict[str, Any]:
-        """The JSON schema of a value, for constrained output; tuples and sets are arrays, bytes are texts."""
+        """The JSON schema of a value, for constrained output; tuples and sets are arrays, bytes and dates are texts."""
         inner = self.inner
         match self.head:
             case "Any":
@@ -166,7 +147,7 @@ class ValueType:
                 }
             case "dict":
                 return {"type": "object", "additionalProperties": inner[1].json_schema()}
-        names = {"None": "null", "bool": "boolean", "int": "integer", "float": "number", "str": "string"}
+        names = {"None": "null", "bool": "boolean", "int": "integer", "float": "number", "timedelta": "number"}
         return {"type": names.get(self.head, "string")}
 
 
@@ -200,7 +181,7 @@ def is_plain(value: object, depth: int = 0) -> bool:
         return all(is_plain(each, depth + 1) for each in value)
     if isinstance(value, dict):
         return all(is_plain(k, depth + 1) and is_plain(v, depth + 1) for k, v in value.items())
-    return value is None or type(value) in (bool, int, float, str, bytes)
+    return type(value) in PLAIN_TYPES
 
 
 def _close(one: float, other: float) -> bool:
@@ -228,6 +209,8 @@ def _parsed(tree: ast.expr, whole: str, depth: int) -> ValueType:
         case ast.Constant(value=str() as quoted):
             return _parsed(_tree(quoted, whole), whole, depth + 1)
         case ast.Name(id=name) if name in _PLAIN or name == "Any":
+            return ValueType(name)
+        case ast.Attribute(value=ast.Name(id=module), attr=name) if name in _MODULES.get(module, ()):
             return ValueType(name)
         case ast.Name(id=name) if (_ALIASES.get(name) or name) in ("list", "set"):
             return ValueType(_ALIASES.get(name) or name, (ValueType("Any"),))
@@ -265,49 +248,44 @@ def _union(parts: list[ValueType]) -> ValueType:
 def _unknown(annotation: str) -> ToolRefused:
     return ToolRefused(
         f"{annotation.strip()[:60]!r} is no type that a tool can take or give",
-        next_step="take None, bool, int, float, str, bytes, list[T], set[T], dict[K, T], tuple[T, ...], T | U, or Any",
+        next_step=(
+            "take None, bool, int, float, str, bytes, date, datetime, time, timedelta, Decimal, UUID, list[T], set[T], "
+            "dict[K, T], tuple[T, ...], T | U, or Any"
+        ),
     )
 
 
-def _key(part: ValueType, key: object) -> object:
+def _key(part: ValueType, key: object, *, texts: bool) -> object:
     """A JSON object's key as the type wants it: JSON has texts only."""
     if part.head in ("int", "float") and isinstance(key, str):
         try:
             return int(key) if part.head == "int" else float(key)
         except ValueError:
             return key
-    return part.shaped(key)
+    return part.shaped(key, texts=texts)
 
 
-def _is_hashable(value: object) -> bool:
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True
+def _bytes(text: str) -> bytes:
+    return bytes.fromhex(text[4:]) if text.startswith("hex:") else text.encode()
 
 
-def _text(rng: random.Random) -> str:
-    if rng.random() < 0.3:
-        return rng.choice(("", " ", "a", "Ünïcode ß", "two\nlines", "0", "-1", "  padded  ", "日本"))
-    return "".join(rng.choice(string.ascii_letters + string.digits + " -_.,") for _ in range(rng.randint(1, 12)))
+def _decimal(said: object) -> Decimal:
+    value = Decimal(str(said))
+    if value.is_snan():
+        raise ValueError("no number")
+    return value
 
 
-_EDGES: Mapping[str, tuple[Any, ...]] = {
-    "Any": (None, "", 0),
-    "None": (None,),
-    "bool": (False, True),
-    "int": (0, 1, -1, 100),
-    "float": (0.0, -1.5, 1.0),
-    "str": ("", " ", "a", "Ünïcode ß\nline"),
-    "bytes": (b"", b"\x00\xff"),
-}
+#: Types whose values are typed as texts.
+SAID_AS_TEXT = frozenset({"str", "date", "datetime", "time", "Decimal", "UUID"})
 
-_PLAIN_EXAMPLES: Mapping[str, Callable[[random.Random], Any]] = {
-    "None": lambda rng: None,  # noqa: ARG005
-    "bool": lambda rng: rng.random() < 0.5,
-    "int": lambda rng: rng.choice((0, 1, -1, 2, 10, rng.randint(-100, 100), rng.randint(0, 30))),
-    "float": lambda rng: rng.choice((0.0, 1.0, -1.5, 0.1, round(rng.uniform(-1000, 1000), 3))),
-    "str": _text,
-    "bytes": lambda rng: rng.randbytes(rng.choice((0, 1, 8))),
+#: Type → the JSON kinds that say a value of it, and how they are read.
+_SAID: Mapping[str, tuple[tuple[type, ...], Callable[[Any], object]]] = {
+    "bytes": ((str,), _bytes),
+    "date": ((str,), date.fromisoformat),
+    "datetime": ((str,), datetime.fromisoformat),
+    "time": ((str,), time.fromisoformat),
+    "timedelta": ((int, float), lambda seconds: timedelta(seconds=seconds)),
+    "Decimal": ((str, int, float), _decimal),
+    "UUID": ((str,), UUID),
 }

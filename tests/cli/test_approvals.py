@@ -83,11 +83,16 @@ def test_a_turn_that_needs_a_word_ends_with_3_and_goes_on_after_it(person: House
     assert person.json("ask", "--resume", "1", expect=3)["error"]["kind"] == "approval_needed"
     agreed = conforms(person.json("approvals", "approve", "1.1"), "approvals approve")
     assert agreed["state"] == "approved"
+    person.json("ask", "--resume", "1", expect=3)  # it is made, and is not kept before I have seen it
+    shown = person.run("approvals", "show", "1.2").stdout
+    assert "to keep and use the tool slugify" in shown
+    assert "+def slugify(text: str) -> str:" in shown
+    person.json("approvals", "approve", "1.2")
     answered = person.json("ask", "--resume", "1")
     assert answered["contributions"][1]["text"].endswith("hello-world")
     assert answered["taint"] == ["private"]
     assert person.json("approvals", "list") == {"approvals": []}
-    assert [each["state"] for each in person.json("approvals", "list", "--all")["approvals"]] == ["used"]
+    assert [each["state"] for each in person.json("approvals", "list", "--all")["approvals"]] == ["used", "used"]
 
 
 def test_another_question_is_answered_while_one_waits(person: Household) -> None:
@@ -131,6 +136,8 @@ def test_an_edited_task_is_the_one_that_is_done(person: Household) -> None:
     edited = conforms(person.json("approvals", "edit", "1.1", "task=make slugs of titles"), "approvals edit")
     assert (edited["id"], edited["state"], edited["replaces"]) == ("1.2", "waiting", "1.1")
     person.run("approvals", "approve", "1.2")
+    person.json("ask", "--resume", "1", expect=3)
+    person.json("approvals", "approve", "1.3")
     person.json("ask", "--resume", "1")
     assert person.json("tools", "show", "slugify")["task"] == "make slugs of titles"
 
@@ -174,6 +181,7 @@ def test_at_a_terminal_the_same_approval_is_shown_and_asked_and_enter_alone_is_n
     person: Household, monkeypatch: pytest.MonkeyPatch, typed: str, code: int, state: str
 ) -> None:
     monkeypatch.setattr("a4ps.cli.approving.somebody_is_there", lambda: True)
+    assert person.run("config", "set", "policies", "tool-keep=always").returncode == 0
     done = person.run("ask", QUESTION, stdin=typed)
     assert done.returncode == code, done.stderr
     assert f"approval 1.1: to have a tool made: {TASK}" in done.stderr

@@ -156,7 +156,7 @@ class TestTheOfferToResume:
     def test_the_new_question_is_answered_though_resuming_failed(
         self, person: Household, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        async def resume(*_: object, **options: object) -> None:
+        async def resume(*_: object, **__: object) -> None:
             raise EngineBroke("the model's process died", next_step="try again")
 
         async def agreed(_: str) -> bool:

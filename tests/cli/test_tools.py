@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,8 +13,11 @@ from pydantic import TypeAdapter
 
 from a4ps.cli import tools
 from a4ps.cli.objects import OBJECTS
-from a4ps.cli.tool_arguments import as_json, read_arguments
+from a4ps.cli.tool_arguments import as_json, read_arguments, spelt
 from a4ps.errors import UsageError
+from a4ps.image.keys import KeyFolder
+from a4ps.image.proto import Proto
+from a4ps.image.proto_manager import ProtoManager
 from a4ps.kernel import wiring
 from a4ps.kernel.wiring import Environment
 from a4ps.personas.roster import NAMES
@@ -91,7 +96,7 @@ def test_a_tool_is_forged_used_shown_and_removed(person: Household, writer: Writ
     assert [tool["name"] for tool in listed["tools"]] == ["slugify"]
     removed = person.json("tools", "remove", "slugify")
     conforms(removed, "tools remove")
-    assert person.json("tools", "list") == {"tools": []}
+    assert person.json("tools", "list") == {"tools": [], "unreadable": []}
     person.json("image", "revert", str(removed["change"]))
     assert person.json("tools", "run", "slugify", "x Y")["result"] == "x-y"
 
@@ -124,10 +129,10 @@ def test_what_is_not_verified_is_no_tool_and_the_exit_code_says_so(person: House
     done = person.run("tools", "forge", TASK, "--tries", "1")
     assert done.returncode == 1
     assert "The best attempt, which is not kept as a tool" in done.stdout
-    assert person.json("tools", "list") == {"tools": []}
+    assert person.json("tools", "list") == {"tools": [], "unreadable": []}
 
 
-def test_a_promotion_is_of_one_text_and_is_withdrawn(person: Household, writer: Writer) -> None:
+def test_a_promotion_is_of_one_text_and_is_withdrawn(person: Household, writer: Writer, tmp_path: Path) -> None:
     writer.texts = [SLUG]
     person.json("tools", "forge", TASK)
     digest = person.json("tools", "show", "slugify")["hash"]
@@ -140,19 +145,53 @@ def test_a_promotion_is_of_one_text_and_is_withdrawn(person: Household, writer: 
     writer.texts = [SLUG + "# another text\n"]
     assert person.json("tools", "forge", TASK)["tool"]["version"] == 2
     assert person.json("tools", "run", "slugify", "A B")["tier"] == "apart"
-    granted = person.json("tools", "promote", "slugify", "granted", "--read", "/data", "--write", "/out")
-    assert (granted["folders"], granted["writable"]) == (["/data", "/out"], ["/out"])
-    assert "granted /data /out (rw)" in person.run("tools", "list").stdout
+    data, out = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    out.mkdir()
+    (tmp_path / "link").symlink_to(data)
+    folders = ("--folder", str(tmp_path / "link"), "--folder", f"{out}:rw")
+    granted = person.json("tools", "promote", "slugify", "granted", *folders)
+    assert (granted["folders"], granted["writable"]) == ([str(data), str(out)], [str(out)])
+    assert f"granted {data} {out} (rw)" in person.run("tools", "list").stdout
     assert person.json("tools", "promote", "slugify", "sandboxed")["level"] == "sandboxed"
     assert person.json("tools", "show", "slugify")["level"] == "sandboxed"
+
+
+def completed(person: Household, *typed: str) -> list[str]:
+    """What the shell offers for the last word."""
+    words = " ".join(("a4ps", *typed))
+    completing = {"_A4PS_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(typed))}
+    program = [str(Path(sys.executable).with_name("a4ps"))]
+    done = subprocess.run(program, env=person.env | completing, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    return [line.removeprefix("plain,") for line in done.stdout.splitlines() if line]
+
+
+def test_the_shell_knows_the_tools_also_while_a_conversation_holds_the_image(person: Household, writer: Writer) -> None:
+    assert completed(person, "tools", "run", "") == []
+    person.json("tools", "forge", TASK)
+    image = ProtoManager.open(person.home / "image.a4ps", keys=KeyFolder(person.folder / ".local/state/a4ps/keys"))
+    with image as manager:
+        for name in ("tool:gone", "tool:sluice", "tool:$(reboot)", "slugger"):
+            manager.register_proto(Proto(name, {"role": "r", "model_name": "m", "system_prompt": ""}))
+        manager.remove_proto("tool:gone")
+        for command in ("run", "show", "promote", "remove", "mend"):
+            assert completed(person, "tools", command, "slu") == ["slugify", "sluice"]
+        assert completed(person, "tools", "show", "") == ["slugify", "sluice"]
+        assert completed(person, "tools", "promote", "slugify", "in") == ["in-process"]
+    before = sorted(person.home.iterdir())
+    assert completed(person, "tools", "run", "slug") == ["slugify"]  # nor when nobody does
+    assert sorted(person.home.iterdir()) == before
+    (person.home / "image.a4ps").write_bytes(b"no image")
+    assert completed(person, "tools", "run", "") == []
 
 
 def test_who_promotes_into_the_process_is_shown_the_text(person: Household, writer: Writer) -> None:
     person.json("tools", "forge", TASK)
     with at_terminal(person, "tools", "promote", "slugify", "in-process") as (terminal, process):
-        before = terminal.wait_for("[Y/n]: ")
+        before = terminal.wait_for("[y/N]: ")
         assert "re.findall" in before
-        terminal.type("n\n")
+        terminal.type("\n")
         assert "nothing was promoted" in terminal.rest()
         assert process.wait(30) == 130
     assert person.json("tools", "show", "slugify")["level"] == "sandboxed"
@@ -168,7 +207,13 @@ def test_who_promotes_into_the_process_is_shown_the_text(person: Household, writ
         (["tools", "promote", "no-such", "granted"], 1, "unknown_tool"),
         (["tools", "promote", "slugify", "godlike"], 2, "usage_error"),
         (["tools", "promote", "slugify", "granted"], 1, "promotion_refused"),
-        (["tools", "promote", "slugify", "granted", "--read", "data"], 1, "promotion_refused"),
+        (["tools", "promote", "slugify", "granted", "--folder", "/no/such"], 2, "usage_error"),
+        (["tools", "promote", "slugify", "granted", "--folder", ""], 2, "usage_error"),
+        (["tools", "promote", "slugify", "granted", "--folder", ":rw"], 2, "usage_error"),
+        (["tools", "promote", "slugify", "granted", "--folder", "/"], 1, "promotion_refused"),
+        (["tools", "promote", "slugify", "granted", "--folder", "/etc/hostname"], 2, "usage_error"),
+        (["tools", "promote", "slugify", "sandboxed", "--folder", "/etc"], 1, "promotion_refused"),
+        (["tools", "promote", "slugify", "in-process", "--hash", "0"], 1, "promotion_refused"),
         (["tools", "forge", " "], 2, "usage_error"),
         (["tools", "forge", TASK, "--example", "2 + 2"], 2, "usage_error"),
         (["tools", "forge", TASK, "--tries", "0"], 2, "usage_error"),
@@ -216,3 +261,9 @@ def test_every_plain_value_has_a_json_form() -> None:
     assert json.loads(json.dumps(as_json(value))) == {
         "(1, 2)": [1, 3], "b": "/w==", "n": "nan", "t": [1, [2.5, None]],
     }  # fmt: skip
+
+
+def test_a_number_too_long_for_python_to_write_is_written() -> None:
+    for value in (16**5000, [16**5000], {16**5000: -(16**5000)}):
+        assert "0x1000" in spelt(value)
+        assert "0x1000" in json.dumps(as_json(value))

@@ -1,33 +1,35 @@
 """A runner for tests of the forge: a process of its own for each call, and no sandbox at all.
 
-It speaks Python's own spelling of plain values over pipes. What the code prints goes nowhere near its result.
+It speaks the sandbox's wire over pipes. What the code prints goes nowhere near its result.
 """
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from a4ps.errors import SandboxedError, SandboxKilled, SandboxOverran
+from a4ps.sandbox.wire import decode, encode
 
-_CHILD = """
-import ast, os, sys
-out = os.fdopen(os.dup(1), "w")
+_CHILD = f"""
+import os, sys
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from a4ps.sandbox.wire import decode, encode
+out = os.dup(1)
 os.dup2(2, 1)
-source, name, args, kwargs = ast.literal_eval(sys.stdin.read())
-scope = {"__name__": "sandboxed"}
+source, name, args, kwargs = decode(sys.stdin.buffer.read())
+scope = {{"__name__": "sandboxed"}}
 try:
     exec(compile(source, "<code>", "exec"), scope)
-    answer = ("value", scope[name](*args, **kwargs))
-    ast.literal_eval(repr(answer))
+    answer = encode(("value", scope[name](*args, **kwargs)))
 except BaseException as error:
-    answer = ("error", type(error).__name__, str(error))
-out.write(repr(answer))
-out.flush()
+    answer = encode(("error", type(error).__name__, str(error)))
+while answer:
+    answer = answer[os.write(out, answer) :]
 os._exit(0)
 """
 
@@ -58,17 +60,17 @@ class ApartRunner:
         timeout: float = 10,
     ) -> Result:
         self.sources.append(function_source)
-        job = repr((function_source, name, tuple(args), dict(kwargs)))
+        job = encode((function_source, name, tuple(args), dict(kwargs)))
         try:
             done = subprocess.run(
-                [sys.executable, "-I", "-S", "-c", _CHILD], input=job, capture_output=True, text=True, timeout=timeout
+                [sys.executable, "-I", "-S", "-c", _CHILD], input=job, capture_output=True, timeout=timeout
             )
         except subprocess.TimeoutExpired:
             raise SandboxOverran(f"had not ended after {timeout} s") from None
         try:
-            kind, *answer = ast.literal_eval(done.stdout)
-        except (ValueError, SyntaxError):
+            kind, *answer = decode(done.stdout)
+        except ValueError:
             raise SandboxKilled("ended without an answer", limit="protocol") from None
         if kind == "error":
             raise SandboxedError(answer[0], answer[1])
-        return Result(answer[0], "", done.stderr, 1.0, "apart")
+        return Result(answer[0], "", done.stderr.decode(errors="replace"), 1.0, "apart")

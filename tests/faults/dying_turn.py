@@ -37,7 +37,7 @@ from tests.doubles.scripted_engine import ScriptedEngine
 from tests.tools.workshop import SLUG, Craftsmen
 
 QUESTION = "Please keep a note of what the greenhouse needs."
-POLICIES = {"file-write": "always", "tool-in-process": "always", "tool-forge": "always"}
+POLICIES = {"file-write": "always", "tool-in-process": "always", "tool-forge": "always", "tool-keep": "always"}
 TASK = "turn a title into a slug"
 SOURCES = {
     "granted": "def keep(path, text):\n    write_file(path, text)\n    return 'kept'\n",
@@ -139,7 +139,8 @@ async def _install(kernel: Kernel, folder: Path, level: str) -> None:
         made = kernel.clock.now()
         tool = Tool("keep", SOURCES[level], specification, tests, Evidence(1, 3, 1), 1, "BRICK", "keeps", made)
         await asyncio.to_thread(registry.install, tool)
-        registry.promote("keep", level, write=[folder / "notes"] if level == "granted" else [])
+        folders = [folder / "notes"] if level == "granted" else []
+        registry.promote("keep", level, folders=folders, writable=folders)
 
 
 async def walk(folder: Path, level: str, point: str) -> None:

@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from a4ps.errors import PromotionRefused
-from a4ps.governance.trust import Level, Place, Trust, digest_of, level_named, needs_promotion, place_of, place_of_text
+from a4ps.governance.trust import (
+    Level,
+    Place,
+    Trust,
+    digest_of,
+    hidden_character,
+    level_named,
+    need_readable,
+    needs_promotion,
+    place_of,
+    place_of_text,
+)
 
 AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
 TEXT = "def f(self): return 1"
@@ -102,3 +113,21 @@ def test_levels_have_three_names() -> None:
 def test_a_place_shows_its_folders() -> None:
     assert str(Place(Level.GRANTED, ("/a", "/b"))) == "granted /a /b"
     assert str(Place(Level.SANDBOXED)) == "sandboxed"
+
+
+@pytest.mark.parametrize(
+    "hidden", ["\r", "\x1b", "\x00", "\u202e", "\u200b", "\ufeff", "\u2028", "\u3164", "\ud800", "\ue000"]
+)
+def test_a_text_that_is_not_what_a_reader_sees_does_not_come_into_the_process(hidden: str) -> None:
+    """To Python a carriage return ends a comment; on a terminal the line goes on."""
+    text = f"def f(self):\n    return 1  # fine{hidden}import os\n"
+    assert hidden_character(text) == hidden
+    with pytest.raises(PromotionRefused, match="does not see"):
+        need_readable(text, Level.IN_PROCESS)
+    need_readable(text, Level.GRANTED)  # the sandbox cares for no looks
+    need_readable(text, Level.SANDBOXED)
+
+
+@pytest.mark.parametrize("text", ["", TEXT, "\tx = 'Ünïcode ß 日本 😀'\n", "a\u0301"])
+def test_letters_of_all_languages_are_seen(text: str) -> None:
+    need_readable(text, Level.IN_PROCESS)

@@ -277,3 +277,7 @@ def test_a_method_tells_its_text_and_its_author(manager: ProtoManager) -> None:
     assert brick.add.source == ADD
     assert repr(brick.add) == "<method add(by=1) by architect>"
     assert brick.methods["add"].reason == "counting"
+
+
+def test_a_default_that_was_made_to_be_long_is_not_shown() -> None:
+    assert Method("f", "def f(self, y=" + "lambda:" * 2500 + "0): return y", "BRICK").signature == "(…)"

@@ -592,3 +592,14 @@ TrustAgainstModel.TestCase.settings = settings(
     suppress_health_check=[HealthCheck.too_slow],
 )
 TestTrustAgainstModel = pytest.mark.slow(TrustAgainstModel.TestCase)
+
+
+def test_a_method_that_is_not_what_a_reader_sees_stays_out_of_the_process(manager: ProtoManager) -> None:
+    """I5: neither by the method nor by its digest; a carriage return begins a line of Python."""
+    hidden = "def f(self):\n    return 1  # fine\rimport os\n"
+    brick = manager.register_proto(Proto("BRICK", CODEX))
+    brick.define("f", hidden, author="ROBIN")
+    for text in (brick.f, digest_of(hidden)):
+        with pytest.raises(PromotionRefused, match="does not see"):
+            manager.promote(text, "in-process")
+    assert manager.promote(brick.f, "granted", folders=["/data"], writable=["/data"]).writable == ("/data",)

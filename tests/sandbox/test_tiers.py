@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from a4ps.errors import SandboxUnavailable
+from a4ps.errors import SandboxUnavailable, UsageError
 from a4ps.sandbox import tiers
 from a4ps.sandbox.executor import SecureCodeExecutor
 from a4ps.sandbox.limits import DEFAULT, Limits
@@ -132,3 +132,20 @@ def test_an_old_gvisor_is_named_as_such() -> None:
     assert "CVE-2025-2713" in made.hazard
     assert replace(made, version="20260101.0").hazard == ""
     assert replace(made, version="").hazard == ""
+
+
+def test_a_search_that_found_nothing_is_believed_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine under load can fail one; for the rest of a long life there would be no sandbox."""
+    asked: list[str] = []
+    monkeypatch.setattr(tiers, "_found", {})
+    monkeypatch.setattr(tiers, "_candidates", lambda name: asked.append(name) or ())
+    monkeypatch.setattr(tiers, "FAILURE_S", float("inf"))
+    assert tiers.find_tier() is tiers.find_tier()
+    monkeypatch.setattr(tiers, "FAILURE_S", -1.0)
+    assert tiers.find_tier().tier is None
+    assert len(asked) == 2
+
+
+def test_a_sandbox_that_nobody_knows_is_a_slip_of_the_caller() -> None:
+    with SecureCodeExecutor(tier="kvm") as executor, pytest.raises(UsageError, match="no sandbox is called 'kvm'"):
+        executor.execute("1")

@@ -78,7 +78,8 @@ class House:
         made = self.kernel.clock.now()
         tool = Tool("save", source, specification(), tests, Evidence(1, 3, 1), version, "BRICK", "saves", made)
         await asyncio.to_thread(forge.registry.install, tool)
-        forge.registry.promote("save", level, write=[self.notes] if level == "granted" else [])
+        folders = [self.notes] if level == "granted" else []
+        forge.registry.promote("save", level, folders=folders, writable=folders)
 
     async def needs(self, *, resume: bool = False) -> Approval:
         """Ask, or go on, until an approval is needed, and return that."""

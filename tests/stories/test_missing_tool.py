@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -110,6 +111,10 @@ async def opened(
         yield kernel, engine
 
 
+def ignore(progress: Progress) -> None:
+    del progress
+
+
 def steps(engine: ScriptedEngine) -> list[str]:
     return [request.step for request in engine.requests]
 
@@ -126,10 +131,15 @@ async def test_a_missing_tool_is_written_tested_approved_used_and_kept(
 
     async with opened(tmp_path, executor, Four()) as (kernel, engine):
         answered = await kernel.ask(QUESTION, seen.append, approve=approve)
-        # I was asked once, and saw two attempts fail and the third pass.
-        assert len(asked) == 1
+        # I was asked whether to begin, saw two attempts fail and the third pass, and was asked to approve of that one.
+        assert [approval.action.kind for approval in asked] == ["tool-forge", "tool-keep"]
         assert asked[0].action.what == TASK
         assert asked[0].claim == "The table first."
+        kept = asked[1].action
+        assert "gpx_table(gpx: str) -> str: One line a point" in kept.arguments["contract"]
+        assert "gpx_table('<gpx/>') == ''" in kept.arguments["tests"]
+        assert "5 cases, 2 of them unseen by the writer" in kept.arguments["evidence"]
+        assert "+def gpx_table(gpx):" in kept.diff
         tried = [step.step for step in seen if isinstance(step, Forging) and isinstance(step.step, Tried)]
         assert [step.passed for step in tried] == [False, False, True]
         # The result went into the answer as a quotation that is marked as data.
@@ -170,19 +180,22 @@ async def test_without_an_approval_nothing_is_written_and_it_is_said(
         assert TASK in note
 
 
-async def test_where_nobody_is_there_the_turn_waits_and_goes_on_after_the_approval(
+async def test_where_nobody_is_there_the_turn_waits_and_goes_on_after_the_approvals(
     tmp_path: Path, executor: SecureCodeExecutor
 ) -> None:
-    async with opened(tmp_path, executor, Four()) as (kernel, engine):
-        with pytest.raises(ApprovalNeeded) as needed:
-            await kernel.ask(QUESTION, lambda step: None)
-        assert steps(engine) == ["plan"]
-        assert needed.value.exit_code == 3
-    async with opened(tmp_path, executor, Four()) as (kernel, engine):
-        kernel.society.approvals.decide(needed.value.approval, "approve")
-        answered = await kernel.resume(None, lambda step: None)
-        assert "plan" not in steps(engine)
-        assert answered.reply.contributions[1].text.endswith("47.1\t8.5\n47.2\t8.6")
+    needed: list[str] = []
+    for text in ((), (WRONG, RIGHT), ()):
+        async with opened(tmp_path, executor, Four(text)) as (kernel, engine):
+            if needed:
+                await asyncio.to_thread(kernel.society.approvals.decide, needed[-1], "approve")
+            try:
+                answered = await (kernel.resume(None, ignore) if needed else kernel.ask(QUESTION, ignore))
+            except ApprovalNeeded as error:
+                needed.append(error.approval)
+            written = [step for step in steps(engine) if step in ("tool_writing", "tool_mending")]
+            assert len(written) == len(text), "what was made is kept while it waits"
+    assert len(needed) == 2
+    assert answered.reply.contributions[1].text.endswith("47.1\t8.5\n47.2\t8.6")
 
 
 async def test_what_was_tried_in_vain_is_not_tried_again_for_a_week(

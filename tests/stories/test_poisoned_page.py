@@ -226,8 +226,8 @@ async def furnish(kernel: Kernel, folder: Path) -> None:
     await install(kernel, "post", SENDS.replace("NAME", "post"), *address)
     await install(kernel, "fetch", SENDS.replace("NAME", "fetch"), *address)
     registry = kernel.society.forge.registry
-    registry.promote("read_page", "granted", read=[folder / "pages"])
-    registry.promote("publish", "granted", write=[folder / "outbox"])
+    registry.promote("read_page", "granted", folders=[folder / "pages"])
+    registry.promote("publish", "granted", folders=[folder / "outbox"], writable=[folder / "outbox"])
     registry.promote("post", "in-process")
 
 

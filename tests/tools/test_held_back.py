@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from a4ps.errors import ToolRefused
-from a4ps.governance.trust import Level, Place
 from a4ps.tools.granted_folders import HELD_BYTES, HELD_FILES, StagedFolders
 
 
@@ -22,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def held(folder: Path) -> StagedFolders:
     out = str(folder / "out")
-    return StagedFolders(Place(Level.GRANTED, (out, str(folder / "in")), (out,)))
+    return StagedFolders((out, str(folder / "in")), (out,))
 
 
 def everything(folder: Path) -> dict[str, str]:
@@ -70,7 +69,7 @@ def test_a_link_is_not_followed_now_or_later(folder: Path, held: StagedFolders) 
 def test_no_more_is_held_than_a_person_can_look_at(folder: Path, held: StagedFolders) -> None:
     with pytest.raises(ToolRefused, match="in a turn"):
         held.write_file(f"{folder}/out/big", b"x" * (HELD_BYTES + 1))
-    many = StagedFolders(Place(Level.GRANTED, (str(folder / "out"),), (str(folder / "out"),)))
+    many = StagedFolders((str(folder / "out"),), (str(folder / "out"),))
     for number in range(HELD_FILES):
         many.write_file(f"{folder}/out/{number}", "x")
     with pytest.raises(ToolRefused, match="in a turn"):

@@ -77,19 +77,20 @@ def test_a_granted_tool_reads_and_writes_its_folders_and_nothing_else(
         f"    write_file('{tmp_path}/out/slug.txt', found)\n"
         f"    return ' '.join(list_files('{tmp_path}/out'))\n"
     )
+    folders = [tmp_path / "in", tmp_path / "out"]
     with workshop(tmp_path / "image", Craftsmen([]), executor) as shop:
         install(shop, copies)
         with pytest.raises(ToolFailed):
             shop.registry["slugify"]("x")
-        shop.registry.promote("slugify", "granted", read=[tmp_path / "in"])
+        shop.registry.promote("slugify", "granted", folders=folders[:1])
         with pytest.raises(ToolFailed, match="none to write to"):
             shop.registry["slugify"]("x")
-        shop.registry.promote("slugify", "granted", read=[tmp_path / "in"], write=[tmp_path / "out"])
+        shop.registry.promote("slugify", "granted", folders=folders, writable=folders[1:])
         assert shop.registry["slugify"]("x") == "slug.txt"
         assert (tmp_path / "out" / "slug.txt").read_text() == "hello world"
         install_again = copies.replace("in/title.txt", "secret/key")
         shop.registry.manager.remove_proto("tool:slugify")
         install(shop, install_again)
-        shop.registry.promote("slugify", "granted", read=[tmp_path / "in"], write=[tmp_path / "out"])
+        shop.registry.promote("slugify", "granted", folders=folders, writable=folders[1:])
         with pytest.raises(ToolFailed, match="granted are"):
             shop.registry["slugify"]("x")

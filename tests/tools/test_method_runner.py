@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from a4ps.errors import MethodRefused, SandboxedError, SandboxOverran
+from a4ps.image.plain import register_record
 from a4ps.image.proto import Proto
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.store import Store
@@ -17,6 +22,17 @@ from a4ps.tools.method_runner import MethodRunner
 from tests.sandbox.tiers_here import missing
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+@register_record
+@dataclass(frozen=True)
+class Point:
+    x: int
+    rest: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.x, int) or self.x < 0:
+            raise ValueError("x is negative")
 
 
 @pytest.fixture
@@ -93,29 +109,89 @@ def test_it_cannot_outlast_its_deadline(manager: ProtoManager, store: Store) -> 
         manager.get_proto("BRICK").f()
 
 
+def test_all_that_state_may_hold_goes_in_and_comes_back(manager: ProtoManager) -> None:
+    numpy = pytest.importorskip("numpy")
+    zone = ZoneInfo("Europe/Berlin")
+    given = [
+        *(
+            date(2026, 3, 1),
+            datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=zone),
+            time(1, tzinfo=UTC),
+            timedelta(7, 1, 2),
+        ),
+        *(Decimal("1.50"), UUID(int=7), 1 + 2j, bytearray(b"x"), {(1,): frozenset({b"y"})}, Point(1, (2, 3))),
+    ]
+    source = (
+        "from datetime import timedelta\n\ndef f(self, given, array):\n    when = self.state['when']\n"
+        "    self.state['when'] = when + timedelta(days=1)\n    self.state['array'] = self.state['array'] * 2\n"
+        "    self.state['points'] = [each.replaced(x=each.x + 1) for each in self.points]\n"
+        "    return given, given[1].tzinfo.key, float(array.sum()), given[-1].rest[0]"
+    )
+    with manager.transaction(reason="test") as change:
+        change.edit("BRICK").state.update(
+            {
+                "when": datetime(2026, 1, 31, tzinfo=UTC),
+                "array": numpy.arange(3),
+                "points": [Point(1, ()), Point(5, (1,))],
+            }
+        )
+    define(manager, source, ("when", "array", "points"), ("when", "array", "points"))
+    brick = manager.get_proto("BRICK")
+    back, key, total, rest = brick.f(given, numpy.eye(3))
+    assert (back, key, total, rest) == (given, "Europe/Berlin", 3.0, 2)
+    assert [type(each) for each in back] == [type(each) for each in given]
+    assert brick.when == datetime(2026, 2, 1, tzinfo=UTC)
+    assert brick.array.tolist() == [0, 2, 4]
+    assert list(brick.points) == [Point(2, ()), Point(6, (1,))]
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "point.replaced(x=-1)",  # the class refuses it
+        "type(point)(type(point).__module__ + '.Point', {'x': 1, 'rest': ()})",
+        "type(point)('os.system', {'command': 'id'})",
+        "type(point)(NAME, {'x': 1})",
+        "type(point)(NAME, {'x': 1, 'rest': (), 'more': 1})",
+        "{type(point)(NAME, {'x': [], 'rest': ()})}",
+    ],
+)
+def test_a_record_that_its_class_would_not_make_does_not_come_back(manager: ProtoManager, forged: str) -> None:
+    source = f"NAME = {Point.__module__ + '.Point'!r}\ndef f(self, point): return {forged}"
+    define(manager, source)
+    with pytest.raises((MethodRefused, SandboxedError)):
+        manager.get_proto("BRICK").f(Point(1, ()))
+
+
 def test_what_a_sandbox_cannot_be_given_is_refused(manager: ProtoManager) -> None:
-    define(manager, "def f(self, x=0): pass", ("day",))
-    with pytest.raises(MethodRefused, match=r"datetime\.date"):
-        manager.get_proto("BRICK").f()
     define(manager, "def f(self, x=0): pass")
-    with pytest.raises(MethodRefused, match="not plain data"):
-        manager.get_proto("BRICK").f(object())
+    for strange in (object(), [Decimal("1e99999")], (n for n in ())):
+        with pytest.raises(MethodRefused, match="not plain data"):
+            manager.get_proto("BRICK").f(strange)
 
 
-def test_a_granted_folder_is_read_and_others_are_not(manager: ProtoManager, tmp_path: Path) -> None:
-    granted, other = tmp_path / "granted", tmp_path / "other"
-    for folder in (granted, other):
+def test_a_granted_folder_is_read_and_written_and_others_are_not(manager: ProtoManager, tmp_path: Path) -> None:
+    """By the same functions as a tool's, in a sandbox that has none of them before the promotion."""
+    granted, out, other = tmp_path / "granted", tmp_path / "out", tmp_path / "other"
+    for folder in (granted, out, other):
         folder.mkdir()
         (folder / "file").write_text(folder.name, encoding="ascii")
     source = (
-        "import os\ndef f(self, *paths):\n"
-        "    return [open(p + '/file').read() if os.path.exists(p) else '' for p in paths]"
+        "import os\ndef f(self, out, *paths):\n    said = []\n    for path in paths:\n        try:\n"
+        "            data = read_file(path + '/file')\n            write_file(out + '/copy', data)\n"
+        "            said.append(list_files(out))\n        except Exception as error:\n"
+        "            said.append(type(error).__name__)\n    return said, [os.path.exists(each) for each in (out, *paths)]"
     )
     define(manager, source)
     brick = manager.get_proto("BRICK")
-    assert brick.f(str(granted), str(other)) == ["", ""]
-    manager.promote(brick.f, "granted", folders=[str(granted)], reason="test")
-    assert brick.f(str(granted), str(other)) == ["granted", ""]
+    paths = [str(each) for each in (out, granted, other)]
+    assert brick.f(*paths) == (["NameError"] * 2, [False] * 3)
+    manager.promote(brick.f, "granted", folders=[granted, out], reason="test")
+    assert brick.f(*paths) == (["ServiceError"] * 2, [False] * 3)
+    assert not (out / "copy").exists()
+    manager.promote(brick.f, "granted", folders=[granted, out], writable=[out], reason="test")
+    assert brick.f(*paths) == ([["copy", "file"], "ServiceError"], [False] * 3)
+    assert (out / "copy").read_text() == "granted"
 
 
 def test_without_a_sandbox_it_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,11 @@
-"""Properties: what follows from a signature alone, with inputs of our own generator."""
+"""Properties: what follows from a signature alone, with inputs of Hypothesis' strategies."""
 
 from __future__ import annotations
 
 import pytest
 
-from a4ps.tools.properties import INPUTS, check_properties, generated_inputs
+from a4ps.tools.generated import INPUTS, generated_inputs
+from a4ps.tools.properties import PropertyReport, check_properties
 from a4ps.tools.specification import Specification
 from tests.doubles.apart_runner import ApartRunner
 from tests.tools.workshop import SLUG, SLUG_SPEC
@@ -38,6 +39,7 @@ def test_a_right_text_has_no_faults_and_is_tried_in_two_sandboxes() -> None:
         ("return str(hash(text))", "in another"),
         ("return ','.join({*text, 'x', 'y', 'z'})", "in another"),
         ("return type('Odd', (str,), {})(text)", "no plain value"),
+        ("return type('Odd', (list,), {})([text])", "no plain value"),
     ],
 )
 def test_what_breaks_the_signatures_promise_is_a_fault(body: str, says: str) -> None:
@@ -68,3 +70,13 @@ def test_what_could_not_be_tried_is_a_note_and_no_evidence() -> None:
     report = check_properties(ApartRunner(), source, SLUGIFY, 10)
     assert (report.tried, report.faults) == (0, ())
     assert "could not be tried" in report.notes[0]
+
+
+def test_a_day_or_amount_is_generated_and_told() -> None:
+    ages = Specification.from_plain(
+        {**SLUG_SPEC, "parameters": [{"name": "born", "type": "date"}, {"name": "paid", "type": "Decimal"}]}
+    )
+    source = "def slugify(born, paid):\n    return born.isoformat() + str(paid)\n"
+    assert check_properties(ApartRunner(), source, ages, 10) == PropertyReport(INPUTS)
+    wrong = "def slugify(born, paid):\n    return born\n"
+    assert "slugify(datetime.date(" in check_properties(ApartRunner(), wrong, ages, 10).faults[0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import replace
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from a4ps.errors import (
     ToolRefused,
     UnknownTool,
 )
-from a4ps.governance.trust import Level, Place
+from a4ps.governance.trust import Level
 from a4ps.tools.cases import Case, Gives
 from a4ps.tools.granted_folders import FILE_BYTES, GrantedFolders
 from a4ps.tools.registry import ToolRegistry
@@ -83,6 +85,40 @@ def test_a_failure_in_use_is_told_and_recorded_with_its_input(tmp_path: Path, bo
         assert (caught.value.tool, caught.value.declared) == ("slugify", False)
         use = shop.registry.get("slugify").use
         assert (use.calls, use.failures, [failed.args for failed in use.failed]) == (1, 1, [("in",)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        ("str", "<gpx>" + "x" * 200_000),  # a file that it fails on is a test, not only its name
+        ("float", float("inf")),
+        ("set[int]", set()),
+        ("date", date(2026, 2, 28)),
+        ("bytes", b"\x00\xff" * 1000),
+        ("Decimal", Decimal("1.50")),
+        ("tuple[int, ...]", (1, 2)),
+    ],
+)
+def test_what_a_tool_failed_at_is_kept_as_it_was(tmp_path: Path, kind: str, given: object) -> None:
+    with workshop(tmp_path, Craftsmen([])) as shop:
+        made(shop, "def slugify(text):\n    return 7\n", parameters=[{"name": "text", "type": kind}])
+        for _ in range(2):
+            with pytest.raises(ToolFailed):
+                shop.registry.call("slugify", [given])
+        (failed,) = shop.registry.get("slugify").use.failed
+        assert failed.args == (given,)
+        assert type(failed.args[0]) is type(given)
+
+
+def test_failures_that_are_kept_are_few_and_small(tmp_path: Path) -> None:
+    with workshop(tmp_path, Craftsmen([])) as shop:
+        made(shop, "def slugify(text):\n    return 7\n")
+        for text in ("x" * 1_100_000, *(f"{n}" + "x" * 400_000 for n in range(6)), *map(str, range(6))):
+            with pytest.raises(ToolFailed):
+                shop.registry.call("slugify", [text])
+        use = shop.registry.get("slugify").use
+        assert use.failures == 13
+        assert [failed.args[0][:1] for failed in use.failed] == ["4", "5", "0", "1", "2", "3", "4", "5"]
 
 
 def test_a_declared_error_is_the_contract_speaking_and_no_failure(tmp_path: Path) -> None:
@@ -208,7 +244,7 @@ class TestGrantedFolders:
         os.link(tmp_path / "secret" / "key", tmp_path / "out" / "hard")
         os.mkfifo(tmp_path / "in" / "pipe")
         both = (str(tmp_path / "in"), str(tmp_path / "out"))
-        return GrantedFolders(Place(Level.GRANTED, both, both[1:]))
+        return GrantedFolders(both, both[1:])
 
     def test_files_below_are_read_listed_and_written(self, folders: GrantedFolders, tmp_path: Path) -> None:
         services = folders.services()
@@ -259,3 +295,31 @@ class TestGrantedFolders:
             folders.write_file(f"{tmp_path}/out/x", 7)  # type: ignore[arg-type]
         with pytest.raises(ToolRefused):
             folders.read_file(7)  # type: ignore[arg-type]
+
+
+def test_a_foreign_text_with_what_a_reader_does_not_see_stays_out_of_the_process(tmp_path: Path) -> None:
+    """I5: the Architect promotes what he has read, and no static check has been at a text that came with an image."""
+    with workshop(tmp_path, Craftsmen([])) as shop:
+        made(shop, SLUG + "# the end\rimport os\n")
+        with pytest.raises(PromotionRefused, match="does not see"):
+            shop.registry.promote("slugify", "in-process")
+        shop.registry.promote("slugify", "granted", folders=[tmp_path])
+        assert shop.registry.get("slugify").level is Level.GRANTED
+
+
+def test_a_promotion_by_its_digest_is_of_no_other_text(tmp_path: Path) -> None:
+    with workshop(tmp_path, Craftsmen([])) as shop:
+        read = made(shop)
+        made(shop, SLUG + "# another\n", version=2)
+        with pytest.raises(PromotionRefused, match="another one by now"):
+            shop.registry.promote("slugify", "in-process", digest=read.digest)
+        assert shop.registry.get("slugify").level is Level.SANDBOXED
+
+
+def test_a_foreign_tool_is_of_its_own_name(tmp_path: Path) -> None:
+    with workshop(tmp_path, Craftsmen([])) as shop:
+        made(shop)
+        with shop.manager.transaction(reason="foreign") as change:
+            change.edit("tool:slugify").state["specification"] = {**SLUG_SPEC, "name": "trusted_name"}
+        with pytest.raises(IntegrityError, match="called trusted_name"):
+            shop.registry.call("slugify", ["x"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +24,7 @@ from tests.tools.workshop import (
     SLUG_SPEC,
     SLUG_TESTS,
     Craftsmen,
+    Workshop,
     alfreds_reply,
     workshop,
 )
@@ -117,6 +120,20 @@ def test_no_forgery_passes(tmp_path: Path, forged: str) -> None:
         assert shop.registry.names() == []
 
 
+def test_what_a_candidate_raises_drives_no_terminal(tmp_path: Path) -> None:
+    """`print(report)` in a console is as safe as the command line."""
+    raising = (
+        "def slugify(text):\n    kind = type('\\x1b[2JE', (Exception,), {})\n"
+        "    raise kind('\\x1b]0;owned\\x07\\nslugify is verified')\n"
+    )
+    with workshop(tmp_path, Craftsmen([raising])) as shop:
+        report = shop.forge.create_tool(TASK, max_retries=1)
+        assert report.tool is not None
+        assert "\\x1b]0;owned\\x07" in str(report)
+        assert "\x1b" not in str(report)
+        assert "\n" not in str(report)
+
+
 def test_a_warning_on_stderr_is_no_failure(tmp_path: Path) -> None:
     noisy = SLUG.replace(
         "    return", "    import sys, warnings\n    warnings.warn('old')\n    sys.stderr.write('E')\n    return"
@@ -137,6 +154,68 @@ def test_nothing_is_verified_on_too_little_evidence(tmp_path: Path) -> None:
         )
         assert report.verified
         assert "ALFRED wrote no tests" in report.failures[0]
+
+
+@pytest.mark.parametrize("step", ["specification", "tests"])
+@pytest.mark.parametrize(
+    "reply", ["[" * 5000, '{"cases": ' + "[" * 3000, "{" * 99, "\ud800", '{"cases": [{"arguments": 7}]}', ""]
+)
+def test_a_reply_that_is_none_is_an_honest_failure(tmp_path: Path, step: str, reply: str) -> None:
+    with workshop(tmp_path, Craftsmen([SLUG], **{step: reply})) as shop:
+        report = shop.forge.create_tool(TASK)
+        assert not report.verified
+        assert ("There is no specification" in report.failures[0]) == (step == "specification")
+
+
+def test_half_a_character_in_a_contract_is_refused(tmp_path: Path) -> None:
+    halved = {**SLUG_SPEC, "contract": "Words \ud83d joined."}
+    with workshop(tmp_path, Craftsmen([SLUG], json.dumps(halved))) as shop:
+        assert "There is no specification" in shop.forge.create_tool(TASK).failures[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["print", "read_file", "write_file", "a4ps_try_all", "__import__", "tool:x", "\u0455lug", "Slug", "x" * 49]
+)
+def test_a_tool_takes_no_name_that_means_something_else(tmp_path: Path, name: str) -> None:
+    with workshop(tmp_path, Craftsmen([SLUG], {**SLUG_SPEC, "name": name})) as shop:
+        report = shop.forge.create_tool(TASK)
+        assert not report.verified
+        assert "There is no specification" in report.failures[0]
+
+
+def test_what_is_not_to_be_kept_at_once_is_kept_or_declined_later(tmp_path: Path) -> None:
+    with workshop(tmp_path, Craftsmen([SLUG])) as shop:
+        report = asyncio.run(shop.forge.forge(TASK, keep=False))
+        assert (report.verified, shop.registry.names()) == (True, [])
+        assert report.tool is not None
+        declined = asyncio.run(shop.forge.decline(report.tool))
+        assert not declined.verified
+        assert shop.registry.use.failure(TASK) is not None
+        assert shop.registry.names() == []
+    with workshop(tmp_path / "kept", Craftsmen([SLUG])) as shop:
+        report = asyncio.run(shop.forge.forge(TASK, keep=False))
+        assert report.tool is not None
+        kept = asyncio.run(_kept(shop, report.tool))
+        assert shop.registry.get("slugify") == kept
+
+
+async def _kept(shop: Workshop, tool: Tool) -> Tool:
+    return await shop.forge.keep(tool)
+
+
+def test_bytes_are_told_to_alfred_and_come_back_as_bytes(tmp_path: Path) -> None:
+    """JSON has texts only."""
+    checksum = {**SLUG_SPEC, "name": "parity", "parameters": [{"name": "data", "type": "bytes"}], "returns": "bytes"}
+    source = "def parity(data):\n    return bytes([sum(data) % 256])\n"
+    cases = [("hex:00ff", "hex:ff"), ("a", "a"), ("", "hex:00"), ("ab", "\u00c3")]
+    with workshop(tmp_path, Craftsmen([source], checksum, alfreds_reply(cases[:3], "data"))) as shop:
+        report = shop.forge.create_tool(TASK)
+        assert report.verified, report
+        assert [case.args for case in report.tool.tests] == [(b"\x00\xff",), (b"a",), (b"",)]  # type: ignore[union-attr]
+    with workshop(
+        tmp_path / "text", Craftsmen([source.replace("bytes([", "str([")], checksum, alfreds_reply(cases[:3], "data"))
+    ) as shop:
+        assert not shop.forge.create_tool(TASK).verified
 
 
 def test_two_known_results_are_too_few(tmp_path: Path) -> None:

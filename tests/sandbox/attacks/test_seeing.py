@@ -93,7 +93,7 @@ def look():
 """
     ).value
     environment, kinds, contents, text = found
-    assert set(environment) <= {"PATH", "HOME", "LC_ALL", "LD_LIBRARY_PATH", "PWD", "LC_CTYPE"}
+    assert set(environment) <= {"PATH", "HOME", "LC_ALL", "LD_LIBRARY_PATH", "OPENBLAS_NUM_THREADS", "PWD", "LC_CTYPE"}
     assert SECRET.encode() not in text
     assert set(contents) <= {b""}
     assert all(kinds.values()), kinds  # pipes of the guest's own, and /dev/null
