@@ -30,7 +30,9 @@ def test_what_python_can_read_is_spelt_as_python(value: Any) -> None:
     assert spelt(value) == repr(value)
 
 
-@pytest.mark.parametrize("value", [float("inf"), [float("-inf")], [10**5_000], datetime(2026, 11, 30, tzinfo=UTC), set()])
+@pytest.mark.parametrize(
+    "value", [float("inf"), [float("-inf")], [10**5_000], datetime(2026, 11, 30, tzinfo=UTC), set()]
+)
 def test_what_it_cannot_is_written_all_the_same(value: Any) -> None:
     assert read_spelt(spelt(value)) == value
 
