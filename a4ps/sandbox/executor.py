@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 import weakref
@@ -14,9 +13,8 @@ from typing import Self
 from a4ps.errors import SandboxedError, SandboxKilled, SandboxOverran, SandboxUnavailable, UsageError
 from a4ps.sandbox.conversation import Job, Outcome, Service, converse
 from a4ps.sandbox.folders import SessionFolder
-from a4ps.sandbox.layout import lay_out, with_folders
+from a4ps.sandbox.layout import lay_out
 from a4ps.sandbox.limits import DEFAULT, Limits
-from a4ps.sandbox.policy import Bind, Layout
 from a4ps.sandbox.pool import Pool
 from a4ps.sandbox.process import Tier
 from a4ps.sandbox.result import CallResult, ExecutionResult
@@ -93,19 +91,17 @@ class SecureCodeExecutor:
         timeout: float = 10,
         files: Mapping[str, bytes] = {},
         limits: Limits | None = None,
-        folders: Sequence[Bind] = (),
     ) -> CallResult:
         """Call the function `name` (the last one at the top level of the source where it is "") and return its value.
 
         Arguments and value are plain typed data: None, bool, int, float, str, bytes, list, tuple, dict, set, frozenset.
         `services` are functions of this process that the code may call by name; they run in threads of their own, count
-        towards `services_calls`, and one that outlasts the call is left to finish. `folders` of the host are shown at
-        their `target`; the sandbox is then started for this call.
+        towards `services_calls`, and one that outlasts the call is left to finish.
 
         Raises SandboxedError (the code's own error), SandboxOverran, SandboxKilled, UsageError, SandboxUnavailable.
         """
         job = Job("call", function_source, name, tuple(args), kwargs, files=files, services=services)
-        outcome, ms, tier = self._run(job, timeout, limits or DEFAULT, tuple(folders))
+        outcome, ms, tier = self._run(job, timeout, limits or DEFAULT)
         out, err = _text(outcome.stdout), _text(outcome.stderr)
         if outcome.killed_by == "wall":
             raise SandboxOverran(
@@ -146,13 +142,10 @@ class SecureCodeExecutor:
     ) -> None:
         self.close()
 
-    def _run(
-        self, job: Job, timeout: float, limits: Limits, folders: tuple[Bind, ...] = ()
-    ) -> tuple[Outcome, float, str]:
+    def _run(self, job: Job, timeout: float, limits: Limits) -> tuple[Outcome, float, str]:
         if not timeout > 0:
             raise UsageError(f"a timeout of {timeout!r} s leaves no time", next_step="give more than 0 seconds")
-        for given in job.files:
-            _check_name(given, job.files)
+        _check_given(job)
         try:
             body = job.encoded(limits)
         except WireError as error:
@@ -166,9 +159,7 @@ class SecureCodeExecutor:
                 next_step="give less, or Limits(frame_bytes=...)",
             )
         running = self._begun()
-        own = _started_with(limits)
-        layout = running.layout_with(folders) if folders else None
-        process = running.pool.take(limits if own else None, layout)
+        process = running.pool.take(limits if _started_with(limits) else None)
         try:
             began = time.monotonic()
             outcome = converse(process, body, job.services, limits, began + min(timeout, limits.wall_s))
@@ -194,18 +185,13 @@ class _Running:
 
     def __init__(self, tier: Tier, pool_size: int) -> None:
         self.tier = tier
-        self._roots = itertools.count()
         self.folder = SessionFolder()
         try:
-            self.layout: Layout = lay_out(self.folder.path)
+            layout = lay_out(self.folder.path)
         except BaseException:
             self.folder.close()
             raise
-        self.pool = Pool(tier, DEFAULT, self.layout, self.folder.path, pool_size)
-
-    def layout_with(self, folders: tuple[Bind, ...]) -> Layout:
-        """Raises UsageError. The root that is made for it goes with the executor's folder."""
-        return with_folders(self.layout, folders, self.folder.path / f"root-{next(self._roots)}")
+        self.pool = Pool(tier, DEFAULT, layout, self.folder.path, pool_size)
 
     def end(self) -> None:
         self.pool.close()
@@ -220,7 +206,23 @@ def _started_with(limits: Limits) -> bool:
     )
 
 
+def _check_given(job: Job) -> None:
+    """Raises UsageError for what the guest could not make sense of."""
+    for name, content in job.files.items():
+        _check_name(name, job.files)
+        if type(content) is not bytes:
+            raise UsageError(f"the file {name!r} is no bytes", next_step="give its content as bytes")
+    if type(job.stdin) is not bytes:
+        raise UsageError("stdin is neither text nor bytes", next_step="give it as text or bytes")
+    for what, named in (("a keyword argument", job.kwargs), ("a service", job.services)):
+        strange = [name for name in named if type(name) is not str]
+        if strange:
+            raise UsageError(f"{strange[0]!r:.100} is no name for {what}", next_step="name it by text")
+
+
 def _check_name(name: str, names: Mapping[str, bytes]) -> None:
+    if type(name) is not str:
+        raise UsageError(f"{name!r:.100} is no name for a file in a sandbox", next_step="name it by text")
     path = PurePosixPath(name)
     try:
         longest = max((len(part.encode()) for part in path.parts), default=0)

@@ -494,7 +494,7 @@ class Worker:
         try:
             exec(_compiled(job["source"]), scope)  # noqa: S102 - this is the sandbox
             args, kwargs = wire.decode(job["args"]), wire.decode(job["kwargs"])
-            value = scope[job["name"] or _last_function(job["source"])](*args, **kwargs)
+            value = _function(scope, job)(*args, **kwargs)
             return self._body(b"V", ("value", value), "the result")
         except BaseException as error:  # noqa: BLE001 - whatever the code raises is its result
             return self._body(b"V", ("error", *_described(error, job["source"])), "the error")
@@ -540,11 +540,19 @@ def _compiled(source: str) -> types.CodeType:
     return compile(source, CODE_FILE, "exec", dont_inherit=True)
 
 
-def _last_function(source: str) -> str:
-    names = [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-    if not names:
-        raise NameError("the source defines no function")
-    return names[-1]
+def _function(scope: dict[str, Any], job: dict[str, Any]) -> Callable[..., Any]:
+    """What the job names, else the last function at the top level of its source. Raises NameError."""
+    name: str = job["name"]
+    if not name:
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+        found = [node for node in ast.parse(job["source"]).body if isinstance(node, kinds)]
+        if not found or isinstance(found[-1], ast.AsyncFunctionDef):
+            raise NameError(f"the source defines no function{' but one that is async' if found else ''}")
+        name = found[-1].name
+    if name not in scope:
+        raise NameError(f"the source defines no {name}")
+    function: Callable[..., Any] = scope[name]
+    return function
 
 
 def _described(error: BaseException, source: str) -> tuple[str, str, str]:

@@ -6,17 +6,15 @@ import importlib.util
 import sys
 import sysconfig
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from a4ps.errors import SandboxUnavailable, UsageError
+from a4ps.errors import SandboxUnavailable
 from a4ps.sandbox.policy import GUEST_DIR, PACKAGES_DIR, PYTHON_DIR, Bind, Layout, python_binds
 
 GUEST_FILES = ("guest.py", "wire.py", "wire_kinds.py")
 #: What may be imported in a sandbox beyond the standard library, where this Python has it.
 PACKAGES = ("numpy",)
 _ZONES = "/usr/share/zoneinfo"
-#: First parts of paths that a sandbox has its own of.
-_RESERVED = frozenset(("proc", "dev", "sys", "usr", "lib", "lib64", PYTHON_DIR[1:], GUEST_DIR[1:]))
 
 
 def lay_out(folder: Path) -> Layout:
@@ -34,25 +32,6 @@ def lay_out(folder: Path) -> Layout:
     _make_root(root, binds, links)
     _open_to_all(guest)
     return Layout(str(root), binds, links)
-
-
-def with_folders(layout: Layout, folders: Sequence[Bind], root: Path) -> Layout:
-    """`layout` and `folders` of this machine, in a root of its own made at `root`.
-
-    Raises UsageError for a folder that is none, that is reached by a link, or whose place the sandbox needs itself.
-    """
-    for bind in folders:
-        source, target = Path(bind.source), PurePosixPath(bind.target)
-        if not source.is_dir() or str(source.resolve()) != bind.source:
-            raise UsageError(
-                f"{bind.source} is no folder, or is reached by a link", next_step="grant the folder that it leads to"
-            )
-        parts = target.parts
-        if parts[:1] != ("/",) or ".." in parts or parts[1:] in ((), ("tmp",)) or parts[1] in _RESERVED:
-            raise UsageError(f"{bind.target} is the sandbox's own place", next_step="grant another folder")
-    own = tuple(sorted(folders, key=lambda bind: bind.target))
-    _make_root(root, (*layout.binds, *own), layout.links)
-    return Layout(str(root), (*layout.binds, *own), layout.links)
 
 
 def _make_root(root: Path, binds: Sequence[Bind], links: Sequence[tuple[str, str]]) -> None:

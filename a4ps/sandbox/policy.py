@@ -1,8 +1,8 @@
 """What a sandbox may see and use, as values: an OCI spec for runsc, command lines for bubblewrap and Docker. Pure.
 
 The root is empty folders, read-only. In it lie, read-only, one Python with its standard library, the system's shared
-libraries and the guest program; /tmp is memory, and the only place to write to but for folders granted as "rw". There is
-no network, no capability, no environment of ours, no path of the host.
+libraries and the guest program; /tmp is memory, and the only place to write to. There is no network, no capability, no
+environment of ours, no path of the host.
 """
 
 from __future__ import annotations
@@ -45,11 +45,10 @@ SIGNAL_CALLS = ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """A file or folder of the host at a place in the sandbox; read-only unless `writable`."""
+    """A file or folder of the host at a place in the sandbox; read-only."""
 
     source: str
     target: str
-    writable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,7 @@ def spec_of(limits: Limits, layout: Layout) -> dict[str, Any]:
         },
     ]
     for bind in layout.binds:
-        options = ["bind", "rw" if bind.writable else "ro", "nosuid", "nodev"]
+        options = ["bind", "ro", "nosuid", "nodev"]
         mounts.append({"destination": bind.target, "type": "bind", "source": bind.source, "options": options})
     return {
         "ociVersion": "1.0.2",
@@ -136,13 +135,8 @@ def spec_of(limits: Limits, layout: Layout) -> dict[str, Any]:
     }
 
 
-def runsc_argv(
-    runsc: str, platform: str, state: str, bundle: str, name: str, *, rootless: bool, shared: bool
-) -> list[str]:
-    """runsc on a bundle. `platform` is "systrap" or "ptrace"; kvm hangs in virtual machines and is never chosen.
-
-    `shared`: files that are bound may change meanwhile, so that nothing of them is remembered, which costs time.
-    """
+def runsc_argv(runsc: str, platform: str, state: str, bundle: str, name: str, *, rootless: bool) -> list[str]:
+    """runsc on a bundle. `platform` is "systrap" or "ptrace"; kvm hangs in virtual machines and is never chosen."""
     return [
         runsc,
         f"--root={state}",
@@ -150,7 +144,7 @@ def runsc_argv(
         "--network=none",
         "--ignore-cgroups",
         "--oci-seccomp",
-        f"--file-access-mounts={'shared' if shared else 'exclusive'}",
+        "--file-access-mounts=exclusive",
         *(("--rootless",) if rootless else ()),
         "run",
         f"--bundle={bundle}",
@@ -174,7 +168,7 @@ def bubblewrap_argv(bwrap: str, limits: Limits, layout: Layout, seccomp_fd: int)
         *("--size", str(limits.tmp_bytes), "--tmpfs", "/tmp"),  # noqa: S108 - the sandbox's own
     ]
     for bind in layout.binds:
-        argv += ["--bind" if bind.writable else "--ro-bind", bind.source, bind.target]
+        argv += ["--ro-bind", bind.source, bind.target]
     for name, leads_to in layout.links:
         argv += ["--symlink", leads_to, f"/{name}"]
     for name, value in ENVIRONMENT.items():
@@ -197,9 +191,7 @@ def docker_argv(docker: str, image: str, name: str, limits: Limits, layout: Layo
         f"--ulimit=nofile={OPEN_FILES_MAX}:{OPEN_FILES_MAX}",
         f"--tmpfs=/tmp:rw,nosuid,nodev,noexec,size={limits.tmp_bytes},mode=1777",
     ]
-    for bind in layout.binds:
-        mode = "" if bind.writable else ",readonly"
-        argv.append(f"--mount=type=bind,source={bind.source},target={bind.target}{mode}")
+    argv += [f"--mount=type=bind,source={bind.source},target={bind.target},readonly" for bind in layout.binds]
     argv += [f"--env={variable}={value}" for variable, value in ENVIRONMENT.items()]
     return [*argv, "--entrypoint=/python/bin/python3", image, *COMMAND[1:]]
 

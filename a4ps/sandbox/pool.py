@@ -41,8 +41,8 @@ QUIET_S = 0.05
 class Order:
     """Somebody waits for a sandbox. `process` or `fault` is set when `done` is."""
 
-    def __init__(self, limits: Limits, layout: Layout) -> None:
-        self.limits, self.layout = limits, layout
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
         self.done = threading.Event()
         self.process: SandboxProcess | None = None
         self.fault = ""
@@ -74,14 +74,13 @@ class Pool:
         ]
         self._warming_max = max(2, os.cpu_count() or 1)
 
-    def take(self, limits: Limits | None = None, layout: Layout | None = None) -> SandboxProcess:
+    def take(self, limits: Limits | None = None) -> SandboxProcess:
         """A sandbox that has run nothing; the caller owns it and gives it to `discard`. Waits for one where none is idle.
 
-        With `limits` or `layout` it is started for this call. Raises SandboxUnavailable where none starts. Interrupted, it
+        With `limits` it is started for this call. Raises SandboxUnavailable where none starts. Interrupted, it
         leaves nothing.
         """
-        own = limits is not None or layout is not None
-        order = Order(limits or self._limits, layout or self._layout)
+        order = Order(limits or self._limits)
         with self._lock:
             if self._closing or self._stopped:
                 raise SandboxUnavailable(
@@ -92,7 +91,7 @@ class Pool:
                 for thread in self._threads:
                     thread.start()
             ready = None
-            while self._idle and not own and ready is None:
+            while self._idle and limits is None and ready is None:
                 ready = self._usable(self._idle.popleft())
             if ready is None:
                 self._failures = 0
@@ -232,13 +231,15 @@ class Pool:
         return self._quiet_until > 0
 
     def _common(self, order: Order) -> bool:
-        return order.limits is self._limits and order.layout is self._layout
+        return order.limits is self._limits
 
     def _start(self, order: Order | None) -> None:
         self._made += 1
-        limits, layout = (order.limits, order.layout) if order else (self._limits, self._layout)
+        limits = order.limits if order else self._limits
         try:
-            process = SandboxProcess(self._tier, limits, layout, self._folder / f"{self._folder.name}-{self._made}")
+            process = SandboxProcess(
+                self._tier, limits, self._layout, self._folder / f"{self._folder.name}-{self._made}"
+            )
         except OSError as error:
             self._failed(order, str(error))
             return

@@ -50,7 +50,6 @@ class Runsc:
         bundle.mkdir()
         state.mkdir()
         (bundle / "config.json").write_text(json.dumps(spec_of(limits, layout)), encoding="utf-8")
-        shared = any(bind.writable for bind in layout.binds)
         argv = runsc_argv(
             self.runsc,
             self.platform,
@@ -58,7 +57,6 @@ class Runsc:
             str(bundle),
             folder.name,
             rootless=os.geteuid() != 0,
-            shared=shared,
         )
         return Launch(tethered(argv, limits, setpriv=self.setpriv, prlimit=self.prlimit))
 

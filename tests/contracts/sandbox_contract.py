@@ -23,7 +23,6 @@ from uuid import UUID
 from a4ps.errors import SandboxedError, SandboxKilled, SandboxOverran, UsageError
 from a4ps.sandbox.executor import SecureCodeExecutor
 from a4ps.sandbox.limits import MIB, Limits
-from a4ps.sandbox.policy import Bind
 
 Rule = Callable[[SecureCodeExecutor], None]
 
@@ -257,6 +256,25 @@ def services_are_called_by_name(executor: SecureCodeExecutor) -> None:
     assert told == [(0, 1), (1, 1), (2, 1)]
 
 
+def what_makes_no_sense_is_refused(executor: SecureCodeExecutor) -> None:
+    odd: Any = 5
+    for given in ({"files": {"a": "text"}}, {"files": {odd: b""}}, {"stdin": odd}):
+        with raises(UsageError):
+            executor.execute("print(1)", **given)
+    for kwargs, services in (({odd: 1}, {}), ({}, {odd: max})):
+        with raises(UsageError, "no name"):
+            executor.call("def f(**given): return 1", (), kwargs, services=services)
+    with raises(SandboxedError, "defines no g"):
+        executor.call("def f(): return 1", name="g")
+    with raises(SandboxedError, "async"):
+        executor.call("async def f(): return 1")
+
+
+def a_service_that_exits_ends_only_itself(executor: SecureCodeExecutor) -> None:
+    code = "def f():\n    try: leave()\n    except Exception as error: return str(error)"
+    assert executor.call(code, services={"leave": sys.exit}).value == "SystemExit: "
+
+
 def a_service_that_fails_is_an_error_of_the_guest(executor: SecureCodeExecutor) -> None:
     def fail() -> object:
         raise LookupError("not there")
@@ -300,24 +318,6 @@ def a_service_that_hangs_ends_with_the_call(executor: SecureCodeExecutor) -> Non
             executor.call("def f(): return wait()", services={"wait": release.wait}, timeout=0.5)
     finally:
         release.set()
-
-
-def a_granted_folder_is_seen_as_it_was_granted(executor: SecureCodeExecutor) -> None:
-    code = (
-        "import os\ndef f(path):\n    try:\n        open(path + '/made', 'w').close()\n    except OSError:\n        pass\n"
-        "    return open(path + '/file').read(), sorted(os.listdir(path)), os.listdir(path + '/..')"
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        (Path(folder) / "file").write_text("granted", encoding="ascii")
-        (Path(folder) / "file").chmod(0o644)
-        done = executor.call(code, (folder,), folders=[Bind(folder, folder)])
-        assert done.value == ("granted", ["file"], [Path(folder).name])
-        link = Path(folder) / "link"
-        link.symlink_to("/")
-        for refused in (str(link), "/", "/usr/lib", f"{folder}/file", f"{folder}/nothing"):
-            with raises(UsageError):
-                executor.call(code, (refused,), folders=[Bind(refused, refused)])
 
 
 def hostile_calls_are_forbidden(executor: SecureCodeExecutor) -> None:

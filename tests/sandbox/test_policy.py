@@ -30,7 +30,6 @@ LAYOUT = Layout(
         Bind("/usr/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu"),
         *python_binds("/opt/bin/python3.11", "/opt/lib/python3.11", "/opt/lib/libpython3.11.so.1.0", (3, 11)),
         Bind("/s/guest", "/a4ps-guest"),
-        Bind("/data", "/data", writable=True),
     ),
     (("lib", "usr/lib"),),
 )
@@ -38,7 +37,7 @@ LIMITS = Limits(total_memory_bytes=1_500 * MIB, tmp_bytes=10 * MIB, processes=7)
 AGREED: dict[str, Any] = {
     "runsc-config": spec_of(LIMITS, LAYOUT),
     "runsc-argv": tethered(
-        runsc_argv("/bin/runsc", "systrap", "/s/1/state", "/s/1/bundle", "s-1", rootless=True, shared=False),
+        runsc_argv("/bin/runsc", "systrap", "/s/1/state", "/s/1/bundle", "s-1", rootless=True),
         LIMITS,
         setpriv="/bin/setpriv",
         prlimit="/bin/prlimit",
@@ -63,11 +62,12 @@ def test_kvm_testing_flags_and_host_networks_are_never_used() -> None:
     assert "--unshare-all" in AGREED["bubblewrap-argv"]
 
 
-def test_only_granted_folders_are_writable() -> None:
-    writable = [mount["destination"] for mount in AGREED["runsc-config"]["mounts"] if "rw" in mount.get("options", ())]
-    assert writable == ["/data"]
-    argv = AGREED["bubblewrap-argv"]
-    assert [argv[at + 2] for at, word in enumerate(argv) if word == "--bind"] == ["/data"]
+def test_nothing_of_the_host_is_writable() -> None:
+    bound = [mount for mount in AGREED["runsc-config"]["mounts"] if "bind" in mount.get("options", ())]
+    assert len(bound) == len(LAYOUT.binds)
+    assert all("ro" in mount["options"] and "rw" not in mount["options"] for mount in bound)
+    assert "--bind" not in AGREED["bubblewrap-argv"]
+    assert all(word.endswith(",readonly") for word in AGREED["docker-argv"] if word.startswith("--mount="))
 
 
 def test_the_memory_file_is_bounded_by_whole_gib() -> None:

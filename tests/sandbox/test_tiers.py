@@ -138,7 +138,12 @@ def test_a_search_that_found_nothing_is_believed_for_a_while_only(monkeypatch: p
     """A machine under load can fail one; for the rest of a long life there would be no sandbox."""
     asked: list[str] = []
     monkeypatch.setattr(tiers, "_found", {})
-    monkeypatch.setattr(tiers, "_candidates", lambda name: asked.append(name) or ())
+
+    def none(name: str) -> tuple[()]:
+        asked.append(name)
+        return ()
+
+    monkeypatch.setattr(tiers, "_candidates", none)
     monkeypatch.setattr(tiers, "FAILURE_S", float("inf"))
     assert tiers.find_tier() is tiers.find_tier()
     monkeypatch.setattr(tiers, "FAILURE_S", -1.0)

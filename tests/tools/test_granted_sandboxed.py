@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -54,9 +54,11 @@ def house(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def attempt(executor: SecureCodeExecutor, folder: Path, calls: list[tuple[str, tuple[object, ...]]]) -> list[object]:
+def attempt(
+    executor: SecureCodeExecutor, folder: Path, calls: Sequence[tuple[str, tuple[object, ...]]]
+) -> list[object]:
     services = GrantedFolders([str(folder)], [str(folder)]).services()
-    said = executor.call(TRY, (calls,), services=services).value
+    said = executor.call(TRY, (list(calls),), services=services).value
     assert isinstance(said, list)
     return said
 

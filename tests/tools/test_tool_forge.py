@@ -161,7 +161,8 @@ def test_nothing_is_verified_on_too_little_evidence(tmp_path: Path) -> None:
     "reply", ["[" * 5000, '{"cases": ' + "[" * 3000, "{" * 99, "\ud800", '{"cases": [{"arguments": 7}]}', ""]
 )
 def test_a_reply_that_is_none_is_an_honest_failure(tmp_path: Path, step: str, reply: str) -> None:
-    with workshop(tmp_path, Craftsmen([SLUG], **{step: reply})) as shop:
+    craftsmen = Craftsmen([SLUG], specification=reply) if step == "specification" else Craftsmen([SLUG], tests=reply)
+    with workshop(tmp_path, craftsmen) as shop:
         report = shop.forge.create_tool(TASK)
         assert not report.verified
         assert ("There is no specification" in report.failures[0]) == (step == "specification")
