@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from a4ps.sandbox import guest
+from a4ps.sandbox import guest, supervisor
 from a4ps.sandbox.layout import GUEST_FILES
 from tests.sandbox.tiers_here import ROOT
 
@@ -26,7 +26,7 @@ def test_it_refuses_to_begin_on_the_host() -> None:
         capture_output=True,
         check=False,
     )
-    assert done.returncode == guest.REFUSED
+    assert done.returncode == supervisor.REFUSED
     assert b"this is none: not process 1" in done.stderr
     assert done.stdout == b""
 
