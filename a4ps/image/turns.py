@@ -42,7 +42,8 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """What one persona said in one step. `role` is the step ("thesis"); `ms` is wall time spent in the model.
+    """What one persona said in one step. `role` is the step ("thesis"); `ms` is wall time spent in the model; `taint` are
+    the labels of all that it was made from (governance/taint.py).
 
     `character` is how far it was from the persona's codex, in [0, 1], None where that could not be told. `shares` is what
     its prompt was made of: part → tokens, estimated.
@@ -55,6 +56,7 @@ class Contribution:
     prompt_tokens: int
     completion_tokens: int
     ms: float
+    taint: tuple[str, ...] = ()
     character: float | None = None
     shares: Mapping[str, int] | None = None
 
@@ -108,6 +110,7 @@ class Reply:
     `dissonance` is in [0, 1], or None where nobody disagreed because only ALFRED spoke; `estimated` marks one measured
     on the text. `dropped` names steps left out for time; `notes` are sentences the user was shown. `pins` are the
     versions that made the reply where they are not those of the turn. `overhead_ms` is that of the run which finished it.
+    `taint` are the labels of all that was in the turn.
 
     `argued` are the rounds, `minds` those that were changed in them, `ended` why there was no further one ("converged",
     "bound", "time", "word"; "" where nobody argued). `colours` is each persona's distance from its codex, smoothed over its
@@ -124,6 +127,7 @@ class Reply:
     dropped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     pins: Mapping[str, int] | None = None
+    taint: tuple[str, ...] = ()
     argued: tuple[Round, ...] = ()
     minds: tuple[Mind, ...] = ()
     ended: str = ""
@@ -138,6 +142,11 @@ class Reply:
     def alone(self) -> bool:
         """Whether ALFRED answered by himself."""
         return len(self.contributions) == 1
+
+
+def contribution_of(plain: Mapping[str, Any]) -> Contribution:
+    """A contribution from its fields as JSON data; those of before there was taint have none."""
+    return Contribution(**{**plain, "taint": tuple(plain.get("taint", ()))})
 
 
 def flat(record: Turn | Contribution | MemoryUsed | Reply | Round | Mind | Load) -> dict[str, Any]:
@@ -161,7 +170,8 @@ def check_row(row: StoredRow) -> None:
         reply = reply_of(row)
         said, used = reply.contributions, reply.memories_used
         texts = [reply.answer, *reply.notes, *reply.dropped, *(memory.id for memory in used)]
-        texts += [text for each in said for text in (each.persona, each.role, each.text, each.model)]
+        texts += [text for each in said for text in (each.persona, each.role, each.text, each.model, *each.taint)]
+        texts += reply.taint
         texts += [text for mind in reply.minds for text in (mind.persona, mind.by, mind.point, mind.before, mind.after)]
         figures = [*(each.character for each in said), *(reply.colours or {}).values(), *(reply.pins or {}).values()]
         figures += [each.dissonance for each in reply.argued]
@@ -204,10 +214,10 @@ class TurnLog:
             self._open.remove(turn.id)
             self._stopped.discard(turn.id)
 
-    async def stop(self, turn: Turn, why: str) -> None:
-        """Record that a turn ended without an answer. It stays open to `resume`."""
+    async def stop(self, turn: Turn, why: str, *, by: str = ARCHITECT) -> None:
+        """Record that a turn ended without an answer, and who ended it. It stays open to `resume`."""
         async with self._changing(turn):
-            await self._store.commit_async([_row("stop", turn.id, {"why": why})], author=ARCHITECT, reason="stop")
+            await self._store.commit_async([_row("stop", turn.id, {"why": why})], author=by, reason="stop")
             self._stopped.add(turn.id)
 
     async def resume(self, turn: Turn) -> None:
@@ -347,12 +357,13 @@ def _turn(row: StoredRow) -> Turn:
 def reply_of(row: StoredRow) -> Reply:
     """The reply that a row of that kind holds."""
     fields = json.loads(row.payload)
-    fields["contributions"] = tuple(Contribution(**entry) for entry in fields["contributions"])
+    fields["contributions"] = tuple(contribution_of(entry) for entry in fields["contributions"])
     fields["memories_used"] = tuple(MemoryUsed(**entry) for entry in fields["memories_used"])
     fields["argued"] = tuple(_round(entry) for entry in fields.get("argued", ()))
     fields["minds"] = tuple(Mind(**entry) for entry in fields.get("minds", ()))
     fields["load"] = Load(**fields["load"]) if "load" in fields else None
-    return Reply(**{**fields, "dropped": tuple(fields["dropped"]), "notes": tuple(fields["notes"])})
+    lists = {name: tuple(fields.get(name, ())) for name in ("dropped", "notes", "taint")}
+    return Reply(**{**fields, **lists})
 
 
 def _round(entry: Mapping[str, Any]) -> Round:

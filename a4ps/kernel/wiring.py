@@ -186,7 +186,7 @@ async def open_kernel(env: Environment) -> Kernel:
         if choice != "rehearsal":
             await _need_models(engine, models)
         manager = ModelManager(parts_of(env, engine, ModelLedger(store)))
-        deliberation = await Deliberation.open(env.places.checkpoints)
+        deliberation = await Deliberation.open(env.places.checkpoints, store.seal)
         undo.push_async_callback(deliberation.aclose)
         await deliberation.sweep(keep=log.open_ids[-KEPT_OPEN:])
         protos = ProtoManager.over(store)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from textwrap import shorten
 
+from a4ps.governance.taint import ARCHITECTS_WORDS, Taint, union
 from a4ps.image.turns import Reply, Turn, TurnLog
 
 #: Two different words share a stem only if they share this many first letters.
@@ -61,13 +62,15 @@ _NUMBERS = {"a": 1, "an": 1, "two": 2, "three": 3}
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """An earlier turn worth showing: its number, when, question and answer, relevance in [0, 1], and the route."""
+    """An earlier turn worth showing: its number, when, question and answer, relevance in [0, 1], the route, and the labels
+    of what it was made from."""
 
     id: str
     at: datetime
     text: str
     score: float
     source: str
+    taint: Taint = ARCHITECTS_WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,4 +233,5 @@ def memory_text(turn: Turn, reply: Reply) -> str:
 
 
 def _recalled(turn: Turn, reply: Reply, score: float, source: str) -> Recalled:
-    return Recalled(turn.id, turn.asked_at, memory_text(turn, reply), round(score, 2), source)
+    taint = union(ARCHITECTS_WORDS, reply.taint)
+    return Recalled(turn.id, turn.asked_at, memory_text(turn, reply), round(score, 2), source, taint)

@@ -31,6 +31,11 @@ class Cast:
             {name: state_part(proto.state) for name, proto in four.items()},
         )
 
+    @property
+    def as_parts(self) -> dict[str, str]:
+        """Name → version as text: as they take part in an action."""
+        return {name: str(version) for name, version in self.versions.items()}
+
     def models(self, by_profile: Mapping[str, str]) -> dict[str, str]:
         """Persona → model: that of its codex, or the profile's where the codex leaves it open."""
         return {
