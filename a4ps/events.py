@@ -36,8 +36,8 @@ class Event(StrEnum):
     PROGRESS = "progress"  # a Told: provisional, what the turn's own listener hears
     SERIES = "series"  # a Sample: provisional until its turn is answered
     COGNITIVE_DISSONANCE = "cognitive dissonance"  # an Answered whose argument ended apart: durable
-    APPROVAL_ASKED = "approval asked"  # what waits for the Architect: durable
-    APPROVAL_DECIDED = "approval decided"  # the same, with what became of it: durable
+    APPROVAL_ASKED = "approval asked"  # an Approval that waits for the Architect: durable
+    APPROVAL_DECIDED = "approval decided"  # an Approval that was decided or replaced: durable
     LOST = "lost"  # an int: so many events were told faster than this observer heard them
 
 

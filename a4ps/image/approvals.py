@@ -4,7 +4,8 @@
     approval-kept  key: the digest of an action that counts as agreed to from now on; payload: JSON, {"approval": id}
 
 Each step of an approval is a row; the newest counts. A waiting one is nothing but a row: it holds no model, sandbox, worker
-or lock. The commits of questions are authored by the persona that asked, those of answers by the Architect.
+or lock. The commits of questions are authored by the persona that asked, those of answers by the Architect. `event_bus` is
+told of each once it is durable.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from datetime import timedelta
 from typing import Literal
 
 from a4ps.errors import ApprovalRefused, IntegrityError, UnknownApproval
+from a4ps.events import Event, event_bus
 from a4ps.governance import approvals as rules
 from a4ps.governance.approvals import BACKGROUND_MAX, Action, Approval, Where
 from a4ps.governance.policy import Decision
@@ -106,6 +108,7 @@ class Approvals:
             rows = [_row(replace(rules.after(each, "replace", now), replaced_by=asked.id)) for each in stale]
             asked = replace(asked, replaces=stale[-1].id if stale else "")
             self._store.commit([*rows, _row(asked)], author=asked_by, reason=f"ask to {action.kind}: {asked.id}")
+        event_bus.notify(Event.APPROVAL_ASKED, asked)
         return asked
 
     def decide(
@@ -129,6 +132,7 @@ class Approvals:
             elif rows:
                 settled = rules.withdrawn(settled)
             self._store.commit([_row(settled), *rows], author=by, reason=f"{step} {approval_id}")
+        event_bus.notify(Event.APPROVAL_DECIDED, settled)
         return settled
 
     def edit(self, approval_id: str, action: Action, *, by: str = ARCHITECT) -> Approval:
@@ -154,6 +158,8 @@ class Approvals:
             )
             old = replace(rules.after(before, "replace", now), replaced_by=edited.id)
             self._store.commit([_row(old), _row(edited)], author=by, reason=f"edit {approval_id} as {edited.id}")
+        event_bus.notify(Event.APPROVAL_DECIDED, old)
+        event_bus.notify(Event.APPROVAL_ASKED, edited)
         return edited
 
     def lapse(self, turn: str) -> None:

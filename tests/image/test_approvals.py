@@ -17,7 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from a4ps.clock import ManualClock
 from a4ps.errors import ApprovalRefused, CallerError, UnknownApproval
-from a4ps.governance.approvals import TRANSITIONS, Action, State, Where
+from a4ps.events import Event, Observer, event_bus
+from a4ps.governance.approvals import TRANSITIONS, Action, Approval, State, Where
 from a4ps.governance.policy import Decision
 from a4ps.image.approvals import Approvals
 from a4ps.image.effects import Effects
@@ -60,6 +61,32 @@ def test_a_question_outlives_the_process_and_its_answer_too(tmp_path: Path) -> N
         assert approvals.get("7.1").state == "approved"
         assert approvals.waiting() == []
         assert approvals.at(WHERE) == approvals.get("7.1")
+
+
+def test_what_is_asked_and_what_becomes_of_it_is_told(tmp_path: Path) -> None:
+    told: list[tuple[Event, str, str]] = []
+
+    class Noting(Observer):
+        def update(self, event: Event, data: object) -> None:
+            assert isinstance(data, Approval)
+            told.append((event, data.id, data.state))
+
+    observer = Noting()
+    event_bus.attach(observer, Event.APPROVAL_ASKED, Event.APPROVAL_DECIDED)
+    try:
+        with opened(tmp_path) as (_, approvals, _):
+            ask(approvals)
+            approvals.edit("7.1", replace(ACTION, what="a list"))
+            approvals.decide("7.2", "deny")
+        event_bus.drain()
+    finally:
+        event_bus.detach(observer)
+    assert told == [
+        (Event.APPROVAL_ASKED, "7.1", "waiting"),
+        (Event.APPROVAL_DECIDED, "7.1", "replaced"),
+        (Event.APPROVAL_ASKED, "7.2", "waiting"),
+        (Event.APPROVAL_DECIDED, "7.2", "denied"),
+    ]
 
 
 def test_a_question_is_the_personas_commit_and_an_answer_the_architects(tmp_path: Path) -> None:
