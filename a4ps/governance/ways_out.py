@@ -69,11 +69,14 @@ HARMLESS: Mapping[str, str] = {
     "kernel.examine": "asks the system what it is",
     "sandbox.bubblewrap": "starts sandboxes, which have no network",
     "sandbox.guest": "runs inside a sandbox",
+    "sandbox.guest_pipes": "runs inside a sandbox",
     "sandbox.layout": "the sandbox's own files, in its folder",
     "sandbox.pool": "waits for sandboxes",
     "sandbox.process": "starts sandboxes, and has pipes to them",
     "sandbox.runsc": "starts sandboxes, which have no network",
+    "sandbox.supervisor": "runs inside a sandbox",
     "sandbox.tiers": "a socket on this machine, which a sandbox must fail to reach",
+    "sandbox.worker": "runs inside a sandbox",
 }
 
 
