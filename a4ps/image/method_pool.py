@@ -22,6 +22,8 @@ from typing import Any
 from a4ps.errors import MethodOverran
 
 MAX_RUNNING = 8
+#: How often whoever waits for a place looks whether a thread that was given up has ended: that notifies nobody.
+LOOK_S = 0.1
 
 
 class _GivenUp(BaseException):
@@ -111,8 +113,13 @@ class MethodPool:
         return call.result
 
     def _worker(self, what: str, deadline_s: float) -> _Worker:
+        ends = time.monotonic() + deadline_s
         with self._changed:
-            if not self._changed.wait_for(self._has_place, deadline_s):
+            while not self._has_place():
+                left_s = ends - time.monotonic()
+                if left_s > 0:
+                    self._changed.wait(min(left_s, LOOK_S))
+                    continue
                 raise MethodOverran(
                     f"{what} found no free thread in {deadline_s:g} s: {self._max_running} methods are running, "
                     f"{len(self._given_up)} of them past their deadline",

@@ -144,7 +144,7 @@ def test_a_draft_runs_its_methods_without_any_image() -> None:
 def test_an_overrun_is_reported_with_its_stack_and_its_writes_are_discarded(tmp_path: Path) -> None:
     go = threading.Event()
     with ProtoManager.open(
-        tmp_path / "image.a4ps", keys=KeyFolder(tmp_path / "keys"), method_deadline_s=0.05
+        tmp_path / "image.a4ps", keys=KeyFolder(tmp_path / "keys"), method_deadline_s=1
     ) as manager:
         brick = manager.register_proto(Proto("BRICK", CODEX, state={"n": 0}))
         brick.define(
@@ -161,7 +161,7 @@ def test_an_overrun_is_reported_with_its_stack_and_its_writes_are_discarded(tmp_
 def test_what_an_overrun_method_still_does_reaches_nothing(tmp_path: Path) -> None:
     go, ended = threading.Event(), threading.Event()
     with ProtoManager.open(
-        tmp_path / "image.a4ps", keys=KeyFolder(tmp_path / "keys"), method_deadline_s=0.05
+        tmp_path / "image.a4ps", keys=KeyFolder(tmp_path / "keys"), method_deadline_s=1
     ) as manager:
         brick = manager.register_proto(Proto("BRICK", CODEX, state={"n": 0}))
         brick.define("add", ADD)
@@ -180,20 +180,18 @@ def test_what_an_overrun_method_still_does_reaches_nothing(tmp_path: Path) -> No
 
 def test_the_pool_is_bounded_and_a_place_given_up_comes_back() -> None:
     pool = MethodPool(max_running=1)
-    go, ended = threading.Event(), threading.Event()
+    go, begun = threading.Event(), threading.Event()
 
     def hang() -> None:
-        try:
-            go.wait(30)
-        finally:
-            ended.set()
+        begun.set()
+        go.wait(30)
 
     with pytest.raises(MethodOverran, match="ran for more"):
-        pool.run("hang", hang, 0.01)
+        pool.run("hang", hang, 1)  # time enough to begin: what had not would be over at once
+    assert begun.is_set()
     with pytest.raises(MethodOverran, match="no free thread"):
         pool.run("next", lambda: 1, 0.01)
     go.set()
-    assert ended.wait(30)
     assert pool.run("next", lambda: 2, 30) == 2
 
 

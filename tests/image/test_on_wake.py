@@ -288,7 +288,7 @@ def test_what_it_raises_goes_to_who_reached_it_and_the_next_tries_again(
 def test_one_that_overruns_is_given_up_and_tried_again(tmp_path: Path) -> None:
     go = threading.Event()
     told.append(go)
-    with opened(tmp_path, deadline_s=0.05) as manager:
+    with opened(tmp_path, deadline_s=1) as manager:
         brick = manager.register_proto(Proto("BRICK", CODEX))
         brick.define(
             "on_wake",
