@@ -13,7 +13,7 @@ from a4ps.cli.streams import standard_input
 from a4ps.cli.transcript import Transcript, close, retell
 from a4ps.errors import A4PSError, Stopped, UsageError
 from a4ps.kernel.answered import Answered, answered_turn
-from a4ps.kernel.wiring import open_log
+from a4ps.kernel.wiring import open_records
 from a4ps.society.progress import Progress
 
 #: Read of standard input stops here: far beyond any question that is accepted.
@@ -46,8 +46,8 @@ def command(
     if text == "-":
         text = _read_stdin()
     if turn_id is not None:
-        with open_log(frame.env) as log:
-            answered = answered_turn(log, turn_id)
+        with open_records(frame.env) as records:
+            answered = answered_turn(records, turn_id)
     else:
         answered = asyncio.run(_ask(frame, text, everyone, resume, quiet))
     if frame.as_json:

@@ -82,7 +82,7 @@ async def _respond(frame: Frame, kernel: Kernel, line: str) -> Answered | None:
         approve = approver(frame, transcript.end_line)
         return _closed(await kernel.resume(rest or None, transcript, approve=approve))
     if word == "/turn":
-        answered = answered_turn(kernel.log, rest)
+        answered = answered_turn(kernel.society.scrapbook.records, rest)
         retell(answered)
         return _closed(answered)
     if word == "/last":

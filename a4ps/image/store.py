@@ -79,6 +79,7 @@ class Match(NamedTuple):
     key: str
     score: float
     text: str
+    kind: str
 
 
 Then = Callable[[Commit], None]
@@ -237,6 +238,13 @@ class Store:
             found = connection.execute(query, (kind, key, place_of(beyond, 0), limit)).fetchall()
             return [verify.verified_row(self._seal, row)[0] for row in found]
 
+    def heads_after(self, kind: str, place: int, *, limit: int) -> list[StoredRow]:
+        """Up to `limit` heads of `kind` beyond a place of the log, oldest first: for whoever reads on where it stopped."""
+        query = _ROW + "WHERE kind = ? AND place > ? AND " + _IS_HEAD + "ORDER BY place LIMIT ?"
+        with self._readers.lend("reading rows") as connection:
+            found = connection.execute(query, (kind, place, limit)).fetchall()
+            return [verify.verified_row(self._seal, row)[0] for row in found]
+
     def rows_of(self, generation: int, kind: str) -> list[StoredRow]:
         """The rows of `kind` in one commit, in its order; none where there is no such commit."""
         with self._readers.lend("reading a commit") as connection:
@@ -285,20 +293,21 @@ class Store:
             found = connection.execute(query, (kind, closing)).fetchall()
             return [verify.verified_row(self._seal, row)[0].key for row in found]
 
-    def search(self, match: str, *, kind: str, limit: int) -> list[Match]:
-        """The heads of `kind` whose text matches the FTS5 expression `match`, best first.
+    def search(self, match: str, *, kind: str | tuple[str, ...], limit: int) -> list[Match]:
+        """The heads of `kind`, one or several, whose text matches the FTS5 expression `match`, best first.
 
         A score is SQLite's bm25 with the sign turned: above 0, more is better; comparable within one search only. A
         damaged index is made anew first. Raises CallerError where `match` is not an FTS5 expression.
         """
+        kinds = (kind,) if isinstance(kind, str) else kind
         if self._writer.index_stale:
             self._rebuild_index()
         try:
-            return self._search(match, kind, limit)
+            return self._search(match, kinds, limit)
         except _IndexDamaged:
             self._rebuild_index()
         try:
-            return self._search(match, kind, limit)
+            return self._search(match, kinds, limit)
         except _IndexDamaged as error:
             raise IntegrityError(
                 f"the full-text index of {self._path} is damaged", next_step="run: a4ps image verify --deep"
@@ -355,20 +364,20 @@ class Store:
     ) -> None:
         self.close()
 
-    def _search(self, match: str, kind: str, limit: int) -> list[Match]:
+    def _search(self, match: str, kinds: Sequence[str], limit: int) -> list[Match]:
         # The index ranks first and alone; joining it would look up every match before the limit. Rows of other kinds and
         # rows that are no longer heads are few, so the next ranks are fetched only where too many were such.
-        query = _ROW + "WHERE place = ? AND kind = ? AND " + _IS_HEAD
+        query = _ROW + "WHERE place = ? AND kind IN (" + ", ".join("?" * len(kinds)) + ") AND " + _IS_HEAD
         matches: list[Match] = []
         offset = 0
         with self._readers.lend("searching") as connection:
             while len(matches) < limit:
                 ranked = self._ranked(connection, match, limit, offset)
                 for place, score in ranked:
-                    found = connection.execute(query, (place, kind)).fetchone()
+                    found = connection.execute(query, (place, *kinds)).fetchone()
                     if found is not None and len(matches) < limit:
                         row, text = verify.verified_row(self._seal, found)
-                        matches.append(Match(row.key, score, text))
+                        matches.append(Match(row.key, score, text, row.kind))
                 if len(ranked) < limit:
                     break
                 offset += limit

@@ -145,8 +145,9 @@ class Kernel:
             return await self._run(turn, self.society.cast(), listener, approve, resume=True)
 
     async def aclose(self) -> None:
-        """Close engine, sandboxes, checkpoints and image, in this order. Idempotent."""
+        """Close memory, engine, sandboxes, checkpoints and image, in this order. Idempotent."""
         try:
+            await self.society.scrapbook.aclose()
             await self.engine.aclose()
         finally:
             if self.methods is not None:
@@ -165,6 +166,7 @@ class Kernel:
         try:
             reply, memories = await self.society.deliberate(turn, cast, listener, resume=resume, approve=approve)
             await self.log.answer(turn, reply)
+            self.society.scrapbook.wake()
         except asyncio.CancelledError:
             await self._stop(turn, "stopped by the Architect")
             raise

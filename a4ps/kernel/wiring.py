@@ -6,26 +6,27 @@ import asyncio
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from a4ps.clock import SystemClock
+from a4ps.clock import Clock, SystemClock
 from a4ps.errors import EngineUnreachable, ModelMissing
 from a4ps.image.keys import KeyFolder
 from a4ps.image.model_ledger import ModelLedger
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.store import Store
 from a4ps.image.turns import TurnLog
+from a4ps.inference import lexical
 from a4ps.inference.catalog import lacking, load_catalog
 from a4ps.inference.engine import Engine, EngineStatus
 from a4ps.inference.llamacpp import LlamaCppEngine
 from a4ps.inference.llamacpp_seat import Deadlines as EmbeddedDeadlines
 from a4ps.inference.local_models import find_model
 from a4ps.inference.memory_budget import MemoryBudget
-from a4ps.inference.model_manager import Ledger, ModelManager, Parts
+from a4ps.inference.model_manager import BY_OLLAMA, Ledger, ModelManager, Parts
 from a4ps.inference.ollama import Deadlines, OllamaEngine
 from a4ps.inference.ollama_wire import base_url, is_loopback
 from a4ps.inference.rehearsal import MODEL as REHEARSAL_MODEL
@@ -34,6 +35,10 @@ from a4ps.kernel.engine_choice import Choice, Signs, choose
 from a4ps.kernel.health import LOCAL_OLLAMA
 from a4ps.kernel.invoker import EngineInvoker
 from a4ps.kernel.kernel import KEPT_OPEN, Kernel
+from a4ps.memory.following import Means
+from a4ps.memory.records import Records
+from a4ps.memory.scrapbook import Scrapbook
+from a4ps.memory.tuning import Options
 from a4ps.personas.roster import BY_PROFILE, NAMES, enrol
 from a4ps.places import Places
 from a4ps.sandbox.executor import SecureCodeExecutor
@@ -162,6 +167,37 @@ def open_log(env: Environment) -> Iterator[TurnLog]:
         yield TurnLog(store)
 
 
+@contextmanager
+def open_records(env: Environment) -> Iterator[Records]:
+    """What is remembered, alone, without anything that finds it. Raises as `Store.open` does."""
+    with Store.open(env.places.image, KeyFolder(env.places.keys), SystemClock()) as store:
+        yield Records(store, TurnLog(store))
+
+
+@asynccontextmanager
+async def open_scrapbook(env: Environment) -> AsyncIterator[Scrapbook]:
+    """Memory without a society, with the embedder of the settings; nothing is started. Raises as `Store.open` does."""
+    embeds_by_ollama = env.settings.embedder.startswith(BY_OLLAMA)
+    engine: Engine = ollama_engine(env.settings) if embeds_by_ollama else RehearsalEngine()
+    manager = ModelManager(parts_of(env, engine))
+    try:
+        with open_records(env) as records:
+            scrapbook = Scrapbook(records, means_of(env, manager, SystemClock()))
+            try:
+                yield scrapbook
+            finally:
+                await scrapbook.aclose()
+    finally:
+        await manager.aclose()
+
+
+def means_of(env: Environment, manager: ModelManager, clock: Clock) -> Means:
+    """What the vectors are made with and kept in."""
+    settings = env.settings
+    options = Options(settings.vector_index, settings.vector_recall)
+    return Means(manager, env.places.scrapbook, clock, settings.vector_floor, options)
+
+
 async def open_kernel(env: Environment) -> Kernel:
     """Open image, engine and society. Raises every kind of `A4PSError`; nothing stays open then."""
     from a4ps.society.graph import Deliberation  # LangGraph takes a second to import; doctor and config do without
@@ -190,7 +226,10 @@ async def open_kernel(env: Environment) -> Kernel:
         protos.bind_code_runner(methods)
         protos.bind_invoker(EngineInvoker(manager, env.settings, models, clock))
         forge = ToolForge(forge_parts(env, protos, executor, manager, models))
-        society = Society(protos, models, manager, env.settings, deliberation, log, clock, forge)
+        scrapbook = Scrapbook(Records(store, log), means_of(env, manager, clock))
+        society = Society(protos, models, manager, env.settings, deliberation, scrapbook, clock, forge)
+        if env.settings.embedder != lexical.NAME:  # else full text alone finds as much, and costs no import
+            scrapbook.start()
         undo.pop_all()
     return Kernel(store, log, manager, society, clock, _notice(env, choice), executor, methods)
 

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 from a4ps.clock import Clock
 from a4ps.image.proto_manager import ProtoManager
-from a4ps.image.turns import Contribution, MemoryUsed, Reply, Turn, TurnLog
+from a4ps.image.turns import Contribution, MemoryUsed, Reply, Turn
 from a4ps.inference.engine import Engine
-from a4ps.memory.recall import Recalled, recall
+from a4ps.memory.recall import Recalled
+from a4ps.memory.scrapbook import Scrapbook
+from a4ps.personas.prompting import SNIPPET_CHARS
 from a4ps.settings import Settings
 from a4ps.society.cast import Cast
 from a4ps.society.graph import Deliberation
@@ -34,7 +36,7 @@ class Society:
     engine: Engine
     settings: Settings
     deliberation: Deliberation
-    log: TurnLog
+    scrapbook: Scrapbook
     clock: Clock
     forge: ToolForge | None = None
 
@@ -95,15 +97,15 @@ class Society:
         settings = self.settings
         rehearsed = turn.engine == "rehearsal"
 
-        def recall_for(question: str) -> tuple[Recalled, ...]:
-            return recall(
-                self.log,
+        async def recall_for(question: str) -> tuple[Recalled, ...]:
+            return await self.scrapbook.recall(
                 question,
                 self.clock.now().astimezone(),
                 limit=settings.recall_limit,
                 floor=settings.recall_floor,
                 rehearsed=rehearsed,
                 before=int(turn.id),
+                passage_chars=SNIPPET_CHARS,
             )
 
         return TurnContext(

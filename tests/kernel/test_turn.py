@@ -360,7 +360,7 @@ async def test_an_answer_outlives_the_process_and_can_be_shown_again(tmp_path: P
     async with open_kernel(tmp_path, ScriptedEngine()) as kernel:
         first = await kernel.ask(QUESTION, ignore)
     async with open_kernel(tmp_path, ScriptedEngine()) as kernel:
-        again = answered_turn(kernel.log, first.turn.id)
+        again = answered_turn(kernel.society.scrapbook.records, first.turn.id)
     assert again.as_json() == first.as_json()
 
 

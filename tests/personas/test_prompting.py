@@ -77,6 +77,9 @@ async def requests_of(question: str, contribution: str, remembered: tuple[Recall
     async def script(request: ChatRequest) -> str | None:
         return "no JSON" if request.step == "antithesis" and request.schema is not None else None
 
+    async def recall(_: str) -> tuple[Recalled, ...]:
+        return tuple(remembered)
+
     engine = ScriptedEngine(script)
     clock = ManualClock()
     context = TurnContext(
@@ -86,7 +89,7 @@ async def requests_of(question: str, contribution: str, remembered: tuple[Recall
         think=frozenset(),
         limits=Limits(1_000_000, 400, 1024, 1e9, Bounds(2, 0.5)),
         speaker=Speaker(engine, clock, lambda _: None),
-        recall=lambda _: remembered,
+        recall=recall,
         clock=clock,
         began_s=0.0,
     )
