@@ -51,7 +51,9 @@ class Settings(BaseModel):
         frozenset(), strict=False, description="personas that may think before they speak"
     )
     embedder: Name = Field(
-        "lexical", description="what embeds texts: lexical, a file of the models folder, or ollama:MODEL"
+        "auto",
+        description="what embeds memories: auto (the catalog's, where it is installed), a file of the models folder, "
+        "ollama:MODEL, or lexical (none: full text alone)",
     )
     hub: Name = Field("https://huggingface.co", description="where model files named hf:OWNER/REPO/FILE are fetched")
     residency: Literal["swap-aware", "sequential"] = Field(

@@ -8,12 +8,12 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from a4ps.clock import Clock, SystemClock
-from a4ps.errors import EngineUnreachable, ModelMissing
+from a4ps.errors import EngineUnreachable, ModelMissing, PeerError
 from a4ps.image.keys import KeyFolder
 from a4ps.image.model_ledger import ModelLedger
 from a4ps.image.proto_manager import ProtoManager
@@ -177,25 +177,27 @@ def open_records(env: Environment) -> Iterator[Records]:
 @asynccontextmanager
 async def open_scrapbook(env: Environment) -> AsyncIterator[Scrapbook]:
     """Memory without a society, with the embedder of the settings; nothing is started. Raises as `Store.open` does."""
-    embeds_by_ollama = env.settings.embedder.startswith(BY_OLLAMA)
-    engine: Engine = ollama_engine(env.settings) if embeds_by_ollama else RehearsalEngine()
-    manager = ModelManager(parts_of(env, engine))
-    try:
-        with open_records(env) as records:
-            scrapbook = Scrapbook(records, means_of(env, manager, SystemClock()))
-            try:
-                yield scrapbook
-            finally:
-                await scrapbook.aclose()
-    finally:
-        await manager.aclose()
+    ollama = ollama_engine(env.settings)
+    async with AsyncExitStack() as undo:
+        undo.push_async_callback(ollama.aclose)
+        records = undo.enter_context(open_records(env))
+        embedder = await embedder_of(env, ollama)
+        manager = ModelManager(parts_of(env, ollama if embedder.startswith(BY_OLLAMA) else RehearsalEngine(), embedder))
+        undo.push_async_callback(manager.aclose)
+        scrapbook = Scrapbook(records, means_of(env, embedder, manager, SystemClock()))
+        undo.push_async_callback(scrapbook.aclose)
+        yield scrapbook
 
 
-def means_of(env: Environment, manager: ModelManager, clock: Clock) -> Means:
-    """What the vectors are made with and kept in."""
-    settings = env.settings
+def means_of(env: Environment, embedder: str, manager: ModelManager, clock: Clock) -> Means | None:
+    """What the vectors are made with and kept in; None for the lexical embedder, with which full text finds as much."""
+    if embedder == lexical.NAME:
+        return None
+    settings, entry = env.settings, load_catalog().embedder
+    names = (load_catalog().embedded(entry.tag), f"{BY_OLLAMA}{entry.tag}")
+    prefixes = (entry.question_prefix, entry.memory_prefix) if embedder in names else ("", "")
     options = Options(settings.vector_index, settings.vector_recall)
-    return Means(manager, env.places.scrapbook, clock, settings.vector_floor, options)
+    return Means(manager, env.places.scrapbook, clock, settings.vector_floor, prefixes, options)
 
 
 async def open_kernel(env: Environment) -> Kernel:
@@ -214,7 +216,8 @@ async def open_kernel(env: Environment) -> Kernel:
         models = env.models_of(choice)
         if choice != "rehearsal":
             await _need_models(engine, models)
-        manager = ModelManager(parts_of(env, engine, ModelLedger(store)))
+        embedder = await embedder_of(env, engine)
+        manager = ModelManager(parts_of(env, engine, embedder, ModelLedger(store)))
         deliberation = await Deliberation.open(env.places.checkpoints)
         undo.push_async_callback(deliberation.aclose)
         await deliberation.sweep(keep=log.open_ids[-KEPT_OPEN:])
@@ -226,10 +229,9 @@ async def open_kernel(env: Environment) -> Kernel:
         protos.bind_code_runner(methods)
         protos.bind_invoker(EngineInvoker(manager, env.settings, models, clock))
         forge = ToolForge(forge_parts(env, protos, executor, manager, models))
-        scrapbook = Scrapbook(Records(store, log), means_of(env, manager, clock))
+        scrapbook = Scrapbook(Records(store, log), means_of(env, embedder, manager, clock))
         society = Society(protos, models, manager, env.settings, deliberation, scrapbook, clock, forge)
-        if env.settings.embedder != lexical.NAME:  # else full text alone finds as much, and costs no import
-            scrapbook.start()
+        scrapbook.start()
         undo.pop_all()
     return Kernel(store, log, manager, society, clock, _notice(env, choice), executor, methods)
 
@@ -272,14 +274,32 @@ def engine_of(env: Environment, choice: Choice) -> Engine:
     return llamacpp_engine(env) if choice == "llamacpp" else RehearsalEngine()
 
 
-def parts_of(env: Environment, engine: Engine, ledger: Ledger | None = None) -> Parts:
+async def embedder_of(env: Environment, engine: Engine | None) -> str:
+    """What embeds by the settings, as the model manager calls it; "lexical" where there is nothing that could.
+
+    `engine` is asked for its models where the catalog's embedder is no file here, if it is Ollama.
+    """
+    if env.settings.embedder != "auto":
+        return env.settings.embedder
+    tag = load_catalog().embedder.tag
+    file = load_catalog().embedded(tag)
+    if importlib.util.find_spec("xllamacpp") is not None and not lacking_files(env, [file]):
+        return file
+    if engine is not None and engine.name == "ollama":
+        with suppress(PeerError):  # it is needed for more than that, and will be told of then
+            if not lacking([tag], (model.name for model in await engine.models())):
+                return f"{BY_OLLAMA}{tag}"
+    return lexical.NAME
+
+
+def parts_of(env: Environment, engine: Engine, embedder: str = lexical.NAME, ledger: Ledger | None = None) -> Parts:
     """What the model manager is made of."""
     settings = env.settings
     is_local = engine.name != "ollama" or not elsewhere(settings)
     return Parts(
         engine,
         embedder=None if engine.name == "llamacpp" else llamacpp_engine(env),
-        embedder_model=settings.embedder,
+        embedder_model=embedder,
         budget=MemoryBudget(settings.memory_mb * 1_000_000, is_local=is_local).read,
         residency=settings.residency,
         num_ctx=settings.num_ctx,
@@ -292,22 +312,35 @@ def parts_of(env: Environment, engine: Engine, ledger: Ledger | None = None) -> 
 def default_parts() -> Parts:
     """What `ModelManager()` is made of: the engine that the command line would find, without an image to remember in."""
     env = environment(None)
-    with ThreadPoolExecutor(1) as thread:  # the caller's thread may have an event loop
-        choice = thread.submit(lambda: asyncio.run(choose_engine(env, ""))).result()
-    return parts_of(env, engine_of(env, choice))
+    choice, embedder = _chosen(env)
+    return parts_of(env, engine_of(env, choice), embedder)
 
 
 def default_forge() -> ForgeParts:
     """What `ToolForge()` is made of: the process's own image, the engine that the command line would find, a sandbox."""
     env = environment(None)
-    with ThreadPoolExecutor(1) as thread:  # the caller's thread may have an event loop
-        choice = thread.submit(lambda: asyncio.run(choose_engine(env, ""))).result()
+    choice, embedder = _chosen(env)
     protos = ProtoManager()
     enrol(protos)
-    engine = ModelManager(parts_of(env, engine_of(env, choice)))
+    engine = ModelManager(parts_of(env, engine_of(env, choice), embedder))
     executor = SecureCodeExecutor(tier=tier_of(env.settings))
     protos.close_with(executor.close)
     return forge_parts(env, protos, executor, engine, env.models_of(choice))
+
+
+def _chosen(env: Environment) -> tuple[Choice, str]:
+    """The engine and the embedder that the command line would find."""
+
+    async def chosen() -> tuple[Choice, str]:
+        choice = await choose_engine(env, "")
+        engine = engine_of(env, choice)
+        try:
+            return choice, await embedder_of(env, engine)
+        finally:
+            await engine.aclose()
+
+    with ThreadPoolExecutor(1) as thread:  # the caller's thread may have an event loop
+        return thread.submit(lambda: asyncio.run(chosen())).result()
 
 
 def _notice(env: Environment, choice: Choice) -> str:

@@ -17,7 +17,6 @@ from typing import Protocol
 import numpy as np
 
 from a4ps.errors import EngineGarbled, PromptTooLong
-from a4ps.inference import lexical
 from a4ps.memory.records import Records
 from a4ps.memory.vectors import Vectors, unit
 
@@ -50,24 +49,18 @@ class Known:
     dimensions: int
     background: float
 
-    @property
-    def is_lexical(self) -> bool:
-        """Whether it only knows words, so that its cosines rank and the words themselves have to decide."""
-        return self.identity == lexical.NAME
-
     def relevance(self, cosine: float) -> float:
-        """In [0, 1]; 0 for a lexical embedder."""
-        if self.is_lexical:
-            return 0.0
+        """In [0, 1]."""
         return min(1.0, max(0.0, (cosine - self.background) / (1.0 - self.background)))
 
 
 class Embedder:
-    """One embedder over the image that remembers how it was measured."""
+    """One embedder over the image that remembers how it was measured. `prefixes` stand before a question, a memory."""
 
-    def __init__(self, engine: Embeds, records: Records) -> None:
+    def __init__(self, engine: Embeds, records: Records, prefixes: tuple[str, str] = ("", "")) -> None:
         self._engine = engine
         self._records = records
+        self._question_prefix, self._memory_prefix = prefixes
 
     async def known(self) -> Known:
         """What is known of the embedder of the settings; measured, and kept in the image, when it is first used.
@@ -77,13 +70,22 @@ class Embedder:
         identity = await self._engine.embedder_identity()
         found = self._records.embedder(identity)
         if found is None:
-            vectors = await self.embed(unrelated())
-            found = vectors.shape[1], background_of(vectors)
+            memories = await self.memories(unrelated())
+            questions = await self._embed([self._question_prefix + text for text in unrelated()])
+            found = memories.shape[1], background_of(questions, memories)
             self._records.keep_embedder(identity, *found)
         return Known(identity, *found)
 
-    async def embed(self, texts: Sequence[str]) -> Vectors:
+    async def question(self, text: str) -> Vectors:
+        """(dimensions,), of length 1. Raises `PeerError`."""
+        vector: Vectors = (await self._embed([self._question_prefix + text]))[0]
+        return vector
+
+    async def memories(self, texts: Sequence[str]) -> Vectors:
         """(len(texts), dimensions), each row of length 1. Raises `PeerError`."""
+        return await self._embed([self._memory_prefix + text for text in texts])
+
+    async def _embed(self, texts: Sequence[str]) -> Vectors:
         cut = [text[:EMBED_CHARS] for text in texts]
         try:
             rows = await self._engine.embed("", cut)
@@ -104,9 +106,9 @@ class Embedder:
                 text = text[: len(text) // 2]
 
 
-def background_of(vectors: Vectors) -> float:
-    """The cosine that 95 of 100 pairs of these stay under, in [0, 0.95]."""
-    cosines = (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)]
+def background_of(questions: Vectors, memories: Vectors) -> float:
+    """The cosine that 95 of 100 pairs of a question and another's memory stay under, in [0, 0.95]."""
+    cosines = (questions @ memories.T)[~np.eye(len(memories), dtype=bool)]
     return float(np.clip(np.percentile(cosines, _PERCENTILE), 0.0, 0.95))
 
 

@@ -35,13 +35,15 @@ EMBEDDED_AT_ONCE, KEPT_AT_ONCE = 8, 64
 class Means:
     """What vectors need: what embeds, a folder for the index, and how it is made.
 
-    `floor` is the relevance under which a vector alone does not make a memory relevant.
+    `floor` is the relevance under which a vector alone does not make a memory relevant; `prefixes` is what the embedder
+    wants before a question and before a memory.
     """
 
     engine: Embeds
     folder: Path
     clock: Clock
     floor: float
+    prefixes: tuple[str, str] = ("", "")
     options: Options = field(default_factory=Options)
 
 
@@ -145,7 +147,7 @@ class Follower:
     async def _open(self) -> Opened:
         if self.opened is None:
             embedder_of, index_of = await asyncio.to_thread(_imported)
-            embedder = embedder_of(self._means.engine, self._records)
+            embedder = embedder_of(self._means.engine, self._records, self._means.prefixes)
             known = await embedder.known()
             index = index_of(self._means.folder, self._records, known.identity, known.dimensions, self._means.options)
             self.opened = Opened(embedder, known, index)
@@ -180,13 +182,13 @@ class Follower:
         from a4ps.memory.vectors import to_payloads
 
         try:
-            vectors = await opened.embedder.embed([memory.text for memory in batch])
+            vectors = await opened.embedder.memories([memory.text for memory in batch])
             return dict(zip((memory.id for memory in batch), to_payloads(vectors), strict=True))
         except PeerError as refused:
             alone: dict[str, bytes] = {}
             for memory in batch if len(batch) > 1 else ():
                 try:
-                    alone[memory.id] = to_payloads(await opened.embedder.embed([memory.text]))[0]
+                    alone[memory.id] = to_payloads(await opened.embedder.memories([memory.text]))[0]
                 except PeerError as error:
                     _log.warning("memory %s is passed over: %s", memory.id, error.message)
             if not alone:

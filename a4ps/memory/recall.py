@@ -85,10 +85,7 @@ class Recalled:
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """What an index found near a question, best first: a memory's id, and how relevant that alone makes it, in [0, 1].
-
-    `relevance` is 0 where the vectors only rank, and the words have to decide.
-    """
+    """What an index found near a question, best first: a memory's id, and how relevant that alone makes it, in [0, 1]."""
 
     id: str
     relevance: float

@@ -72,7 +72,9 @@ class Scrapbook:
                 near=near,
                 near_floor=near_floor,
             )
-            return tuple(cut_to_passage(memory, question, passage_chars) for memory in found) if passage_chars else found
+            return (
+                tuple(cut_to_passage(memory, question, passage_chars) for memory in found) if passage_chars else found
+            )
 
         opened = self._follower.opened if self._follower is not None else None
         vector = await self._vector_of(question) if limit else None
@@ -171,14 +173,13 @@ class Scrapbook:
         opened = self._follower.opened if self._follower is not None else None
         if opened is None or not opened.index.ready:
             return None
-        asked = asyncio.create_task(opened.embedder.embed([question]))
+        asked = asyncio.create_task(opened.embedder.question(question))
         self._asked.add(asked)
         asked.add_done_callback(self._settled)
         await asyncio.wait([asked], timeout=QUESTION_WAIT_S)
         if not asked.done() or asked.cancelled() or asked.exception() is not None:
             return None
-        vector: Vectors = asked.result()[0]
-        return vector
+        return asked.result()
 
     def _settled(self, asked: asyncio.Task[Vectors]) -> None:
         self._asked.discard(asked)

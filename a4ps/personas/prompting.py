@@ -59,10 +59,14 @@ def record(memories: Sequence[Recalled], *, asked_for: bool = False) -> str:
     if asked_for and not memories:
         return section(RECORD, NOTHING)
     lines = [
-        f"> [{memory.id}] {memory.at.astimezone():%Y-%m-%d %H:%M}{FROM_FILE if memory.taint else ''}: {_snippet(memory.text)}"
+        f"> [{memory.id}] {memory.at.astimezone():%Y-%m-%d %H:%M}{_whose(memory)}: {_snippet(memory.text)}"
         for memory in memories
     ]
     return section(RECORD, "\n".join(lines))
+
+
+def _whose(memory: Recalled) -> str:
+    return FROM_FILE if memory.taint else ""
 
 
 def _snippet(text: str) -> str:

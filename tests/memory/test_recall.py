@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from a4ps.clock import ManualClock
-from a4ps.image.turns import Contribution, Reply, Turn, TurnLog
 from a4ps.image.store import Store
+from a4ps.image.turns import Contribution, Reply, Turn, TurnLog
 from a4ps.memory.recall import Recalled, content_words, coverage, recall, time_route
 from a4ps.memory.records import Records
 
