@@ -313,6 +313,10 @@ class Store:
                 f"the full-text index of {self._path} is damaged", next_step="run: a4ps image verify --deep"
             ) from error
 
+    def rebuild_search(self) -> None:
+        """Make the full-text index anew from the rows. Raises IntegrityError where the image would not be whole after it."""
+        self._rebuild_index()
+
     def verify(self, *, deep: bool = False) -> VerifyReport:
         """Check the newest commits, or (`deep`) every commit, row, page and the full-text index.
 

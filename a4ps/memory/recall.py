@@ -7,8 +7,9 @@ conversation itself ("what did I ask before?", "yesterday") recalls the turns of
 what about ("what did I say about the garden last week?"), only memories of that time that the others find, if there are any.
 
 A score is relevance × agreement × weight. Agreement is 1 with full text alone; with vectors too it is reciprocal rank
-fusion (Cormack, Clarke and Büttcher, SIGIR 2009), scaled so that the first of both routes has 1. The weight is made of
-age and importance.
+fusion (Cormack, Clarke and Büttcher, SIGIR 2009), scaled to (1/2, 1] so that the first of both routes has 1, and the first
+of one alone 3/4: what agrees comes first among the relevant, and never before what is far more relevant. The weight is
+made of age and importance.
 """
 
 from __future__ import annotations
@@ -261,7 +262,7 @@ def _fused(
     return [
         _recalled(
             memory,
-            min(1.0, relevant * (fused[id_] / best if both else 1.0) * weight(memory, now)),
+            min(1.0, relevant * (0.5 + 0.5 * fused[id_] / best if both else 1.0) * weight(memory, now)),
             " + ".join(sources[id_]) + suffix,
         )
         for id_, (memory, relevant) in relevance.items()

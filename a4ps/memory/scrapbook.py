@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
@@ -99,6 +99,17 @@ class Scrapbook:
         return opened is not None and opened.index.ready
 
     @property
+    def embeds(self) -> bool:
+        """Whether there is anything that embeds."""
+        return self._means is not None
+
+    @property
+    def embedder(self) -> str:
+        """The identity of what embeds, "" while there is none in use."""
+        opened = self._follower.opened if self._follower is not None else None
+        return "" if opened is None else opened.known.identity
+
+    @property
     def following(self) -> Following:
         """How far the vectors are."""
         return self._follower.progress if self._follower is not None else Following()
@@ -132,13 +143,13 @@ class Scrapbook:
         if self._follower is not None:
             await self._follower.even()
 
-    async def rebuild(self, told: Callable[[int], None]) -> Rebuilt | None:
+    async def rebuild(self) -> Rebuilt | None:
         """Make the index anew from the vectors in the image; None where there are none to be had: `fault` says why."""
         await self.ready()
         opened = self._follower.opened if self._follower is not None else None
         if opened is None:
             return None
-        return await asyncio.wrap_future(opened.index.rebuild(told))
+        return await asyncio.wrap_future(opened.index.rebuild())
 
     async def purge(self, ids: Iterable[str]) -> int:
         """Rewrite the index without these, no older version left. For whoever forgets, once the image has forgotten them.

@@ -46,11 +46,6 @@ TIDY_ROWS = 5_000
 BATCH_ROWS = 2_000
 
 T = TypeVar("T")
-Told = Callable[[int], None]
-
-
-def _untold(rows: int) -> None:
-    """For whoever does not want to hear of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +99,9 @@ class VectorIndex:
         """Take in what was committed since."""
         return self._soon(self._follow)
 
-    def rebuild(self, told: Told = _untold) -> Future[Rebuilt]:
-        """Make it anew from the image, whatever is there. `told` hears how many rows are in, from the index's thread."""
-        return self._soon(lambda: self._rebuild(told=told))
+    def rebuild(self) -> Future[Rebuilt]:
+        """Make it anew from the image, whatever is there."""
+        return self._soon(self._rebuild)
 
     def purge(self, ids: Iterable[str]) -> Future[int]:
         """Make it anew without these, and remove every older table and version, those in quarantine included.
@@ -225,11 +220,11 @@ class VectorIndex:
             self._quarantine(folder, why)
         self._rebuild()
 
-    def _rebuild(self, excluded: frozenset[str] = frozenset(), told: Told = _untold) -> Rebuilt:
+    def _rebuild(self, excluded: frozenset[str] = frozenset()) -> Rebuilt:
         began_s = time.monotonic()
         folder = self._folder / f"{self._last_number() + 1:04d}"
         image = self._image()
-        progress = _Progress(told)
+        progress = _Progress()
         try:
             folder.mkdir(parents=True, mode=0o700)
             rows = progress.over(self._records.rows(self._kind), excluded)
@@ -334,8 +329,7 @@ def remove_all(folder: Path) -> int:
 class _Progress:
     """Counts the rows that pass, and knows the place of the last."""
 
-    def __init__(self, told: Told) -> None:
-        self._told = told
+    def __init__(self) -> None:
         self.rows = 0
         self.place = -1
 
@@ -345,8 +339,6 @@ class _Progress:
             if row.key not in excluded:
                 self.rows += 1
                 yield row
-                if self.rows % BATCH_ROWS == 0:
-                    self._told(self.rows)
 
 
 def _batched(rows: Iterable[StoredRow]) -> Iterator[list[StoredRow]]:

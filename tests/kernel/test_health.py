@@ -49,6 +49,7 @@ WELL = Facts(
     keys_path="/home/me/state/keys",
     keys_fault="",
     unwritable="",
+    embedder="nomic",
 )
 #: A machine as it comes: nothing of ours, no card.
 BARE = replace(

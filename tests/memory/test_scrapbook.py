@@ -221,7 +221,7 @@ class TestFollowing:
         await scrapbook.even()
         found = await scrapbook.recall("terrier walk", clock.now(), limit=3, floor=0.34, rehearsed=False)
         assert [memory.source for memory in found] == ["full text"]
-        assert await scrapbook.rebuild(lambda rows: None) is None
+        assert await scrapbook.rebuild() is None
         await scrapbook.aclose()
 
 
