@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import a4ps
 from a4ps.errors import DocumentUnreadable, UsageError
 from a4ps.memory.records import Records
 
@@ -166,7 +165,7 @@ def _content(path: Path) -> bytes:
 
 def _pdf_text(path: Path, content: bytes) -> str:
     child = [sys.executable, "-P", "-m", "a4ps.memory.pdf_child"]
-    environ = {"PYTHONPATH": str(Path(a4ps.__file__).parents[1])}
+    environ = {"PYTHONPATH": str(Path(__file__).parents[2])}
     try:
         done = subprocess.run(child, input=content, capture_output=True, env=environ, timeout=PDF_S)
         answer = json.loads(done.stdout[: PDF_TEXT_BYTES + 1]) if done.returncode == 0 else {"bad": "it cannot be read"}

@@ -18,7 +18,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-import a4ps
 from a4ps.memory.lance_index import IndexDamaged, LanceTable
 from a4ps.memory.tuning import Method, Tuning
 
@@ -30,7 +29,7 @@ def start(folder: Path, dimensions: int, method: Method, target: float) -> subpr
     """Begin to index the table of `folder`, to which nobody may write meanwhile."""
     command = [sys.executable, "-P", "-m", __name__, str(folder), str(dimensions), method, str(target)]
     # The package that this process runs, wherever it was started.
-    environ = {"PYTHONPATH": str(Path(a4ps.__file__).parents[1]), "PATH": os.environ.get("PATH", "")}
+    environ = {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": os.environ.get("PATH", "")}
     return subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environ
     )
