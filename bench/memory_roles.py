@@ -41,6 +41,7 @@ class Given:
         self.vectors = vectors
 
     async def embed(self, model: str, texts: Sequence[str]) -> tuple[tuple[float, ...], ...]:
+        del model
         return tuple(tuple(self.vectors[text].tolist()) for text in texts)
 
     async def embedder_identity(self) -> str:
@@ -225,7 +226,7 @@ def faiss_ivf(folder: Path) -> Found:
 
     vectors, before = kept(folder, "vectors"), resident_mb()
     cells = max(16, len(vectors) // 400)
-    index = faiss.index_factory(DIMENSIONS, f"IVF{cells},SQ8", faiss.METRIC_INNER_PRODUCT)
+    index: Any = faiss.index_factory(DIMENSIONS, f"IVF{cells},SQ8", faiss.METRIC_INNER_PRODUCT)
     began_s = time.perf_counter()
     index.train(vectors)
     index.add(vectors)
@@ -260,7 +261,6 @@ def _lance(folder: Path, name: str, *, indexed: bool) -> Found:
     values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), DIMENSIONS)
     rows = pa.table([pa.array(np.arange(len(vectors))), values], schema=schema)
     table = lancedb.connect(place).create_table("bare", data=rows, schema=schema)
-    probes = 0
     if indexed:
         from lancedb.index import IvfSq
 
@@ -268,17 +268,18 @@ def _lance(folder: Path, name: str, *, indexed: bool) -> Found:
     build_s = time.perf_counter() - began_s
     queries, truth = _asked(folder)
 
-    def ask(query: Vectors) -> list[int]:
-        search = table.search(query).distance_type("cosine").limit(NEIGHBOURS).select(["id", "_distance"])
+    def ask(query: Vectors, probes: int) -> list[int]:
+        search: Any = table.search(query)
+        search = search.distance_type("cosine").limit(NEIGHBOURS).select(["id", "_distance"])
         if indexed:
             search = search.nprobes(probes)
-        return search.to_arrow()["id"].to_pylist()  # type: ignore[no-any-return]
+        return list(search.to_arrow()["id"].to_pylist())
 
     for probes in (20, 64, 256) if indexed else (0,):
-        recall = recall_of([ask(query) for query in queries], truth)
+        recall = recall_of([ask(query, probes) for query in queries], truth)
         if recall >= 0.95:
             break
-    taken = _timed(lambda number: ask(queries[number]), len(queries))
+    taken = _timed(lambda number: ask(queries[number], probes), len(queries))
     how = f"its own cells, {probes} probes, no refining" if indexed else "every row"
     return {"recall": recall, "near_ms": taken, "build_s": build_s, "resident_mb": resident_mb(), "how": how}
 

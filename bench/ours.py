@@ -100,7 +100,9 @@ async def opened(home: Path, engine_type: type[ScriptedEngine] = ScriptedEngine)
     protos = ProtoManager.over(store)
     enrol(protos)
     manager = ModelManager(Parts(engine, ledger=ModelLedger(store)))
-    society = Society(protos, dict.fromkeys(NAMES, MODEL), manager, settings, deliberation, Scrapbook(Records(store, log)), clock)
+    society = Society(
+        protos, dict.fromkeys(NAMES, MODEL), manager, settings, deliberation, Scrapbook(Records(store, log)), clock
+    )
     kernel = Kernel(store, log, manager, society, clock)
     try:
         yield Ours(kernel, engine, script)

@@ -1,8 +1,8 @@
 """Sidekick's Scrapbook: long-term memory as the society uses it. What is remembered is in `records.py`; here it is found.
 
-Full text serves at once. Vectors follow in the background (`following.py`) and are used where they are ready: no turn waits
-for them, and a question whose own vector does not come in time is answered from full text. Without `Means` there are none,
-and full text serves alone.
+Full text serves at once. Vectors follow in the background (`following.py`) and are used where they are ready: a question
+waits a moment for an index that is just being opened and for its own vector, and is else answered from full text. Without
+`Means` there are no vectors, and full text serves alone.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from a4ps.errors import A4PSError
 from a4ps.memory.following import Follower, Following, Means
 from a4ps.memory.recall import CANDIDATES_EACH, Near, Nearest, Recalled, cut_to_passage, recall
 from a4ps.memory.records import Records
@@ -25,8 +26,8 @@ if TYPE_CHECKING:  # numpy waits until there are vectors
 
 _log = logging.getLogger(__name__)
 
-#: How long a question waits for its vector.
-QUESTION_WAIT_S = 1.0
+#: How long a question waits in all: what asks once and ends, as `a4ps ask`, would never find by vectors otherwise.
+QUESTION_WAIT_S = 2.0
 
 #: The index is asked for so many at least: some of what it finds may be of another time, or rehearsed.
 NEAREST_MIN = 30
@@ -76,8 +77,8 @@ class Scrapbook:
                 tuple(cut_to_passage(memory, question, passage_chars) for memory in found) if passage_chars else found
             )
 
-        opened = self._follower.opened if self._follower is not None else None
         vector = await self._vector_of(question) if limit else None
+        opened = self._follower.opened if self._follower is not None else None
         if vector is None or opened is None or self._pool is None or self._means is None:
             return look()
         wanted = max(NEAREST_MIN, limit * CANDIDATES_EACH)
@@ -181,16 +182,20 @@ class Scrapbook:
 
     async def _vector_of(self, question: str) -> Vectors | None:
         """The question's vector, None where there is none to be had in time."""
-        opened = self._follower.opened if self._follower is not None else None
-        if opened is None or not opened.index.ready:
+        if self._follower is None:
             return None
-        asked = asyncio.create_task(opened.embedder.question(question))
-        self._asked.add(asked)
-        asked.add_done_callback(self._settled)
-        await asyncio.wait([asked], timeout=QUESTION_WAIT_S)
-        if not asked.done() or asked.cancelled() or asked.exception() is not None:
+        try:
+            async with asyncio.timeout(QUESTION_WAIT_S):
+                await self._follower.tried()
+                opened = self._follower.opened
+                if opened is None or not opened.index.ready:
+                    return None
+                asked = asyncio.create_task(opened.embedder.question(question))
+                self._asked.add(asked)
+                asked.add_done_callback(self._settled)
+                return await asyncio.shield(asked)  # what embeds may be killed where it is cancelled
+        except (TimeoutError, A4PSError):
             return None
-        return asked.result()
 
     def _settled(self, asked: asyncio.Task[Vectors]) -> None:
         self._asked.discard(asked)

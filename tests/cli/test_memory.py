@@ -10,6 +10,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from a4ps.cli.objects import OBJECTS
+from a4ps.memory import scrapbook
 from tests.doubles.household import ROOT, Household
 
 LEASE = "# Lease\n\n## Deposit\n\nThe deposit is three monthly rents.\n\n## Keys\n\nTwo keys are handed over.\n"
@@ -120,7 +121,8 @@ def test_without_an_embedder_full_text_serves_alone_and_doctor_says_so(person: H
 
 class TestWithAModelThatEmbeds:
     @pytest.fixture
-    def person(self, tmp_path: Path) -> Household:
+    def person(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Household:
+        monkeypatch.setattr(scrapbook, "QUESTION_WAIT_S", 60)  # however busy the machine is
         person = Household(tmp_path, {"A4PS_EMBEDDER": "tiny"})
         (person.home / "models").mkdir(parents=True)
         shutil.copy(ROOT / "tests" / "data" / "models" / "tiny.gguf", person.home / "models")

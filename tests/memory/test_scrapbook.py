@@ -46,6 +46,12 @@ class Reader:
 Opens = Callable[..., Reader]
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is, a question waits for its vector."""
+    monkeypatch.setattr(module, "QUESTION_WAIT_S", 60)
+
+
 @pytest.fixture
 async def opens(store: Store, tmp_path: Path, clock: ManualClock) -> AsyncIterator[Opens]:
     opened: list[Reader] = []
@@ -133,7 +139,10 @@ class TestFinding:
 
 
 class TestFollowing:
-    async def test_full_text_serves_while_nothing_is_embedded(self, opens: Opens) -> None:
+    async def test_full_text_serves_while_nothing_is_embedded(
+        self, opens: Opens, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "QUESTION_WAIT_S", 0)
         engine = Meanings(DOGS, MONEY)
         engine.gate = asyncio.Event()
         reader = opens(engine)
@@ -144,7 +153,17 @@ class TestFollowing:
         assert await reader.found("How is my puppy?") == []
         engine.gate.set()
         await reader.scrapbook.even()
+        monkeypatch.setattr(module, "QUESTION_WAIT_S", 60)
         assert await reader.ids("How is my puppy?") == [dog]
+
+    async def test_a_question_waits_for_an_index_that_is_being_opened(self, opens: Opens) -> None:
+        first = opens()
+        (dog,) = first.notes("The terrier needs a walk at six.")
+        await first.scrapbook.even()
+        await first.scrapbook.aclose()
+        second = opens()
+        second.scrapbook.start()
+        assert await second.ids("How is my puppy?") == [dog]
 
     async def test_a_question_whose_vector_is_late_is_answered_from_full_text(
         self, opens: Opens, monkeypatch: pytest.MonkeyPatch
