@@ -16,7 +16,7 @@ from a4ps.cli.streams import json_line, standard_input
 from a4ps.errors import DocumentUnreadable, Stopped, StorageFailed, UsageError
 from a4ps.kernel.wiring import open_records, open_scrapbook
 from a4ps.memory.documents import SUFFIXES, TakenIn, files_of, take_in
-from a4ps.memory.records import Memory, Records
+from a4ps.memory.records import Document, Memory, Records
 from a4ps.memory.scrapbook import Scrapbook
 
 #: A longer text is a document: write it into a file.
@@ -125,10 +125,11 @@ async def _add(frame: Frame, what: Sequence[str]) -> int:
         if texts:
             added = [records.note(text) for text in texts]
             records.add(added)
+        known = await asyncio.to_thread(records.documents) if files else {}
         try:
             for number, path in enumerate(files, 1):
                 try:
-                    documents.append(await _taken_in(records, path, f"{number}/{len(files)} {path.name}"))
+                    documents.append(await _taken_in(records, path, known, f"{number}/{len(files)} {path.name}"))
                 except DocumentUnreadable as error:
                     if len(files) == 1 and not texts:
                         raise
@@ -150,8 +151,8 @@ async def _add(frame: Frame, what: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-async def _taken_in(records: Records, path: Path, label: str) -> TakenIn:
-    steps = take_in(records, path)
+async def _taken_in(records: Records, path: Path, known: dict[str, Document], label: str) -> TakenIn:
+    steps = take_in(records, path, known)
     taken: TakenIn | None = None
     with click.progressbar(length=1000, label=plain(label), file=sys.stderr) as bar:
         while (step := await asyncio.to_thread(next, steps, None)) is not None:

@@ -13,11 +13,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from a4ps.errors import DocumentUnreadable, UsageError
-from a4ps.memory.records import Records
+from a4ps.memory.records import Document, Records
 
 TEXT_SUFFIXES = frozenset({".txt", ".text", ".md", ".markdown", ".rst", ".org"})
 PDF_SUFFIX = ".pdf"
@@ -68,9 +68,10 @@ def files_of(path: Path) -> list[Path]:
     return found
 
 
-def take_in(records: Records, path: Path) -> Iterator[tuple[int, int] | TakenIn]:
+def take_in(records: Records, path: Path, documents: dict[str, Document]) -> Iterator[tuple[int, int] | TakenIn]:
     """Remember a file: yields (parts durable, parts in all) as it goes, and at last what became of it.
 
+    `documents` are those of the records, and are kept up to date.
     A file that was taken in whole and has not changed is left as it is; one that was begun is gone on with; a changed one
     is taken in anew, and then the earlier parts are taken out of sight. Raises `DocumentUnreadable` and what
     `Store.commit` raises.
@@ -78,7 +79,7 @@ def take_in(records: Records, path: Path) -> Iterator[tuple[int, int] | TakenIn]
     name = str(path.resolve())
     content = _content(path)
     digest = hashlib.sha256(content).hexdigest()
-    earlier = records.documents().get(name)
+    earlier = documents.get(name)
     same = earlier is not None and earlier.sha256 == digest
     if earlier is not None and same and earlier.whole:
         yield TakenIn(name, earlier.id, "unchanged", tuple(records.parts_of(earlier)), 0)
@@ -88,6 +89,7 @@ def take_in(records: Records, path: Path) -> Iterator[tuple[int, int] | TakenIn]
         raise DocumentUnreadable(f"{path} has no text in it", next_step=_no_text(path))
     resumed = earlier is not None and same and earlier.parts == len(parts)
     document = earlier if earlier is not None and resumed else records.begin_document(name, digest, len(parts))
+    documents[name] = document
     memories = records.parts_of(document) if resumed else []
     had = len(memories)
     while len(memories) < len(parts):
@@ -95,6 +97,7 @@ def take_in(records: Records, path: Path) -> Iterator[tuple[int, int] | TakenIn]
         last = len(memories) + len(some) == len(parts)
         memories += [each.id for each in records.add_parts(document, some, len(memories) + 1, last=last)]
         yield len(memories), len(parts)
+    documents[name] = replace(document, whole=True)
     if earlier is not None and not resumed:
         records.drop_document(earlier)
     state = "resumed" if resumed else "added" if earlier is None else "replaced"

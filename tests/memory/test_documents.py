@@ -23,7 +23,7 @@ def records(store: Store) -> Records:
 
 
 def taken(records: Records, path: Path) -> TakenIn:
-    *_, last = take_in(records, path)
+    *_, last = take_in(records, path, records.documents())
     assert isinstance(last, TakenIn)
     return last
 
@@ -147,7 +147,7 @@ class TestAgain:
         self, steps: int, records: Records, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(documents, "PARTS_AT_ONCE", 2)
-        reading = take_in(records, path)
+        reading = take_in(records, path, records.documents())
         for _ in range(steps):
             next(reading)
         del reading  # as a kill would
@@ -162,7 +162,7 @@ class TestAgain:
         self, records: Records, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(documents, "PARTS_AT_ONCE", 2)
-        next(take_in(records, path))
+        next(take_in(records, path, records.documents()))
         path.write_text("Nothing but this.")
         document = taken(records, path)
         assert texts(records, document) == ["Nothing but this."]
