@@ -77,6 +77,9 @@ class Settings(BaseModel):
     vector_index: Literal["IVF_SQ", "IVF_PQ", "IVF_RQ"] = Field(
         "IVF_SQ", description="how LanceDB indexes more than 10,000 vectors; PQ and RQ are smaller and slower"
     )
+    sleep_after_s: float = Field(
+        600.0, ge=0, le=604_800, description="quiet after which memory is consolidated in a chat; 0: never"
+    )
     sandbox: Literal["auto", "runsc", "bubblewrap", "docker"] = Field(
         "auto", description="where code of models runs; auto: gVisor's runsc, else bubblewrap, else nowhere"
     )

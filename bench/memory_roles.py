@@ -173,11 +173,15 @@ async def _add(folder: Path) -> Found:
         await scrapbook.even()
         seconds = 0.0
 
+        def noted(some: Sequence[str]) -> list[Memory]:
+            return [records.note(text) for text in some]
+
         async def adding() -> None:
             nonlocal seconds
             began_s = time.perf_counter()
             for first in range(0, ADDED, 50):
-                notes = [records.note(text) for text in texts[first : first + 50]]
+                some = texts[first : first + 50]
+                notes = await asyncio.to_thread(noted, some)
                 await store.commit_async([row(note) for note in notes], author="bench", reason="bench")
                 scrapbook.wake()
                 await scrapbook.even()

@@ -15,6 +15,7 @@ from a4ps.cli.plain import plain
 from a4ps.cli.streams import json_line, standard_input
 from a4ps.errors import DocumentUnreadable, Stopped, StorageFailed, UsageError
 from a4ps.kernel.wiring import open_records, open_scrapbook
+from a4ps.memory.consolidation import Consolidation, Night
 from a4ps.memory.documents import SUFFIXES, TakenIn, files_of, take_in
 from a4ps.memory.records import Document, Memory, Records
 from a4ps.memory.scrapbook import Scrapbook
@@ -113,6 +114,46 @@ def rebuild(frame: Frame) -> None:
         )
         if result["method"] != "flat":
             click.echo(f"{result['method']}, {result['probes']} probes, recall {result['recall']:.3f}.")
+
+
+@command.command("sleep")
+@click.option("--undo", is_flag=True, help="Take back what the last night did.")
+@framed
+def sleep(frame: Frame, undo: bool) -> None:
+    """Consolidate memory now: duplicates are merged, turns distilled into facts that name their sources.
+
+    A chat that is left alone does so by itself (setting sleep_after_s).
+    """
+    if undo:
+        with open_records(frame.env) as records:
+            night = Consolidation(records).undo()
+    else:
+        night = asyncio.run(_sleep(frame))
+    with open_records(frame.env) as records:
+        made = [] if night is None or undo else [records.get(id_) for id_ in night.facts]
+    if frame.as_json:
+        facts = [{"id": fact.id, "text": fact.text, "sources": list(fact.links)} for fact in made]
+        shown = {} if night is None else dict(night.merged)
+        frame.print_object({"night": night.id if night else "", "undone": undo, "merged": shown, "facts": facts})
+        return
+    if night is None:
+        click.echo("There was nothing to undo." if undo else "There was nothing to consolidate.")
+        return
+    count = len(night.merged)
+    done = "is undone" if undo else f"looked at {len(night.episodes)} turns"
+    click.echo(f"Night {night.id} {done}: {count} merged, {len(night.facts)} facts.")
+    for fact in made:
+        click.echo(f"{click.style(fact.id, bold=True)}  {plain(fact.text)}  ({plain(fact.origin)})")
+
+
+async def _sleep(frame: Frame) -> Night | None:
+    from a4ps.cli.session import opened_kernel  # LangGraph takes a second to import; the other commands do without
+
+    async with opened_kernel(frame) as kernel:
+        try:
+            return await kernel.sleep()
+        except asyncio.CancelledError:
+            raise Stopped("woken; nothing was changed", next_step="a4ps memory sleep") from None
 
 
 async def _add(frame: Frame, what: Sequence[str]) -> int:

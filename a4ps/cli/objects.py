@@ -251,6 +251,19 @@ class MemoryRebuiltObject(TypedDict):
     fault: str
 
 
+class FactObject(TypedDict):
+    id: str
+    text: str
+    sources: list[str]
+
+
+class MemorySleptObject(TypedDict):
+    night: str
+    undone: bool
+    merged: dict[str, str]
+    facts: list[FactObject]
+
+
 class ChangeObject(TypedDict):
     change: int
     base: int
@@ -367,6 +380,7 @@ OBJECTS: Mapping[str, type] = {
     "memory pin": MemoryPinnedObject,
     "memory export": MemoryExportedObject,
     "memory rebuild": MemoryRebuiltObject,
+    "memory sleep": MemorySleptObject,
     "image verify": VerifyObject,
     "image history": HistoryObject,
     "image diff": DiffObject,

@@ -17,10 +17,12 @@ from a4ps.image.turns import Turn, TurnLog
 from a4ps.inference.engine import Engine
 from a4ps.inference.tokens import estimate_tokens
 from a4ps.kernel.answered import Answered, MemoryShown
+from a4ps.memory.consolidation import Night
 from a4ps.sandbox.executor import SecureCodeExecutor
 from a4ps.settings import Settings
 from a4ps.society.cast import Cast
 from a4ps.society.progress import Accepted, Listener, Progress
+from a4ps.society.sleeping import Sleeper
 from a4ps.society.society import Society
 from a4ps.society.toolbox import TOOL_TOKENS, Approver
 from a4ps.tools.method_runner import MethodRunner
@@ -95,6 +97,8 @@ class Kernel:
     notice: str = ""
     executor: SecureCodeExecutor | None = None
     methods: MethodRunner | None = None
+    sleeper: Sleeper | None = None
+    _resting: asyncio.Task[None] | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def ask(
@@ -106,6 +110,7 @@ class Kernel:
         """
         question = checked_question(text, self.society.settings)
         listener = _sheltered(listener)
+        await self._rouse()
         async with self._turn:
             aside = self.log.open_ids
             cast = self.society.cast()
@@ -128,6 +133,7 @@ class Kernel:
     async def resume(self, turn_id: str | None, listener: Listener, *, approve: Approver | None = None) -> Answered:
         """Go on with an open turn, the newest where none is named. Raises `NoSuchTurn` and what `ask` raises."""
         listener = _sheltered(listener)
+        await self._rouse()
         async with self._turn:
             chosen = [key for key in self.log.open_ids if turn_id in (None, key)]
             if not chosen:
@@ -144,8 +150,16 @@ class Kernel:
             listener(Accepted(turn, resumed=True))
             return await self._run(turn, self.society.cast(), listener, approve, resume=True)
 
+    async def sleep(self) -> Night | None:
+        """Consolidate memory now; None where there was nothing to do. Raises what `Store.commit` raises."""
+        night = await self.sleeper.sleep() if self.sleeper is not None else None
+        if night is not None:
+            self.society.scrapbook.wake()
+        return night
+
     async def aclose(self) -> None:
         """Close memory, engine, sandboxes, checkpoints and image, in this order. Idempotent."""
+        await self._rouse()
         try:
             await self.society.scrapbook.aclose()
             await self.engine.aclose()
@@ -178,8 +192,29 @@ class Kernel:
                 )
             raise
         await self.society.deliberation.forget(turn.id)
+        self._rest()
         shown = tuple(MemoryShown(memory.id, memory.text, memory.score, memory.source) for memory in memories)
         return Answered(turn, reply, shown)
+
+    def _rest(self) -> None:
+        """Consolidate memory once nothing has been asked for a while."""
+        after_s = self.society.settings.sleep_after_s
+        if self.sleeper is not None and after_s > 0:
+            self._resting = asyncio.create_task(self._sleep_after(after_s), name="resting")
+
+    async def _sleep_after(self, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        try:
+            await self.sleep()
+        except Exception:  # noqa: BLE001 - a background's edge: the log has it, and the next quiet tries again
+            _log.exception("memory could not be consolidated")
+
+    async def _rouse(self) -> None:
+        """End the rest, and a night that is under way: nothing of it is kept."""
+        resting, self._resting = self._resting, None
+        if resting is not None:
+            resting.cancel()
+            await asyncio.wait([resting])
 
     async def _stop(self, turn: Turn, why: str) -> None:
         """Record the end of a turn; where even that cannot be written, the first error is the one to report."""

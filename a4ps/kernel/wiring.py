@@ -43,7 +43,7 @@ from a4ps.personas.roster import BY_PROFILE, NAMES, enrol
 from a4ps.places import Places
 from a4ps.sandbox.executor import SecureCodeExecutor
 from a4ps.settings import Loaded, Settings, load
-from a4ps.tools.asking import Voice
+from a4ps.tools.asking import Asker, Voice
 from a4ps.tools.method_runner import MethodRunner
 from a4ps.tools.registry import ToolRegistry
 from a4ps.tools.running import Runner
@@ -203,6 +203,7 @@ def means_of(env: Environment, embedder: str, manager: ModelManager, clock: Cloc
 async def open_kernel(env: Environment) -> Kernel:
     """Open image, engine and society. Raises every kind of `A4PSError`; nothing stays open then."""
     from a4ps.society.graph import Deliberation  # LangGraph takes a second to import; doctor and config do without
+    from a4ps.society.sleeping import Sleeper
     from a4ps.society.society import Society
 
     clock = SystemClock()
@@ -228,12 +229,14 @@ async def open_kernel(env: Environment) -> Kernel:
         methods = MethodRunner(lambda: executor)
         protos.bind_code_runner(methods)
         protos.bind_invoker(EngineInvoker(manager, env.settings, models, clock))
-        forge = ToolForge(forge_parts(env, protos, executor, manager, models))
+        made_of = forge_parts(env, protos, executor, manager, models)
+        forge = ToolForge(made_of)
         scrapbook = Scrapbook(Records(store, log), means_of(env, embedder, manager, clock))
         society = Society(protos, models, manager, env.settings, deliberation, scrapbook, clock, forge)
         scrapbook.start()
         undo.pop_all()
-    return Kernel(store, log, manager, society, clock, _notice(env, choice), executor, methods)
+    sleeper = Sleeper(scrapbook.records, Asker(manager, made_of.voice, env.settings.num_ctx, who="background"))
+    return Kernel(store, log, manager, society, clock, _notice(env, choice), executor, methods, sleeper)
 
 
 def forge_parts(

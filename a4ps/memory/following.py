@@ -197,7 +197,7 @@ class Follower:
             return alone
 
     async def _keep(self, opened: Opened, kept: dict[str, bytes]) -> None:
-        await self._records.keep_vectors(opened.known.identity, kept)
+        await asyncio.to_thread(self._records.keep_vectors, opened.known.identity, kept)
         await asyncio.wrap_future(opened.index.follow())
 
 

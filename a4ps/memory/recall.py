@@ -1,10 +1,11 @@
 """Recall: which memories belong to a question, each with a score in [0, 1] and the way it was found.
 
-Three routes. *Full text*: the question's content words, ranked by SQLite's bm25; how relevant a memory is is the share of
-them that it contains. *Vectors*: what an index found near the question's vector, given by the caller with its relevance.
-Below a route's floor nothing is recalled by it, so an unrelated memory never enters a prompt. *Time*: a question about the
-conversation itself ("what did I ask before?", "yesterday") recalls the turns of that time, newest first; if it also says
-what about ("what did I say about the garden last week?"), only memories of that time that the others find, if there are any.
+Three routes. *Full text*: the question's content words, the rarer the heavier, found in SQLite's index; how relevant a
+memory is is the share of them that it contains. *Vectors*: what an index found near the question's vector, given by the
+caller with its relevance. Below a route's floor nothing is recalled by it, so an unrelated memory never enters a prompt.
+*Time*: a question about the conversation itself ("what did I ask before?", "yesterday") recalls the turns of that time,
+newest first; if it also says what about ("what did I say about the garden last week?"), only memories of that time that
+the others find, if there are any.
 
 A score is relevance × agreement × weight. Agreement is 1 with full text alone; with vectors too it is reciprocal rank
 fusion (Cormack, Clarke and Büttcher, SIGIR 2009), scaled to (1/2, 1] so that the first of both routes has 1, and the first
@@ -25,7 +26,7 @@ from a4ps.memory.records import MEMORY, REPLY, Memory, Records
 #: Two different words share a stem only if they share this many first letters.
 SHARED_MIN = 4
 
-#: Candidates that bm25 hands to the scorer for each memory wanted; later ones hardly ever pass the floor.
+#: Candidates that full text hands to the scorer for each memory wanted; later ones hardly ever pass the floor.
 CANDIDATES_EACH = 3
 
 #: Ranks beyond this are not looked at, however many before them were of the wrong time or only rehearsed.
@@ -199,16 +200,16 @@ def recall(
     wanted = content_words(question)
 
     def admitted(memory: Memory) -> bool:
-        if memory.kind == "turn":
-            return (rehearsed or memory.engine != "rehearsal") and (before is None or int(memory.id) < before)
-        return not records.merged_into(memory.id)
+        if memory.kind != "turn":
+            return True
+        return (rehearsed or memory.engine != "rehearsal") and (before is None or int(memory.id) < before)
 
     def timely(memory: Memory) -> bool:
-        return admitted(memory) and _within(memory, route)
+        return admitted(memory) and _within(memory, route) and not records.merged_into(memory.id)
 
     by_words = _by_words(records, wanted, limit, floor, timely) if wanted else []
     nearest = None if near is None else near()
-    by_vectors = _by_vectors(records, nearest or (), wanted, limit, floor, near_floor, timely)
+    by_vectors = _by_vectors(records, nearest or (), by_words, limit, near_floor, timely)
     suffix = "" if route is None else f", time: {route.name}"
     memories = _fused(by_words, by_vectors, now, suffix, both=nearest is not None)
     if route is not None and not memories:
@@ -216,7 +217,8 @@ def recall(
         memories = [
             _recalled(memory, 1 / (1 + 0.1 * rank), f"time: {route.name}") for rank, memory in enumerate(spoken)
         ]
-    return tuple(sorted(memories, key=lambda memory: (memory.score, memory.at), reverse=True)[:limit])
+    best = sorted(memories, key=lambda memory: (memory.score, memory.at), reverse=True)[:limit]
+    return tuple(replace(memory, score=round(min(1.0, memory.score), 2)) for memory in best)
 
 
 def passage(text: str, wanted: Sequence[str], chars: int) -> str:
@@ -262,7 +264,7 @@ def _fused(
     return [
         _recalled(
             memory,
-            min(1.0, relevant * (0.5 + 0.5 * fused[id_] / best if both else 1.0) * weight(memory, now)),
+            relevant * (0.5 + 0.5 * fused[id_] / best if both else 1.0) * weight(memory, now),
             " + ".join(sources[id_]) + suffix,
         )
         for id_, (memory, relevant) in relevance.items()
@@ -279,16 +281,15 @@ def weight(memory: Memory, now: datetime) -> float:
 def _by_words(
     records: Records, wanted: list[str], limit: int, floor: float, admitted: Callable[[Memory], bool]
 ) -> list[tuple[Memory, float]]:
-    """Relevant memories with their relevance, in the order of bm25.
+    """Relevant memories with their relevance, in the order of full text.
 
     Looks further down the ranks only where relevant ones were not admitted.
     """
-    expression = " OR ".join(f'"{word}"' for word in wanted)
     depth = limit * CANDIDATES_EACH
     found: list[tuple[Memory, float]] = []
     seen = 0
     while True:
-        matches = records.store.search(expression, kind=(REPLY, MEMORY), limit=depth)
+        matches = records.store.search_words(wanted, kind=(REPLY, MEMORY), limit=depth)
         refused = 0
         for match in matches[seen:]:
             score = coverage(wanted, match.text)
@@ -306,24 +307,20 @@ def _by_words(
 def _by_vectors(
     records: Records,
     near: Sequence[Near],
-    wanted: list[str],
+    by_words: Sequence[tuple[Memory, float]],
     limit: int,
     floor: float,
-    near_floor: float,
     admitted: Callable[[Memory], bool],
 ) -> list[tuple[Memory, float]]:
-    """Those of `near` that are relevant by their vectors or by their words, in the order given."""
+    """Those of `near` that are relevant by their vectors, in the order given; what is in `by_words` is not read again."""
+    known = {memory.id: memory for memory, _ in by_words}
     found: list[tuple[Memory, float]] = []
     for each in near:
-        memory = records.find(each.id)
-        if memory is None or not admitted(memory):
-            continue
-        covered = coverage(wanted, memory.text)
-        relevant = max(each.relevance if each.relevance >= near_floor else 0.0, covered if covered >= floor else 0.0)
-        if relevant > 0:
-            found.append((memory, relevant))
-        if len(found) >= limit * CANDIDATES_EACH:
+        if each.relevance < floor or len(found) >= limit * CANDIDATES_EACH:
             break
+        memory = known.get(each.id) or records.find(each.id)
+        if memory is not None and (memory.id in known or admitted(memory)):
+            found.append((memory, each.relevance))
     return found
 
 
@@ -347,4 +344,4 @@ def _within(memory: Memory, route: TimeRoute | None) -> bool:
 
 def _recalled(memory: Memory, score: float, source: str) -> Recalled:
     named = f"{source} · {memory.origin}" if memory.origin else source
-    return Recalled(memory.id, memory.at, memory.text, round(score, 2), named, memory.taint)
+    return Recalled(memory.id, memory.at, memory.text, score, named, memory.taint)

@@ -114,9 +114,10 @@ class Records:
         return [self._weighed(_turn_memory(*pair)) for pair in self.log.latest(limit, after=after, before=before)]
 
     def merged_into(self, id_: str) -> str:
-        """The id of the memory that says the same in this one's place, "" for none."""
+        """The id of the memory that says the same in this one's place, "" for none, or none that is still there."""
         row = self.store.head(MERGED, id_)
-        return "" if row is None else str(json.loads(row.payload)["into"])
+        into = "" if row is None else str(json.loads(row.payload)["into"])
+        return into if into and self.find(into) is not None else ""
 
     def walk(self) -> Iterator[Memory]:
         """Every memory, the oldest first within each kind of row."""
@@ -141,7 +142,10 @@ class Records:
     # Writing
 
     def note(self, text: str, *, kind: str = "note", **fields: Any) -> Memory:
-        """A new memory that is not in the image yet: give its `row` to a commit. `fields` are those of `Memory`."""
+        """A new memory that is not in the image yet: give its `row` to a commit. `fields` are those of `Memory`.
+
+        The first one of a process looks through all keys: not on an event loop.
+        """
         with self._writing:
             number = self._next(MEMORY)
         given = {"at": self.store.clock.now(), "importance": IMPORTANCE[kind], **fields}
@@ -224,15 +228,15 @@ class Records:
 
     def count(self) -> int:
         """How many memories there are."""
-        return len(self._live(REPLY)) + len(self._live(MEMORY))
+        return self.store.count(REPLY) + self.store.count(MEMORY)
 
     def vector_count(self, identity: str) -> int:
-        return len(self._live(VECTOR + identity))
+        return self.store.count(VECTOR + identity)
 
-    async def keep_vectors(self, identity: str, payloads: Mapping[str, bytes]) -> None:
+    def keep_vectors(self, identity: str, payloads: Mapping[str, bytes]) -> None:
         """One commit for all of them: id → the vector as `vectors.to_payloads` makes it."""
         rows = [Row(VECTOR + identity, id_, payload) for id_, payload in payloads.items()]
-        await self.store.commit_async(rows, author="package", reason="memories were embedded")
+        self.store.commit(rows, author="package", reason="memories were embedded")
 
     def vector_kinds(self, id_: str) -> list[str]:
         """The kinds of row that hold a vector of this memory."""
@@ -279,9 +283,7 @@ class Records:
             self._numbers.clear()
             self._loaded = loaded
         if kind not in self._numbers:
-            prefix = "m" if kind == MEMORY else "d"
-            used = [int(key[1:]) for key in self.store.heads(kind) if key[0] == prefix and key[1:].isdecimal()]
-            self._numbers[kind] = max(used, default=0)
+            self._numbers[kind] = self.store.greatest_number(kind, "m" if kind == MEMORY else "d")
         self._numbers[kind] += 1
         return self._numbers[kind]
 

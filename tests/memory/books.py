@@ -10,11 +10,10 @@ import numpy as np
 
 from a4ps.clock import Clock
 from a4ps.errors import EngineRefused
-from a4ps.image.rows import Row
 from a4ps.image.store import Store
 from a4ps.image.turns import Contribution, Reply, Turn, TurnLog
 from a4ps.memory.following import Means
-from a4ps.memory.records import VECTOR, Records
+from a4ps.memory.records import Records
 from a4ps.memory.tuning import Options
 from a4ps.memory.vectors import Vectors, to_payloads, unit
 
@@ -32,8 +31,7 @@ def remembers(records: Records, rows: Vectors, identity: str = IDENTITY) -> list
     notes = [records.note(f"note {number}") for number in range(len(rows))]
     records.add(notes)
     ids = [note.id for note in notes]
-    kept = [Row(VECTOR + identity, id_, payload) for id_, payload in zip(ids, to_payloads(rows), strict=True)]
-    records.store.commit(kept, author="package", reason="memories were embedded")
+    records.keep_vectors(identity, dict(zip(ids, to_payloads(rows), strict=True)))
     return ids
 
 
