@@ -108,6 +108,18 @@ def test_an_export_has_all_of_it_and_never_overwrites(person: Household) -> None
     assert [json.loads(line) for line in person.run("memory", "export").stdout.splitlines()] == lines
 
 
+def test_a_night_merges_and_is_undone(person: Household) -> None:
+    for _ in range(2):
+        person.json("memory", "add", "The key is under the blue mat")
+    night = person.json("memory", "sleep")
+    TypeAdapter(OBJECTS["memory sleep"]).validate_python(night, strict=True)
+    assert night == {"night": "1", "undone": False, "merged": {"m2": "m1"}, "facts": []}
+    assert [result["id"] for result in person.json("memory", "search", "key mat")["results"]] == ["m1"]
+    assert person.json("memory", "sleep", "--undo")["undone"]
+    assert len(person.json("memory", "search", "key mat")["results"]) == 2
+    assert person.json("memory", "sleep")["night"] == ""
+
+
 def test_without_an_embedder_full_text_serves_alone_and_doctor_says_so(person: Household) -> None:
     person.json("memory", "add", "The key is under the blue mat")
     rebuilt = person.json("memory", "rebuild")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from a4ps.clock import ManualClock
+from a4ps.image.rows import Row
 from a4ps.image.store import Store
 from a4ps.memory.consolidation import Consolidation, Night
 from a4ps.memory.recall import recall
@@ -78,8 +79,6 @@ class TestDuplicates:
         assert found(records, "What did I ask before?") == {"1", "2"}
 
     def test_where_what_stands_is_gone_the_other_is_back(self, records: Records, store: Store) -> None:
-        from a4ps.image.rows import Row
-
         first, again = notes(records, "The key is under the mat", "The key is under the mat")
         night(records)
         store.commit([Row("memory-gone", first, b"")], author="architect", reason="forgotten")

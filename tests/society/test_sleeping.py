@@ -119,7 +119,7 @@ async def test_quiet_brings_sleep_and_a_question_ends_it(tmp_path: Path) -> None
     woken = asyncio.Event()
 
     class Restless(Sleeper):
-        async def sleep(self) -> None:  # type: ignore[override]
+        async def sleep(self) -> None:
             slept.set()
             try:
                 await asyncio.Event().wait()
