@@ -15,6 +15,7 @@ everywhere in the image. Numbers are never used again.
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ from a4ps.image.rows import GONE_SUFFIX, Row, StoredRow
 from a4ps.image.store import Store
 from a4ps.image.transfer import LOADED
 from a4ps.image.turns import ARCHITECT, Reply, Turn, TurnLog
+
+_log = logging.getLogger(__name__)
 
 MEMORY = "memory"
 DOCUMENT = "document"
@@ -107,7 +110,13 @@ class Records:
         if id_.isascii() and id_.isdecimal():
             return self._of_turn(id_)
         row = self.store.head(MEMORY, id_)
-        return None if row is None else self._weighed(_memory(row))
+        if row is None:
+            return None
+        try:
+            return self._weighed(_memory(row))
+        except (ValueError, TypeError, KeyError) as error:  # an import can bring what we never wrote
+            _log.warning("memory %s cannot be read: %s", id_, error)
+            return None
 
     def latest_turns(self, limit: int, *, after: datetime | None, before: datetime | None) -> list[Memory]:
         """Answered turns within the times given, the newest first."""

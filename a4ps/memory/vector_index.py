@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,7 +32,7 @@ from a4ps.memory import lance_build
 from a4ps.memory.lance_index import Batch, IndexDamaged, LanceTable, remove
 from a4ps.memory.records import VECTOR, Records
 from a4ps.memory.tuning import Options, Tuning
-from a4ps.memory.vectors import Vectors, of_payloads
+from a4ps.memory.vectors import Vectors, of_payloads, payload_bytes
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class IndexState:
-    """What is known of a table: whose vectors, of which image, up to which place of its log, how many, and how searched."""
+    """What is known of a table: whose vectors, of which image, up to which place of its log, how many, and how searched.
+
+    `skipped` rows of the image are no vectors of that embedder, whatever they say.
+    """
 
     identity: str
     dimensions: int
@@ -58,6 +61,7 @@ class IndexState:
     place: int
     rows: int
     tuning: Tuning | None
+    skipped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +185,7 @@ class VectorIndex:
         self._use(folder, table, state)
         self._follow()
         assert self._state is not None
-        if self._state.rows != self._records.vector_count(self._identity):
+        if self._state.rows + self._state.skipped != self._records.vector_count(self._identity):
             self._rebuild()
 
     def _follow(self) -> None:
@@ -189,21 +193,21 @@ class VectorIndex:
         if table is None or state is None:
             return
         try:
-            place = rows = 0
-            for batch in _batched(self._records.rows(self._kind, state.place)):
+            passed = _Passed(self._dimensions, frozenset(), state.place)
+            for batch in _batched(passed.over(self._records.rows(self._kind, state.place))):
                 table.add(self._batch(batch))
-                place, rows = batch[-1].place, rows + len(batch)
             gone = list(self._records.rows(self._kind + GONE_SUFFIX, state.place))
             for some in _batched(gone):
                 table.delete([row.key for row in some])
-            if not rows and not gone:
+            if passed.place == state.place and not gone:
                 return
-            self._untidied += rows + len(gone)
+            self._untidied += passed.rows + len(gone)
             if self._untidied >= TIDY_ROWS:
                 table.tidy()
                 self._untidied = 0
-            place = max([place, state.place, *(row.place for row in gone)])
-            self._know(IndexState(**{**_fields(state), "place": place, "rows": table.count()}))
+            place = max([passed.place, *(row.place for row in gone)])
+            skipped = state.skipped + passed.skipped
+            self._know(replace(state, place=place, rows=table.count(), skipped=skipped))
         except IndexDamaged as damage:
             self._replace(table, str(damage))
             return
@@ -224,13 +228,13 @@ class VectorIndex:
         began_s = time.monotonic()
         folder = self._folder / f"{self._last_number() + 1:04d}"
         image = self._image()
-        progress = _Progress()
+        passed = _Passed(self._dimensions, excluded)
         try:
             folder.mkdir(parents=True, mode=0o700)
-            rows = progress.over(self._records.rows(self._kind), excluded)
+            rows = passed.over(self._records.rows(self._kind))
             table = LanceTable.create(folder, (self._batch(batch) for batch in _batched(rows)), self._dimensions)
             tuning = None
-            if progress.rows > self._options.flat_max:
+            if passed.rows > self._options.flat_max:
                 tuning = self._index(folder)
                 table = LanceTable.open(folder, self._dimensions, tuning)
         except OSError as error:
@@ -241,7 +245,7 @@ class VectorIndex:
         except BaseException:
             remove(folder)
             raise
-        state = IndexState(self._identity, self._dimensions, image, progress.place, progress.rows, tuning)
+        state = IndexState(self._identity, self._dimensions, image, passed.place, passed.rows, tuning, passed.skipped)
         self._use(folder, table, state)
         self._know(state)
         self._untidied = 0
@@ -249,7 +253,7 @@ class VectorIndex:
         for other in self._tables():
             if other != folder:
                 remove(other)
-        return Rebuilt(progress.rows, time.monotonic() - began_s, tuning)
+        return Rebuilt(passed.rows, time.monotonic() - began_s, tuning)
 
     def _index(self, folder: Path) -> Tuning:
         self._child = lance_build.start(folder, self._dimensions, self._options.method, self._options.target)
@@ -280,7 +284,7 @@ class VectorIndex:
         assert self._at is not None
         self._state = state
         draft = self._at / f"{STATE}.new"
-        draft.write_text(json.dumps(_fields(state)), encoding="utf-8")
+        draft.write_text(json.dumps(asdict(state)), encoding="utf-8")
         draft.replace(self._at / STATE)
 
     def _newest(self) -> tuple[Path, IndexState] | None:
@@ -326,17 +330,22 @@ def remove_all(folder: Path) -> int:
     return quarantined
 
 
-class _Progress:
-    """Counts the rows that pass, and knows the place of the last."""
+class _Passed:
+    """Counts the rows that pass, and knows the place of the last. What is no vector of these dimensions does not."""
 
-    def __init__(self) -> None:
+    def __init__(self, dimensions: int, excluded: frozenset[str], place: int = -1) -> None:
+        self._bytes = payload_bytes(dimensions)
+        self._excluded = excluded
+        self.place = place
         self.rows = 0
-        self.place = -1
+        self.skipped = 0
 
-    def over(self, rows: Iterable[StoredRow], excluded: frozenset[str]) -> Iterator[StoredRow]:
+    def over(self, rows: Iterable[StoredRow]) -> Iterator[StoredRow]:
         for row in rows:
             self.place = row.place
-            if row.key not in excluded:
+            if len(row.payload) != self._bytes:
+                self.skipped += 1
+            elif row.key not in self._excluded:
                 self.rows += 1
                 yield row
 
@@ -350,7 +359,3 @@ def _batched(rows: Iterable[StoredRow]) -> Iterator[list[StoredRow]]:
             batch = []
     if batch:
         yield batch
-
-
-def _fields(state: IndexState) -> dict[str, Any]:
-    return asdict(state)

@@ -26,6 +26,14 @@ def to_payloads(vectors: Vectors) -> list[bytes]:
 
 
 def of_payloads(payloads: Sequence[bytes], dimensions: int) -> Vectors:
-    """(len(payloads), dimensions), of length 1 again after the rounding. Raises ValueError for other dimensions."""
+    """(len(payloads), dimensions), of length 1 again after the rounding; what is no number counts as 0.
+
+    Raises ValueError for other dimensions.
+    """
     halves = np.frombuffer(b"".join(payloads), _HALF).reshape(len(payloads), dimensions)
-    return unit(halves.astype(np.float32))
+    return unit(np.nan_to_num(halves.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0))
+
+
+def payload_bytes(dimensions: int) -> int:
+    """How long a payload of that many dimensions is."""
+    return 2 * dimensions

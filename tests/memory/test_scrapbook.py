@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from a4ps.clock import ManualClock
+from a4ps.image.rows import Row
 from a4ps.image.store import Store
 from a4ps.memory import scrapbook as module
 from a4ps.memory.recall import Recalled
@@ -280,6 +281,15 @@ class TestForgetting:
             assert [memory.id for memory in await reader.found("Where is my puppy?")] == [hound]
         else:
             assert not (tmp_path / "index").exists()
+
+
+async def test_a_row_that_is_no_memory_is_none(opens: Opens, store: Store) -> None:
+    reader = opens()
+    for number, payload in enumerate([b"{}", b"[]", b"nonsense", b'{"text": 1}']):
+        store.commit([Row("memory", f"m{number}", payload, "a dog that barks")], author="architect", reason="imported")
+    (dog,) = reader.notes("A dog that barks.")
+    assert await reader.ids("Has the dog barked, does it bark?") == [dog]
+    assert [memory.id for memory in reader.records.walk()] == [dog]
 
 
 async def test_a_memory_and_its_turn_number_never_meet(opens: Opens) -> None:

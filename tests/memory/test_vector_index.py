@@ -114,6 +114,21 @@ def test_what_is_gone_from_the_image_is_not_found(records: Records, opens: Opens
     assert {id_ for id_, _ in found} == {*ids} - {ids[2]}
 
 
+def test_what_is_no_vector_of_this_embedder_is_passed_over(records: Records, opens: Opens, folder: Path) -> None:
+    """An import can bring what we never wrote; it costs no index."""
+    rows = vectors(3)
+    ids = remembers(records, rows)
+    bad = {"m8": b"short", "m9": np.full(DIMENSIONS, np.nan, "<f2").tobytes()}
+    records.keep_vectors(IDENTITY, bad)
+    index = opens()
+    ids += remembers(records, more := vectors(2, seed=5))
+    records.keep_vectors(IDENTITY, {"m10": b""})
+    index.follow().result()
+    assert finds_all(index, ids, np.concatenate([rows, more]))
+    assert finds_all(opens(), ids, np.concatenate([rows, more]))
+    assert tables(folder) == ["0001"], "it was not made anew"
+
+
 class TestFromFlatToIvf:
     def test_many_rows_are_indexed_and_tuned_to_the_recall(self, records: Records, opens: Opens) -> None:
         rows = vectors(600)
