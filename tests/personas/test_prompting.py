@@ -33,6 +33,7 @@ TOKENS_MAX = 700
 CODICES = shipped_codices()
 STEPS = ("plan", "greeting", "thesis", "antithesis", "antithesis_plain", "findings", "synthesis")
 ABOUT_TOOLS = ("plan_tools", "tool_specification", "tool_writing", "tool_mending", "tool_tests", "tool_arguments")
+ASLEEP = ("distil",)
 #: Repeated, these are text of every kind of density: prose, words of a letter, no spaces, other scripts, signs.
 FILLERS = ("which of them is better ", "a ", "x", "漢字", "😀", "?!", "ü\u0301 ", "0.5,")
 
@@ -226,14 +227,14 @@ class TestTheFour:
         assert all(re.fullmatch("[0-9a-f]{16}", each) for each in prints)
 
 
-@pytest.mark.parametrize("step", [*STEPS, *ABOUT_TOOLS])
+@pytest.mark.parametrize("step", [*STEPS, *ABOUT_TOOLS, *ASLEEP])
 def test_a_template_names_its_parts_only(step: str) -> None:
     """Every file is known here, and nothing in it looks like a part by accident."""
     files = {entry.name for entry in resources.files("a4ps.personas").joinpath("prompts").iterdir()}
-    assert files == {f"{name}.md" for name in (*STEPS, *ABOUT_TOOLS)}
+    assert files == {f"{name}.md" for name in (*STEPS, *ABOUT_TOOLS, *ASLEEP)}
     assert Template(template(step)).is_valid()
     parts = set(Template(template(step)).get_identifiers())
     assert parts <= {
         "question", "memories", "plan", "objections", "thesis", "points", "antithesis", "findings", "research", "dissonance",
-        "tool", "tools", "task", "examples", "taken", "specification", "packages", "source", "faults", "count",
+        "tool", "tools", "task", "examples", "taken", "specification", "packages", "source", "faults", "count", "episodes",
     }  # fmt: skip
