@@ -66,6 +66,8 @@ class TestDuplicates:
         notes(records, "The key is under the mat")
         document = records.begin_document("/x.txt", "x", 1)
         records.add_parts(document, ["The key is under the mat"], 1, last=True)
+        tainted = replace(records.note("The key is under the mat"), taint=frozenset({"untrusted"}))
+        records.add([tainted])
         assert Consolidation(records).duplicates() == {}
 
     async def test_turns_that_repeat_are_merged_and_still_told_by_time(

@@ -12,7 +12,7 @@ from a4ps.clock import ManualClock
 from a4ps.image.rows import Row
 from a4ps.image.store import Store
 from a4ps.memory import scrapbook as module
-from a4ps.memory.recall import Recalled
+from a4ps.memory.recall import Near, Recalled, recall
 from a4ps.memory.records import VECTOR, Memory, Records
 from a4ps.memory.scrapbook import Scrapbook
 from tests.memory.books import Meanings, book_of, heard, means
@@ -91,6 +91,21 @@ class TestFinding:
         assert (first.id, first.source) == (both, "full text + vectors")
         assert second.source == "vectors"
         assert first.score > second.score
+
+    async def test_agreement_of_the_routes_decides_between_equals(self, opens: Opens) -> None:
+        reader = opens()
+        agreed, _ = reader.notes("The deposit is three rents.", "The deposit is three rents.")
+        found = recall(
+            reader.records,
+            "Is the deposit three rents?",
+            reader.clock.now(),
+            limit=2,
+            floor=0.34,
+            rehearsed=False,
+            near=lambda: [Near(agreed, 0.5)],
+            near_floor=0.25,
+        )
+        assert [memory.id for memory in found] == [agreed, "m2"]
 
     async def test_a_turn_is_found_by_meaning_too(self, opens: Opens) -> None:
         reader = opens()
