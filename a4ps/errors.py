@@ -190,6 +190,27 @@ class SandboxKilled(CallerError):
         self.stderr = stderr
 
 
+class ApprovalNeeded(CallerError):
+    """What was to happen needs the Architect's word, and nobody is there to ask. `approval` is the id to decide about.
+
+    The turn stays open, and goes on from there when it is resumed.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, approval: str, next_step: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.approval = approval
+
+
+class ApprovalRefused(CallerError):
+    """An approval that cannot be decided, changed or asked for as it was attempted. Nothing was changed."""
+
+
+class UnknownApproval(CallerError):
+    """An approval was named that the image does not hold."""
+
+
 class UnknownTool(CallerError):
     """A tool was named that the image does not hold."""
 

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
@@ -20,6 +20,11 @@ from pydantic_core import PydanticCustomError
 from a4ps.errors import SettingsError
 
 PersonaName = Literal["ALFRED", "BRICK", "ROBIN", "BABS"]
+#: The kinds of action that a policy can be set for; what each is, governance/ways_out.py says.
+ActionName = Literal[
+    "tool-use", "tool-in-process", "tool-forge", "tool-keep", "tool-mend", "file-write", "turn-restart"
+]
+PolicyName = Literal["always", "ask", "never"]
 PREFIX = "A4PS_"
 #: `A4PS_` variables that are no settings: the home is found before settings are read; the other belongs to tests.
 NOT_SETTINGS = frozenset({"A4PS_HOME", "A4PS_LONG"})
@@ -83,6 +88,11 @@ class Settings(BaseModel):
     sandbox: Literal["auto", "runsc", "bubblewrap", "docker"] = Field(
         "auto", description="where code of models runs; auto: gVisor's runsc, else bubblewrap, else nowhere"
     )
+    policies: dict[ActionName, PolicyName] = Field(
+        default_factory=dict,
+        description=f"always, ask or never for a kind of action, over its default: {', '.join(get_args(ActionName))}",
+    )
+    approval_hours: float = Field(72.0, gt=0, le=8_760, description="time for an approval; then it counts as denied")
     connect_s: float = Field(2.0, gt=0, le=60, description="time for an engine to accept a connection")
     first_byte_s: float = Field(180.0, gt=0, le=3600, description="time for an engine to load a model and begin")
     between_tokens_s: float = Field(60.0, gt=0, le=3600, description="longest silence in mid-reply")
@@ -158,11 +168,12 @@ def _from_text(key: str, raw: str, where: str) -> Any:
     """A value given as one word: lists as `A,B`, tables as `KEY=VALUE,KEY=VALUE`. `where` is where it was given."""
     if key == "think":
         return [part.strip() for part in raw.split(",") if part.strip()]
-    if key == "models":
+    if key in ("models", "policies"):
         pairs = [part.split("=", 1) for part in raw.split(",") if part.strip()]
         if any(len(pair) != 2 for pair in pairs):
-            raise SettingsError(f"{where}: models: expected PERSONA=MODEL,PERSONA=MODEL, not {raw!r}")
-        return {name.strip(): model.strip() for name, model in pairs}
+            form = "PERSONA=MODEL" if key == "models" else "KIND=POLICY"
+            raise SettingsError(f"{where}: {key}: expected {form},{form}, not {raw!r}")
+        return {name.strip(): value.strip() for name, value in pairs}
     annotation = Settings.model_fields[key].annotation
     try:
         return annotation(raw) if annotation in (int, float) else raw

@@ -38,6 +38,9 @@ KINDS = {
     "sandbox_overran": 1,
     "sandbox_killed": 1,
     "sandbox_unavailable": 1,
+    "approval_needed": 3,
+    "approval_refused": 1,
+    "unknown_approval": 1,
     "unknown_tool": 1,
     "tool_refused": 1,
     "tool_failed": 1,
@@ -76,6 +79,8 @@ def made(kind: type[A4PSError]) -> A4PSError:
             return errors.ModelMissing("qwen:4b")
         case errors.Unstorable:
             return errors.Unstorable("what happened", path="where", next_step="what to do")
+        case errors.ApprovalNeeded:
+            return errors.ApprovalNeeded("what happened", approval="7.1", next_step="what to do")
         case errors.SandboxedError:
             return errors.SandboxedError("ValueError", "what happened")
         case errors.SandboxKilled:

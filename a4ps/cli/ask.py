@@ -6,7 +6,7 @@ import asyncio
 
 import click
 
-from a4ps.cli.forging import approver
+from a4ps.cli.approving import approver
 from a4ps.cli.frame import Frame, framed
 from a4ps.cli.plain import plain
 from a4ps.cli.streams import standard_input

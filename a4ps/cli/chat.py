@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from a4ps.cli.approving import approver
 from a4ps.cli.failure import tell_failure
-from a4ps.cli.forging import approver
 from a4ps.cli.frame import Frame, framed
 from a4ps.cli.interrupts import interrupt_cancels
 from a4ps.cli.lines import Lines
@@ -65,7 +65,8 @@ async def _chat(frame: Frame) -> None:
 
 async def _offer(frame: Frame, kernel: Kernel) -> Answered | None:
     transcript = Transcript()
-    resumed = await offer_to_resume(kernel, transcript, ask=True, approve=approver(frame, transcript.end_line))
+    approve = approver(frame, transcript.end_line)
+    resumed = await offer_to_resume(kernel, transcript, ask=True, approve=approve)
     return _closed(resumed) if resumed else None
 
 

@@ -1,16 +1,10 @@
-"""How the making of a tool looks in a terminal, and how its maker asks the Architect."""
+"""How the making of a tool looks in a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import click
 
-from a4ps.cli.frame import Frame
-from a4ps.cli.lines import confirm
 from a4ps.cli.plain import plain
-from a4ps.cli.streams import somebody_is_there
-from a4ps.society.toolbox import Approver
 from a4ps.tools.report import ForgeProgress, Specified, TestsReady, Tried, Writing
 
 
@@ -33,15 +27,3 @@ def forge_line(step: ForgeProgress) -> str:
 def tell_step(step: ForgeProgress) -> None:
     """Print a step on stderr."""
     click.secho(forge_line(step), dim=True, err=True)
-
-
-def approver(frame: Frame, before: Callable[[], None]) -> Approver | None:
-    """Asks the person at the terminal, after `before`; None where nobody is there or one object is wanted."""
-    if frame.as_json or not somebody_is_there():
-        return None
-
-    async def approve(question: str) -> bool:
-        before()
-        return await confirm(plain(question))
-
-    return approve

@@ -56,7 +56,12 @@ class Lines:
 
 
 async def confirm(question: str, *, default: bool = True) -> bool:
-    """Ask the person at the terminal for yes or no; an empty line is the `default`, the end of input is no.
+    """Ask the person at the terminal for yes or no; an empty line is the `default`, the end of input is no."""
+    return await answer(question, default=default) or False
+
+
+async def answer(question: str, *, default: bool) -> bool | None:
+    """Ask the person at the terminal for yes or no; an empty line is the `default`, the end of input None.
 
     A terminal gives one line at a time, so what was typed ahead stays there for whoever reads next. Ctrl-C cancels as
     it does anywhere in the loop.
@@ -64,10 +69,10 @@ async def confirm(question: str, *, default: bool = True) -> bool:
     lines = Lines()
     while True:
         click.echo(f"{question} {'[Y/n]' if default else '[y/N]'}: ", nl=False, err=True)
-        answer = await lines.read()
-        if answer is None:
+        line = await lines.read()
+        if line is None:
             click.echo(err=True)
-            return False
-        word = answer.strip().lower()
+            return None
+        word = line.strip().lower()
         if word in ("", "y", "yes", "n", "no"):
             return word.startswith("y") if word else default

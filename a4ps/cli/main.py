@@ -25,6 +25,7 @@ COMMANDS = {
     "chat": ("a4ps.cli.chat", "Talk with the society in this terminal."),
     "doctor": ("a4ps.cli.doctor", "Tell what works here, and how to mend what does not."),
     "models": ("a4ps.cli.models", "List or fetch the models the personas speak with."),
+    "approvals": ("a4ps.cli.approvals", "Allow or forbid what the personas want to do."),
     "memory": ("a4ps.cli.memory", "Add to what is remembered, search it, and carry it away."),
     "tools": ("a4ps.cli.tools", "Have tools written and tested, and use them."),
     "image": ("a4ps.cli.image", "Check, look back, undo, back up and carry what lives here."),
@@ -73,7 +74,9 @@ def cli(ctx: click.Context) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command and return its exit code: 0 done, 1 failed, 2 usage, 4 integrity fault, 130 stopped.
+    """Run one command and return its exit code.
+
+    0 done, 1 failed, 2 usage, 3 an approval is needed, 4 integrity fault, 130 stopped.
 
     Nothing escapes: what is not an `A4PSError` is logged as internal.
 

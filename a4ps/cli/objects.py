@@ -16,6 +16,7 @@ class ContributionObject(TypedDict):
     prompt_tokens: int
     completion_tokens: int
     ms: float
+    taint: list[str]
 
 
 class MemoryObject(TypedDict):
@@ -40,6 +41,7 @@ class AskObject(TypedDict):
     memories_used: list[MemoryObject]
     dropped: list[str]
     notes: list[str]
+    taint: list[str]
 
 
 class CheckObject(TypedDict):
@@ -346,6 +348,40 @@ class ImportedObject(TakenOverObject):
     salvaged: NotRequired[SalvagedObject]
 
 
+class ActionObject(TypedDict):
+    kind: Literal["tool-use", "tool-in-process", "tool-forge", "tool-keep", "tool-mend", "file-write", "turn-restart"]
+    what: str
+    text: str
+    arguments: dict[str, str]
+    destination: str
+    size_bytes: int
+    diff: str
+    versions: dict[str, str]
+    attempt: int
+    hash: str
+
+
+class ApprovalObject(TypedDict):
+    id: str
+    state: Literal["waiting", "approved", "denied", "replaced", "used", "expired"]
+    turn_id: str
+    action: ActionObject
+    why: str
+    claim: str
+    asked_by: str
+    taint: list[str]
+    asked_at: str
+    expires_at: str
+    decided_at: str | None
+    remember: bool
+    replaces: str
+    replaced_by: str
+
+
+class ApprovalsObject(TypedDict):
+    approvals: list[ApprovalObject]
+
+
 class ErrorDetail(TypedDict):
     kind: str
     message: str
@@ -368,6 +404,11 @@ OBJECTS: Mapping[str, type] = {
     "models pull": PulledObject,
     "models use": UsedObject,
     "models ps": OccupancyObject,
+    "approvals list": ApprovalsObject,
+    "approvals show": ApprovalObject,
+    "approvals approve": ApprovalObject,
+    "approvals deny": ApprovalObject,
+    "approvals edit": ApprovalObject,
     "tools list": ToolsObject,
     "tools forge": ToolReportObject,
     "tools mend": ToolReportObject,

@@ -17,8 +17,8 @@ from a4ps.errors import A4PSError, ModelMissing
 from a4ps.kernel.answered import Answered
 from a4ps.kernel.kernel import Kernel
 from a4ps.kernel.wiring import open_kernel
+from a4ps.society.gate import Approver
 from a4ps.society.progress import Listener
-from a4ps.society.toolbox import Approver
 
 
 @asynccontextmanager
@@ -46,7 +46,7 @@ async def opened_kernel(frame: Frame) -> AsyncIterator[Kernel]:
 async def offer_to_resume(
     kernel: Kernel, listener: Listener, *, ask: bool, approve: Approver | None
 ) -> Answered | None:
-    """Offer to finish a turn that a crash cut off, and do so if wanted; `approve` is asked where it wants a tool made.
+    """Offer to finish a turn that a crash cut off, and do so if wanted; `approve` asks the Architect where it has to.
 
     Where nobody is there to ask, or the turn began with another engine than the kernel's, says on stderr how to do it.
     Declined or not answered, the turn is set aside with the next question, and `--resume` still finds it. A resumed turn

@@ -44,6 +44,13 @@ def read_arguments(given: Sequence[str], specification: Specification) -> tuple[
     return args, kwargs
 
 
+def read_value(text: str) -> str | bytes:
+    """A text as it is, or with "@FILE" that file's bytes; "@@x" is "@x". Raises UsageError."""
+    if text.startswith("@@"):
+        return text[1:]
+    return _file(text[1:]) if text.startswith("@") else text
+
+
 def as_json(value: Any) -> Any:
     """A tool's value for `--json`: tuples and sets as lists, bytes in base64; as texts dates, odd floats, odd keys and
     numbers too long to be written in tens.

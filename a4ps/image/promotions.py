@@ -28,7 +28,7 @@ from types import MappingProxyType
 from a4ps.errors import CallerError, ImageTooNew, IntegrityError, PromotionRefused
 from a4ps.governance.trust import ARCHITECT, Level, Trust, level_named, needs_promotion
 from a4ps.image.rows import Row
-from a4ps.image.snapshot import TRUST, PortableRecord
+from a4ps.image.snapshot import ARCHITECTS_WORD, TRUST, PortableRecord
 from a4ps.image.store import Store
 
 TRUST_FORMAT = 1
@@ -123,11 +123,15 @@ class Promotions:
 
 
 def check_records(records: Iterable[PortableRecord], author: str) -> None:
-    """Whether `author` may bring the promotions among `records` into an image.
+    """Whether `author` may bring the promotions and approvals among `records` into an image.
 
     Raises PromotionRefused where they are not the Architect's to bring, CallerError where one is no promotion.
     """
     for record in records:
+        if record.kind in ARCHITECTS_WORD and record.kind != TRUST and author != ARCHITECT:
+            raise PromotionRefused(
+                f"{author} cannot bring approvals into an image", next_step="only the architect can load this"
+            )
         if record.kind != TRUST:
             continue
         try:

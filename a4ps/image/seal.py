@@ -7,6 +7,7 @@ id of the image, so no record can pass for another kind, another place or anothe
     row      generation, ordinal, at, kind, key, SHA-256(salt ‖ body)
     commit   previous MAC, generation, id, at, author, reason, row MACs in order
     witness  generation, MAC of that commit
+    checkpoint  turn, type, SHA-256(content): a value in the cache, which is no part of the image
 
 A row is signed by the digest of its body: a row that has to be forgotten can later lose salt and body, keep the digest,
 and leave the chain whole; the salt keeps a short body from being guessed from its digest. A row's time is signed with it, so
@@ -39,6 +40,7 @@ class Seal:
         self._row = _begun(key, b"a4ps row 1", image_id)
         self._commit = _begun(key, b"a4ps commit 1", image_id)
         self._witness = _begun(key, b"a4ps witness 1", image_id)
+        self._checkpoint = _begun(key, b"a4ps checkpoint 1", image_id)
 
     def meta(self, format_version: int, created_us: int) -> bytes:
         return _mac(self._meta, _META.pack(8, format_version, 8, created_us))
@@ -63,6 +65,10 @@ class Seal:
 
     def witness(self, generation: int, commit_mac: bytes) -> bytes:
         return _mac(self._witness, _NUMBER.pack(8, generation) + _part(commit_mac))
+
+    def checkpoint(self, turn: str, kind: str, content: bytes) -> bytes:
+        named = _part(turn.encode()) + _part(kind.encode())
+        return _mac(self._checkpoint, named + _part(hashlib.sha256(content).digest()))
 
 
 def same(left: bytes, right: bytes) -> bool:

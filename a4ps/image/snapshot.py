@@ -20,6 +20,13 @@ SNAPSHOT_FORMAT: Final = 1
 TRUST: Final = "trust"
 """The kind of the records that say which texts were promoted: what a stranger's image never brings along."""
 
+APPROVAL: Final = "approval"
+KEPT: Final = "approval-kept"
+"""The kinds of the records that say what the Architect agreed to, and to what for good."""
+
+ARCHITECTS_WORD: Final = frozenset({TRUST, APPROVAL, KEPT})
+"""Kinds of records that a stranger's image never brings along."""
+
 PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 

@@ -52,6 +52,7 @@ from a4ps.image.rows import (
     place_of,
     to_us,
 )
+from a4ps.image.seal import Seal
 from a4ps.image.verify import VerifyReport
 from a4ps.image.writer import CommitJob, Judge, RebuildJob, Writer
 
@@ -146,6 +147,11 @@ class Store:
     @property
     def path(self) -> Path:
         return self._path
+
+    @property
+    def seal(self) -> Seal:
+        """What signs for this image; for what is kept beside it."""
+        return self._seal
 
     @property
     def generation(self) -> int:

@@ -14,8 +14,8 @@ is inside.
 
 The folder is not signed. Whoever imports one takes it for a stranger's: its methods get the author "import:…", which
 nobody trusts, and its opaque values are kept but never loaded. Nothing in it is unpickled.
-Promotions (promotions.py) are not in an export, and one that has any all the same is refused: trust is given where
-somebody has read the text, never brought along.
+Promotions (promotions.py) and approvals (approvals.py) are not in an export, and one that has any all the same is
+refused: trust is given where somebody has read the text, never brought along.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ import tomlkit
 from a4ps.errors import A4PSError, CallerError, DiskFull, ImageTooNew, StorageFailed, Unsupported, WorldError
 from a4ps.image import plain, typed_json
 from a4ps.image.codec import Placeholder, as_foreign, as_own, decode_slot, encode_slot
-from a4ps.image.snapshot import TRUST, MethodSnapshot, PortableImage, PortableRecord, ProtoSnapshot
+from a4ps.image.snapshot import ARCHITECTS_WORD, TRUST, MethodSnapshot, PortableImage, PortableRecord, ProtoSnapshot
 
 FORMAT: Final = 1
 IMPORTED: Final = "import:"
@@ -51,7 +51,7 @@ MAX_FILE_BYTES: Final = 256 * 1024 * 1024
 _MARKER = "image.toml"
 _WRAPPED, _RAW = "$json", "$slot"
 _TURNS = frozenset(("turn", "reply", "stop", "resume"))
-_NOT_OTHERS = _TURNS | {TRUST}
+_NOT_OTHERS = _TURNS | ARCHITECTS_WORD
 _HEADER = ("author", "reads", "writes", "reason", "method")
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]")
 _MAX_LABEL = 100
@@ -353,6 +353,10 @@ def _record_of(line: Mapping[str, Any]) -> PortableRecord:
         raise CallerError(
             f"the export brings trust for the text {ascii(line['key'])[:70]}",
             next_step="take it out; read, then promote",
+        )
+    if line["kind"] in ARCHITECTS_WORD:
+        raise CallerError(
+            f"the export brings an approval, {ascii(line['key'])[:70]}", next_step="take it out: only you can approve"
         )
     return PortableRecord(str(line["kind"]), str(line["key"]), payload, at, str(line.get("text", "")))
 

@@ -38,7 +38,9 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """What one persona said in one step. `role` is the step ("thesis"); `ms` is wall time spent in the model."""
+    """What one persona said in one step. `role` is the step ("thesis"); `ms` is wall time spent in the model; `taint` are
+    the labels of all that it was made from (governance/taint.py).
+    """
 
     persona: str
     role: str
@@ -47,6 +49,7 @@ class Contribution:
     prompt_tokens: int
     completion_tokens: int
     ms: float
+    taint: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Reply:
     `dissonance` is in [0, 1], or None where nobody disagreed because only ALFRED spoke; `estimated` marks one measured
     on the text. `dropped` names steps left out for time; `notes` are sentences the user was shown. `pins` are the
     versions that made the reply where they are not those of the turn. `overhead_ms` is that of the run which finished it.
+    `taint` are the labels of all that was in the turn.
     """
 
     contributions: tuple[Contribution, ...]
@@ -77,6 +81,7 @@ class Reply:
     dropped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     pins: Mapping[str, int] | None = None
+    taint: tuple[str, ...] = ()
 
     @property
     def answer(self) -> str:
@@ -86,6 +91,11 @@ class Reply:
     def alone(self) -> bool:
         """Whether ALFRED answered by himself."""
         return len(self.contributions) == 1
+
+
+def contribution_of(plain: Mapping[str, Any]) -> Contribution:
+    """A contribution from its fields as JSON data; those of before there was taint have none."""
+    return Contribution(**{**plain, "taint": tuple(plain.get("taint", ()))})
 
 
 def flat(record: Turn | Contribution | MemoryUsed | Reply) -> dict[str, Any]:
@@ -109,7 +119,8 @@ def check_row(row: StoredRow) -> None:
         reply = _reply(row)
         said, used = reply.contributions, reply.memories_used
         texts = [reply.answer, *reply.notes, *reply.dropped, *(memory.id for memory in used)]
-        texts += [text for each in said for text in (each.persona, each.role, each.text, each.model)]
+        texts += [text for each in said for text in (each.persona, each.role, each.text, each.model, *each.taint)]
+        texts += reply.taint
     else:
         return
     if not all(type(text) is str for text in texts):
@@ -147,10 +158,10 @@ class TurnLog:
             self._open.remove(turn.id)
             self._stopped.discard(turn.id)
 
-    async def stop(self, turn: Turn, why: str) -> None:
-        """Record that a turn ended without an answer. It stays open to `resume`."""
+    async def stop(self, turn: Turn, why: str, *, by: str = ARCHITECT) -> None:
+        """Record that a turn ended without an answer, and who ended it. It stays open to `resume`."""
         async with self._changing(turn):
-            await self._store.commit_async([_row("stop", turn.id, {"why": why})], author=ARCHITECT, reason="stop")
+            await self._store.commit_async([_row("stop", turn.id, {"why": why})], author=by, reason="stop")
             self._stopped.add(turn.id)
 
     async def resume(self, turn: Turn) -> None:
@@ -274,6 +285,7 @@ def _turn(row: StoredRow) -> Turn:
 
 def _reply(row: StoredRow) -> Reply:
     fields = json.loads(row.payload)
-    fields["contributions"] = tuple(Contribution(**entry) for entry in fields["contributions"])
+    fields["contributions"] = tuple(contribution_of(entry) for entry in fields["contributions"])
     fields["memories_used"] = tuple(MemoryUsed(**entry) for entry in fields["memories_used"])
-    return Reply(**{**fields, "dropped": tuple(fields["dropped"]), "notes": tuple(fields["notes"])})
+    lists = {name: tuple(fields.get(name, ())) for name in ("dropped", "notes", "taint")}
+    return Reply(**{**fields, **lists})

@@ -35,7 +35,9 @@ class Answered:
             "question": self.turn.question,
             "answer": reply.answer,
             "alone": reply.alone,
-            "contributions": [asdict(contribution) for contribution in reply.contributions],
+            "contributions": [
+                {**asdict(contribution), "taint": list(contribution.taint)} for contribution in reply.contributions
+            ],
             "dissonance": reply.dissonance,
             "dissonance_estimated": reply.estimated,
             "rounds": reply.rounds,
@@ -45,6 +47,7 @@ class Answered:
             "memories_used": [asdict(memory) for memory in self.memories],
             "dropped": list(reply.dropped),
             "notes": list(reply.notes),
+            "taint": list(reply.taint),
         }
 
 

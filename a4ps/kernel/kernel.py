@@ -11,9 +11,9 @@ import logging
 from dataclasses import dataclass, field
 
 from a4ps.clock import Clock
-from a4ps.errors import A4PSError, EngineRefused, NoSuchTurn, SettingsError, UsageError
+from a4ps.errors import A4PSError, ApprovalRefused, EngineRefused, NoSuchTurn, SettingsError, UsageError
 from a4ps.image.store import Store
-from a4ps.image.turns import Turn, TurnLog
+from a4ps.image.turns import ARCHITECT, Turn, TurnLog
 from a4ps.inference.engine import Engine
 from a4ps.inference.tokens import estimate_tokens
 from a4ps.kernel.answered import Answered, MemoryShown
@@ -21,10 +21,11 @@ from a4ps.memory.consolidation import Night
 from a4ps.sandbox.executor import SecureCodeExecutor
 from a4ps.settings import Settings
 from a4ps.society.cast import Cast
+from a4ps.society.gate import Approver
 from a4ps.society.progress import Accepted, Listener, Progress
 from a4ps.society.sleeping import Sleeper
 from a4ps.society.society import Society
-from a4ps.society.toolbox import TOOL_TOKENS, Approver
+from a4ps.society.toolbox import TOOL_TOKENS
 from a4ps.tools.method_runner import MethodRunner
 
 #: Open turns whose progress is kept; an older one starts anew if it is ever resumed.
@@ -104,9 +105,10 @@ class Kernel:
     async def ask(
         self, text: str, listener: Listener, *, everyone: bool = False, approve: Approver | None = None
     ) -> Answered:
-        """Answer `text`. `everyone` has all four heard even on a trifle; `approve` asks the Architect about a new tool.
+        """Answer `text`. `everyone` has all four heard even on a trifle; `approve` asks the Architect where it has to.
 
-        Raises `UsageError`, `PeerError`, `WorldError`. Cancelled or failed after acceptance, the turn stays open.
+        Raises `UsageError`, `PeerError`, `WorldError`, `ApprovalNeeded` where nobody is there to ask. Cancelled or failed
+        after acceptance, the turn stays open.
         """
         question = checked_question(text, self.society.settings)
         listener = _sheltered(listener)
@@ -182,19 +184,27 @@ class Kernel:
             await self.log.answer(turn, reply)
             self.society.scrapbook.wake()
         except asyncio.CancelledError:
-            await self._stop(turn, "stopped by the Architect")
+            await self._stop(turn, "stopped by the Architect", by=ARCHITECT)
             raise
         except A4PSError as error:
-            await self._stop(turn, error.message)
-            if not isinstance(error, EngineRefused):  # what was refused would be refused again
+            await self._stop(turn, error.message, by="package")
+            if not isinstance(error, EngineRefused | ApprovalRefused):  # what was refused would be refused again
                 error.next_step = (
                     f"{error.next_step or 'try again'}; then finish this turn: a4ps ask --resume {turn.id}"
                 )
             raise
         await self.society.deliberation.forget(turn.id)
         self._rest()
+        await self._lapse(turn)
         shown = tuple(MemoryShown(memory.id, memory.text, memory.score, memory.source) for memory in memories)
         return Answered(turn, reply, shown)
+
+    async def _lapse(self, turn: Turn) -> None:
+        """Housekeeping: the answer is committed, whatever the disk says to this."""
+        try:
+            await asyncio.to_thread(self.society.approvals.lapse, turn.id)
+        except A4PSError:
+            _log.exception("the approvals of turn %s could not be ended", turn.id)
 
     def _rest(self) -> None:
         """Consolidate memory once nothing has been asked for a while."""
@@ -216,9 +226,9 @@ class Kernel:
             resting.cancel()
             await asyncio.wait([resting])
 
-    async def _stop(self, turn: Turn, why: str) -> None:
+    async def _stop(self, turn: Turn, why: str, *, by: str) -> None:
         """Record the end of a turn; where even that cannot be written, the first error is the one to report."""
         try:
-            await self.log.stop(turn, why)
+            await self.log.stop(turn, why, by=by)
         except A4PSError:
             _log.exception("the end of turn %s could not be recorded", turn.id)

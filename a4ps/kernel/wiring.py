@@ -219,7 +219,7 @@ async def open_kernel(env: Environment) -> Kernel:
             await _need_models(engine, models)
         embedder = await embedder_of(env, engine)
         manager = ModelManager(parts_of(env, engine, embedder, ModelLedger(store)))
-        deliberation = await Deliberation.open(env.places.checkpoints)
+        deliberation = await Deliberation.open(env.places.checkpoints, store.seal)
         undo.push_async_callback(deliberation.aclose)
         await deliberation.sweep(keep=log.open_ids[-KEPT_OPEN:])
         protos = ProtoManager.over(store)

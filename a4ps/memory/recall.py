@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import count
 
+from a4ps.governance.taint import ARCHITECTS_WORDS, Taint
 from a4ps.memory.records import MEMORY, REPLY, Memory, Records
 
 #: Two different words share a stem only if they share this many first letters.
@@ -82,7 +83,7 @@ class Recalled:
     text: str
     score: float
     source: str
-    taint: frozenset[str] = frozenset()
+    taint: Taint = ARCHITECTS_WORDS
 
 
 @dataclass(frozen=True, slots=True)

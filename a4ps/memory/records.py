@@ -24,6 +24,7 @@ from textwrap import shorten
 from typing import Any
 
 from a4ps.errors import NoSuchMemory
+from a4ps.governance.taint import ARCHITECTS_WORDS, FILES, Taint, union
 from a4ps.image.rows import GONE_SUFFIX, Row, StoredRow
 from a4ps.image.store import Store
 from a4ps.image.transfer import LOADED
@@ -42,9 +43,6 @@ REPLY = "reply"
 #: What a memory is, and how much it weighs where nobody said otherwise.
 IMPORTANCE: Mapping[str, float] = {"turn": 0.5, "note": 0.6, "fact": 0.6, "document": 0.4}
 PINNED = 1.0
-
-#: The taint of what came out of a file: somebody else wrote it, whatever it says.
-UNTRUSTED = "untrusted"
 
 #: A question is cut here where its turn is recalled, so that a long one does not push its answer out of the prompt.
 QUESTION_CHARS = 120
@@ -69,7 +67,7 @@ class Memory:
     persona: str = ""
     turn: str = ""
     importance: float = 0.5
-    taint: frozenset[str] = frozenset()
+    taint: Taint = ARCHITECTS_WORDS
     links: tuple[str, ...] = ()
     engine: str = ""
 
@@ -182,7 +180,7 @@ class Records:
                 at,
                 origin=f"{document.path}, part {number} of {document.parts}",
                 importance=IMPORTANCE["document"],
-                taint=frozenset({UNTRUSTED}),
+                taint=FILES,
             )
             for number, text in enumerate(texts, begin)
         ]
@@ -320,7 +318,8 @@ def row(memory: Memory) -> Row:
 
 
 def _turn_memory(turn: Turn, reply: Reply) -> Memory:
-    return Memory(turn.id, memory_text(turn, reply), "turn", turn.asked_at, turn=turn.id, engine=turn.engine)
+    text, taint = memory_text(turn, reply), union(ARCHITECTS_WORDS, reply.taint)
+    return Memory(turn.id, text, "turn", turn.asked_at, turn=turn.id, engine=turn.engine, taint=taint)
 
 
 def _memory(stored: StoredRow) -> Memory:

@@ -11,11 +11,11 @@ from functools import cache
 from importlib import resources
 from string import Template
 
+from a4ps.governance.taint import is_tainted
 from a4ps.image.codex import Codex
 from a4ps.inference.engine import Message
 from a4ps.inference.tokens import estimate_tokens
 from a4ps.memory.recall import Recalled
-from a4ps.memory.records import UNTRUSTED
 
 #: How much of one recalled turn enters a prompt: characters, and tokens as estimated, in whatever script it is written.
 SNIPPET_CHARS = 240
@@ -67,7 +67,7 @@ def record(memories: Sequence[Recalled], *, asked_for: bool = False) -> str:
 
 
 def _whose(memory: Recalled) -> str:
-    return FROM_FILE if UNTRUSTED in memory.taint else ""
+    return FROM_FILE if is_tainted(memory.taint) else ""
 
 
 def _snippet(text: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from a4ps.sandbox import wire
-from a4ps.sandbox.guest import NONCE_BYTES
+from a4ps.sandbox.guest_pipes import NONCE_BYTES
 from a4ps.sandbox.limits import Limits
 from a4ps.sandbox.policy import rlimits_of
 from a4ps.sandbox.process import SandboxDied, SandboxProcess, TimeIsUp

@@ -11,7 +11,7 @@ from pathlib import Path
 from a4ps.errors import SandboxUnavailable
 from a4ps.sandbox.policy import GUEST_DIR, PACKAGES_DIR, PYTHON_DIR, Bind, Layout, python_binds
 
-GUEST_FILES = ("guest.py", "wire.py", "wire_kinds.py")
+GUEST_FILES = ("guest.py", "guest_pipes.py", "supervisor.py", "worker.py", "wire.py", "wire_kinds.py")
 #: What may be imported in a sandbox beyond the standard library, where this Python has it.
 PACKAGES = ("numpy",)
 _ZONES = "/usr/share/zoneinfo"

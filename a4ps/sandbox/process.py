@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from a4ps.sandbox import wire
-from a4ps.sandbox.guest import NONCE_BYTES
+from a4ps.sandbox.guest_pipes import NONCE_BYTES
 from a4ps.sandbox.limits import Limits
 from a4ps.sandbox.policy import Layout
 

@@ -25,6 +25,11 @@ class Cast:
             {name: proto.codex for name, proto in four.items()}, {name: proto.version for name, proto in four.items()}
         )
 
+    @property
+    def as_parts(self) -> dict[str, str]:
+        """Name → version as text: as they take part in an action."""
+        return {name: str(version) for name, version in self.versions.items()}
+
     def models(self, by_profile: Mapping[str, str]) -> dict[str, str]:
         """Persona → model: that of its codex, or the profile's where the codex leaves it open."""
         return {

@@ -1,7 +1,8 @@
 """The society's graph: LangGraph drives the steps of `nodes`, checkpointed one thread per turn.
 
 A thread is deleted when its turn is committed to the image, so checkpoints never grow with the conversation. The file is
-rebuildable: lost, an open turn starts again from its question; damaged, it is moved aside and begun anew.
+rebuildable: lost, an open turn starts again from its question; damaged, it is moved aside and begun anew. Its values
+are signed (`signed_checkpoints`): one that was planted or changed is found before it is decoded.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 # LangGraph brings LangSmith's client along. Nothing may leave this machine, so tracing is off whatever the environment
 # says; and checkpoints may hold plain data only. Both are read when the packages below are imported.
@@ -23,23 +24,25 @@ import aiosqlite
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import START, StateGraph
 
-from a4ps.errors import DiskFull, StorageFailed
+from a4ps.errors import DiskFull, IntegrityError, StorageFailed
 from a4ps.society import nodes
 from a4ps.society.nodes import TurnContext
+from a4ps.society.signed_checkpoints import SignedSerializer, Signer
 from a4ps.society.state import TurnState
+from a4ps.society.tainting import tainted
 
 _log = logging.getLogger(__name__)
+
+
+#: Of a turn's checkpoints: there are none, they are whole, or they are not what was stored.
+Standing = Literal["none", "whole", "false"]
 
 
 def build_graph() -> StateGraph[TurnState, TurnContext, TurnState, TurnState]:
     """The graph, uncompiled. Nodes that choose their successor name the choices in their return type."""
     graph = StateGraph(TurnState, context_schema=TurnContext)
-    graph.add_node(nodes.plan)
-    graph.add_node(nodes.use_tool)
-    graph.add_node(nodes.thesis)
-    graph.add_node(nodes.antithesis)
-    graph.add_node(nodes.research)
-    graph.add_node(nodes.synthesis)
+    for node in (nodes.plan, nodes.use_tool, nodes.thesis, nodes.antithesis, nodes.research, nodes.synthesis):
+        graph.add_node(tainted(node))
     graph.add_edge(START, "plan")
     graph.add_edge("use_tool", "thesis")
     graph.add_edge("research", "synthesis")
@@ -50,31 +53,50 @@ def build_graph() -> StateGraph[TurnState, TurnContext, TurnState, TurnState]:
 class Deliberation:
     """The compiled graph over its checkpoint file. Open with `open`, close with `aclose`; one event loop."""
 
-    def __init__(self, file: Path, connection: aiosqlite.Connection) -> None:
+    def __init__(self, file: Path, connection: aiosqlite.Connection, signer: Signer) -> None:
         """Use `open`."""
         self._file = file
+        self._serde = SignedSerializer(signer)
         self._use(connection)
 
     @classmethod
-    async def open(cls, file: Path) -> Deliberation:
-        """Open or create the checkpoint file; a damaged one is moved aside. Raises `DiskFull`, `StorageFailed`."""
+    async def open(cls, file: Path, signer: Signer) -> Deliberation:
+        """Open or create the checkpoint file; a damaged one is moved aside. `signer` is the image's seal.
+
+        Raises `DiskFull`, `StorageFailed`.
+        """
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            return cls(file, await _connect(file))
+            return cls(file, await _connect(file), signer)
         except sqlite3.Error as error:
             if not _is_damage(error):
                 raise storage_error(error) from error
-            return cls(file, await _connect_anew(file, error))
+            return cls(file, await _connect_anew(file, error), signer)
+
+    async def standing(self, turn_id: str) -> Standing:
+        """What there is of a turn to go on with. Raises `DiskFull`, `StorageFailed`, as `run`."""
+        self._serde.turn = turn_id
+        try:
+            found = await self._saver.aget_tuple({"configurable": {"thread_id": turn_id}})
+        except sqlite3.Error as error:
+            await self._mend(error)
+            raise storage_error(error) from error
+        except (IntegrityError, ValueError, TypeError) as error:  # a row's plain parts can be damaged too
+            _log.warning("a checkpoint of turn %s is not what was stored: %s", turn_id, error)
+            return "false"
+        return "none" if found is None else "whole"
 
     async def run(
         self, turn_id: str, state: TurnState, context: TurnContext, *, resume: bool = False
     ) -> tuple[TurnState, bool]:
         """Walk the turn to its end; with `resume`, from its checkpoint where there is one. Says whether there was.
 
-        Raises what the nodes raise; the checkpoint of the last whole step then remains. Raises `DiskFull`, and
-        `StorageFailed` where the file turned out damaged: it is then a new one, and the turn starts anew when resumed.
+        Raises what the nodes raise; the checkpoint of the last whole step then remains. Raises IntegrityError where one is
+        not what was stored (`standing` tells it before), `DiskFull`, and `StorageFailed` where the file turned out damaged:
+        it is then a new one, and the turn starts anew when resumed.
         """
         config: Any = {"configurable": {"thread_id": turn_id}, "recursion_limit": 50}
+        self._serde.turn = turn_id
         try:
             resumed = resume and await self._saver.aget_tuple(config) is not None
             end = await self._graph.ainvoke(None if resumed else state, config, context=context, durability="sync")
@@ -109,7 +131,7 @@ class Deliberation:
 
     def _use(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
-        self._saver = AsyncSqliteSaver(connection)
+        self._saver = AsyncSqliteSaver(connection, serde=self._serde)
         self._graph = build_graph().compile(checkpointer=self._saver)
 
     async def _mend(self, error: sqlite3.Error) -> None:

@@ -17,6 +17,7 @@ from langgraph.types import Command
 from pydantic import BaseModel, Field, create_model
 
 from a4ps.clock import Clock
+from a4ps.governance.taint import as_plain
 from a4ps.image.codex import Codex
 from a4ps.image.turns import Contribution, flat
 from a4ps.inference.engine import ChatRequest, Message
@@ -26,7 +27,7 @@ from a4ps.society import dissonance, routes
 from a4ps.society.progress import Began, Forging, Measured, Noted, Recollected, Spoke
 from a4ps.society.speaking import Speaker, Spoken, TooLate
 from a4ps.society.state import PlanKind, Remembered, TurnState
-from a4ps.society.toolbox import Toolbox
+from a4ps.society.toolbox import Toolbox, Wish
 
 #: Research the society does when ALFRED's plan names none: an ordinary question hears all four.
 DEFAULT_RESEARCH = "which facts the answer rests on, and which of them nobody here has checked"
@@ -185,25 +186,28 @@ async def plan(state: TurnState, runtime: Runs) -> Command[Literal["use_tool", "
         "memories": [_remembered(memory) for memory in memories],
         "tool": wanted,
         "arguments": arguments,
+        "taint": [] if toolbox is None else as_plain(toolbox.taint()),
         **_heard(spoken, otherwise=NO_PLAN),
     }
     return Command(update=update, goto=routes.after_plan(kind, bool(wanted)))
 
 
 async def use_tool(state: TurnState, runtime: Runs) -> dict[str, Any]:
-    """BABS calls the tool that the plan names, or has a missing one made if the Architect approves of it."""
+    """BABS calls the tool that the plan names, or has a missing one made: effects, which happen once (`gate`)."""
     context = runtime.context
     if context.toolbox is None:
         return {}  # resumed where there are no tools
     began_s = context.clock.monotonic_s()
     listener = context.speaker.listener
-    served = await context.toolbox.serve(
+    wish = Wish(
+        context.turn,
         state["tool"],
         state["arguments"],
         state["question"],
-        listener=lambda step: listener(Forging(step)),
-        turn=context.turn,
+        claim=_last(state, "plan"),
+        taint=frozenset(state["taint"]),
     )
+    served = await context.toolbox.serve(wish, listener=lambda step: listener(Forging(step)))
     took_s = context.clock.monotonic_s() - began_s
     context.idle_s.append(max(0.0, took_s - served.ms / 1000))
     for note in served.notes:
@@ -213,7 +217,7 @@ async def use_tool(state: TurnState, runtime: Runs) -> dict[str, Any]:
     listener(Began("BABS", TOOL, served.tool))
     contribution = Contribution("BABS", TOOL, served.text, "", 0, 0, served.ms)
     listener(Spoke(contribution))
-    return _heard(Spoken(contribution, None, served.notes))
+    return {**_heard(Spoken(contribution, None, served.notes)), "taint": as_plain(served.taint)}
 
 
 async def thesis(state: TurnState, runtime: Runs) -> Command[Literal["antithesis", "synthesis"]]:
@@ -316,7 +320,14 @@ async def synthesis(state: TurnState, runtime: Runs) -> dict[str, Any]:
 def recalled(state: TurnState) -> tuple[Recalled, ...]:
     """The state's memories as values again."""
     return tuple(
-        Recalled(entry["id"], datetime.fromisoformat(entry["at"]), entry["text"], entry["score"], entry["source"])
+        Recalled(
+            entry["id"],
+            datetime.fromisoformat(entry["at"]),
+            entry["text"],
+            entry["score"],
+            entry["source"],
+            frozenset(entry["taint"]),
+        )
         for entry in state["memories"]
     )
 
@@ -328,6 +339,7 @@ def _remembered(memory: Recalled) -> Remembered:
         "text": memory.text,
         "score": memory.score,
         "source": memory.source,
+        "taint": as_plain(memory.taint),
     }
 
 

@@ -6,30 +6,38 @@ Committing is the caller's (`a4ps.kernel.kernel`): what comes back from here is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from a4ps.clock import Clock
+from a4ps.governance.taint import ARCHITECTS_WORDS, as_plain
+from a4ps.image.approvals import Approvals
+from a4ps.image.effects import Effects
 from a4ps.image.proto_manager import ProtoManager
-from a4ps.image.turns import Contribution, MemoryUsed, Reply, Turn
+from a4ps.image.turns import MemoryUsed, Reply, Turn, contribution_of
 from a4ps.inference.engine import Engine
 from a4ps.memory.recall import Recalled
 from a4ps.memory.scrapbook import Scrapbook
 from a4ps.personas.prompting import SNIPPET_CHARS
 from a4ps.settings import Settings
+from a4ps.society.beginning import Beginning
 from a4ps.society.cast import Cast
+from a4ps.society.gate import Approver, Gate
 from a4ps.society.graph import Deliberation
 from a4ps.society.nodes import TOOL, Limits, TurnContext, recalled
 from a4ps.society.progress import Listener, Noted
 from a4ps.society.routes import Bounds
 from a4ps.society.speaking import Speaker
 from a4ps.society.state import TurnState
-from a4ps.society.toolbox import Approver, Toolbox
+from a4ps.society.toolbox import Toolbox
 from a4ps.tools.tool_forge import ToolForge
 
 
 @dataclass(frozen=True, slots=True)
 class Society:
-    """The four and what they work with. Serves one turn at a time per `Deliberation`."""
+    """The four and what they work with. Serves one turn at a time per `Deliberation`.
+
+    `approvals` and `effects` are those of the manager's image.
+    """
 
     manager: ProtoManager
     models: Mapping[str, str]
@@ -39,6 +47,13 @@ class Society:
     scrapbook: Scrapbook
     clock: Clock
     forge: ToolForge | None = None
+    approvals: Approvals = field(init=False)
+    effects: Effects = field(init=False)
+
+    def __post_init__(self) -> None:
+        store = self.manager.store
+        object.__setattr__(self, "approvals", Approvals(store, hours=self.settings.approval_hours))
+        object.__setattr__(self, "effects", Effects(store))
 
     def cast(self) -> Cast:
         """The four as they are now."""
@@ -59,23 +74,23 @@ class Society:
     ) -> tuple[Reply, tuple[Recalled, ...]]:
         """Run `turn` with `cast`; with `resume`, go on where its checkpoint stands. Returns the reply and its memories.
 
-        A reply is made by one version of each persona (I3): where one has changed since, the turn begins anew. Raises
-        `PeerError` or `WorldError`; what was said up to the last whole step then remains in the checkpoint.
+        A reply is made by one version of each persona (I3): where one has changed since, or the checkpoint cannot be gone
+        on with, the turn begins anew (`beginning`). Raises `PeerError`, `WorldError`, or `ApprovalNeeded`; what was said up
+        to the last whole step then remains in the checkpoint.
         """
-        notes: list[str] = []
         changed = turn.pins != cast.versions
-        if resume and changed:
-            await self.deliberation.forget(turn.id)
-            notes.append("The personas have changed since this turn began; it was begun anew with those of now.")
-            listener(Noted(notes[0]))
+        gate = Gate(self.approvals, self.effects, self.settings.policies, self.clock, approve)
+        notes = await Beginning(self.deliberation, gate, turn, cast).settle(resume=resume)
+        for note in notes:
+            listener(Noted(note))
         began_s = self.clock.monotonic_s()
-        context = self._context(turn, cast, listener, began_s, approve)
+        context = self._context(turn, cast, listener, began_s, gate)
         end, _ = await self.deliberation.run(turn.id, _first_state(turn), context, resume=resume)
         wall_ms = (self.clock.monotonic_s() - began_s - sum(context.idle_s)) * 1000
         if wall_ms > self.settings.turn_budget_s * 1000:
             notes.append(f"The turn took {wall_ms / 1000:.0f} s, more than its {self.settings.turn_budget_s:.0f} s.")
             listener(Noted(notes[-1]))
-        contributions = tuple(Contribution(**said) for said in end["said"])
+        contributions = tuple(map(contribution_of, end["said"]))
         memories = recalled(end)
         reply = Reply(
             contributions=contributions,
@@ -88,12 +103,11 @@ class Society:
             dropped=tuple(end["dropped"]),
             notes=(*end["notes"], *notes),
             pins=cast.versions if changed else None,
+            taint=tuple(end["taint"]),
         )
         return reply, memories
 
-    def _context(
-        self, turn: Turn, cast: Cast, listener: Listener, began_s: float, approve: Approver | None
-    ) -> TurnContext:
+    def _context(self, turn: Turn, cast: Cast, listener: Listener, began_s: float, gate: Gate) -> TurnContext:
         settings = self.settings
         rehearsed = turn.engine == "rehearsal"
 
@@ -124,7 +138,7 @@ class Society:
             clock=self.clock,
             began_s=began_s,
             turn=turn.id,
-            toolbox=None if self.forge is None or rehearsed else Toolbox(self.forge, approve),
+            toolbox=None if self.forge is None or rehearsed else Toolbox(self.forge, gate, cast.as_parts),
         )
 
 
@@ -136,6 +150,7 @@ def _first_state(turn: Turn) -> TurnState:
         "said": [],
         "dropped": [],
         "notes": [],
+        "taint": as_plain(ARCHITECTS_WORDS),
         "rounds": 0,
         "dissonance": None,
         "estimated": False,

@@ -8,6 +8,8 @@ from __future__ import annotations
 import operator
 from typing import Annotated, Any, Literal, TypedDict
 
+from a4ps.governance.taint import as_plain, union
+
 PlanKind = Literal["question", "memory", "trifle"]
 
 
@@ -21,6 +23,7 @@ class Said(TypedDict):
     prompt_tokens: int
     completion_tokens: int
     ms: float
+    taint: list[str]
 
 
 class Remembered(TypedDict):
@@ -31,10 +34,19 @@ class Remembered(TypedDict):
     text: str
     score: float
     source: str
+    taint: list[str]
+
+
+def joined(before: list[str], more: list[str]) -> list[str]:
+    """The labels of both: taint is never taken away."""
+    return as_plain(union(before, more))
 
 
 class TurnState(TypedDict, total=False):
-    """`said`, `dropped` and `notes` grow; every other key is replaced by the node that writes it."""
+    """`said`, `dropped`, `notes` and `taint` grow; every other key is replaced by the node that writes it.
+
+    `taint` are the labels of all that is in the state, and so of all that is said from it.
+    """
 
     question: str
     everyone: bool
@@ -46,6 +58,7 @@ class TurnState(TypedDict, total=False):
     said: Annotated[list[Said], operator.add]
     dropped: Annotated[list[str], operator.add]
     notes: Annotated[list[str], operator.add]
+    taint: Annotated[list[str], joined]
     rounds: int
     dissonance: float | None
     estimated: bool

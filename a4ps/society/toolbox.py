@@ -1,34 +1,33 @@
 """Tools in a turn: what ALFRED is shown of them, and how the one that his plan names is called, or made first.
 
-A missing tool is made only if the Architect, asked there and then, wants it, and kept only if he approves of what it has
-become; where nobody can be asked it is refused, and said. One that fails goes back to the forge in the same way, with what
-it failed at as a test, and is called again. What was tried in vain lately is not tried again. A result enters later prompts
-as quoted data.
-
-A step that is done again after a crash calls its tool again: harmless for one that is sandboxed, and not for one that
-was granted folders to write to, or promoted to this process.
+Making, mending and keeping a tool, calling one, and each file that it wants written are effects: each goes through the
+turn's gate, which has it happen once. One that fails goes back to the forge, with what it failed at as a test, and is called
+again. What was tried in vain lately is not tried again. A result enters later prompts as quoted data.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
-import shlex
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from a4ps.errors import EngineGarbled, SandboxUnavailable, ToolFailed, ToolRefused, UsageError
+from a4ps.errors import EngineGarbled, SandboxUnavailable, ToolFailed, ToolRefused, UnknownTool
+from a4ps.governance.approvals import Action, Where
+from a4ps.governance.taint import Taint, as_plain, union
 from a4ps.inference.tokens import estimate_tokens
 from a4ps.personas import prompting
+from a4ps.society.gate import Fate, Gate, Means
+from a4ps.society.making import Making
+from a4ps.tools import actions
 from a4ps.tools.cases import shown
 from a4ps.tools.report import ForgeListener
 from a4ps.tools.specification import Specification
+from a4ps.tools.spelling import read_spelt
 from a4ps.tools.tool import Tool
 from a4ps.tools.tool_forge import TESTER, ToolForge
-
-#: Asks the Architect a yes-or-no question and waits for the answer.
-Approver: TypeAlias = Callable[[str], Awaitable[bool]]
 
 #: Tools that a plan may name, those that it is shown, and characters of one's line: a prompt has little room.
 NAMED = 40
@@ -40,30 +39,45 @@ RESULT_CHARS = 1_200
 RESULT_TOKENS = 300
 TOOL_TOKENS = RESULT_TOKENS + 40
 
-#: A description shorter than this is no task for the forge.
-TASK_MIN = 8
+#: The step of a turn's ledger, and the places in it.
+STEP = "use_tool"
+MAKING, CALLING, WRITING = 0, 1, 2
+KEEPING, MENDING, KEEPING_MENDED, CALLING_AGAIN, WRITING_AGAIN = 100, 101, 102, 103, 104
 
-#: How many tests whoever approves of a tool is shown, and characters of one's line.
-TESTS_SHOWN = 8
-TEST_CHARS = 100
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a plan wants: `tool` by name, or described; what the planner said of it; and the labels of all it knew."""
+
+    turn: str
+    tool: str
+    arguments: Mapping[str, Any]
+    question: str
+    claim: str = ""
+    taint: Taint = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What came of a plan's wish: the call and its result as `text`, "" where there was none, and notes for the user."""
+    """What came of a plan's wish: the call and its result as `text`, "" where there was none, and notes for the user.
+
+    `taint` are the labels of the text.
+    """
 
     text: str = ""
     tool: str = ""
     ms: float = 0.0
     notes: tuple[str, ...] = ()
+    taint: Taint = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Toolbox:
-    """The forge, and who is asked before it is used; None where nobody can be."""
+    """The forge, and the gate of the turn. `versions` are those of the personas in it."""
 
     forge: ToolForge
-    approve: Approver | None = None
+    gate: Gate
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     def names(self) -> tuple[str, ...]:
         """The tools that a plan may name, the most used first."""
@@ -74,105 +88,117 @@ class Toolbox:
         lines = [_line(tool) for tool in self._tools()[:LISTED]] or ["(there are none yet)"]
         return prompting.filled("plan_tools", tools=prompting.quote("\n".join(lines)))
 
+    def taint(self) -> Taint:
+        """The labels of what a plan is told of tools: their names and summaries are a model's words."""
+        return union(*(tool.taint for tool in self._tools()[:NAMED]))
+
     def _tools(self) -> list[Tool]:
         return sorted(self.forge.registry.tools(), key=lambda tool: -tool.use.calls)
 
-    async def serve(
-        self, wanted: str, arguments: Mapping[str, Any], question: str, *, listener: ForgeListener, turn: str
-    ) -> Served:
-        """Call the tool of the name `wanted`, or make the one that `wanted` describes and call that.
+    async def serve(self, wish: Wish, *, listener: ForgeListener) -> Served:
+        """Call the tool that a wish names, or make the one that it describes and call that.
 
-        Raises PeerError where an engine fails, and what a commit raises; whatever else goes wrong is a note.
+        Raises ApprovalNeeded where nobody is there to ask; PeerError where an engine fails, and what a commit raises;
+        whatever else goes wrong is a note.
         """
-        name = wanted
+        forge = self.forge
+        making = Making(forge, self.gate, self.versions, wish.turn, wish.claim, wish.taint, listener)
+        name = wish.tool
         notes: tuple[str, ...] = ()
-        if name not in self.forge.registry:
-            name, note = await self._make(wanted, listener, turn)
+        if name not in forge.registry:
+            name, note = await making.make(name, _at(wish, MAKING), _at(wish, KEEPING))
             if not name:
                 return Served(notes=(note,))
-            arguments, notes = {}, (note,)
-        for mended in (False, True):
+            wish, notes = replace(wish, tool=name, arguments={}), (note,)
+        try:
+            served, failed = await self._call(wish, notes, CALLING, WRITING)
+            if not failed:
+                return served
+            good, note = await making.mend(name, failed, _at(wish, MENDING), _at(wish, KEEPING_MENDED))
+            if not good:
+                return Served(notes=(*notes, note))
+            served, _ = await self._call(wish, (*notes, note), CALLING_AGAIN, WRITING_AGAIN)
+        except (ToolRefused, ToolFailed, SandboxUnavailable, EngineGarbled, UnknownTool) as error:
+            return _nothing(name, error.message, notes)
+        return served
+
+    async def _call(self, wish: Wish, notes: tuple[str, ...], at: int, files_at: int) -> tuple[Served, str]:
+        """What came of a call, and why it failed where that is the tool's fault, so that it can be mended."""
+        registry = self.forge.registry
+
+        async def built(before: Action | None) -> Action:
+            if before is not None:
+                return actions.rebuilt(registry, before, self.versions)
+            specification = registry.get(wish.tool).specification
             try:
-                return await self._call(name, arguments, question, turn, notes)
-            except ToolFailed as error:
-                if error.declared or mended:
-                    return _nothing(name, error.message, notes)
-                good, note = await self._mend(name, error.message, listener, turn)
-                notes = (*notes, note)
-                if not good:
-                    return Served(notes=notes)
-            except (ToolRefused, SandboxUnavailable, EngineGarbled) as error:
-                return _nothing(name, error.message, notes)
-        return Served(notes=notes)
+                bound = specification.bound((), wish.arguments)
+            except ToolRefused:
+                bound = await self._arguments(specification, wish.question, wish.turn)
+            return actions.calling(registry, wish.tool, bound, self.versions)
 
-    async def _make(self, task: str, listener: ForgeListener, turn: str) -> tuple[str, str]:
-        """The name of a tool made for `task`, "" where there is none, and what the user should know."""
-        flat = " ".join(task.split())
-        short = flat if len(flat) <= 160 else flat[:159] + "…"
-        if len(task) < TASK_MIN:
-            return "", f"There is no tool {short}."
-        earlier = await asyncio.to_thread(self.forge.registry.use.failure, task)
-        if earlier is not None:
-            return "", (
-                f"A tool was wanted ({short}), tried in vain on {earlier.at.astimezone():%Y-%m-%d} ({earlier.why}) and is "
-                f"not tried again before {earlier.until.astimezone():%Y-%m-%d}."
-            )
-        if self.approve is None:
-            return (
-                "",
-                f"A tool was wanted and nobody could be asked to approve of it: a4ps tools forge {shlex.quote(flat)}",
-            )
-        if not await self.approve(
-            f"No tool does this: {short}\nHave BRICK write one, to be tested and run in the sandbox?"
-        ):
-            return "", f"A tool was wanted and not approved of: {short}"
+        async def do(action: Action) -> dict[str, Any]:
+            bound = {name: read_spelt(text) for name, text in action.arguments.items()}
+            try:
+                called = await asyncio.to_thread(registry.call, action.what, (), bound, hold_writes=True)
+            except (ToolRefused, ToolFailed, SandboxUnavailable) as error:
+                return {"failed": error.message, "at_fault": isinstance(error, ToolFailed) and not error.declared}
+            given = ", ".join(f"{each}={shown(value)[:80]}" for each, value in bound.items())
+            result = _spelt(called.value)
+            writes = [{"path": write.path, "data": base64.b64encode(write.data).decode()} for write in called.writes]
+            taint = actions.taint_of_result(registry, action.what, called, wish.taint)
+            text = _cut(f"{action.what}({given}) gave:\n{result}")
+            return {"text": text, "ms": called.ms, "writes": writes, "taint": as_plain(taint)}
+
+        # A text that was thought of among untrusted data is itself not above suspicion.
+        knows = union(wish.taint, registry.get(wish.tool).taint)
+        done = await self.gate.act(_at(wish, at), Means(built, do, _unknown), taint=knows, claim=wish.claim)
+        if done.refused:
+            return Served(notes=(*notes, done.refused)), ""
+        if "failed" in done.result:
+            why = done.result["failed"]
+            return _nothing(done.action.what, why, notes), why if done.result["at_fault"] else ""
+        taint = union(wish.taint, done.result["taint"])
+        writes = done.result["writes"]
+        written = 0
+        for place, write in enumerate(writes):
+            data = base64.b64decode(write["data"])
+            is_there, note = await self._write(wish, done.action.what, write["path"], data, files_at + place, taint)
+            written, notes = written + is_there, (*notes, note)
+        # Whatever the tool says of its files: it was told that they are written.
+        said = f"(of {len(writes)} files that it wanted written, {written} were)\n" if writes else ""
+        return Served(said + done.result["text"], done.action.what, done.result["ms"], notes, taint), ""
+
+    async def _write(
+        self, wish: Wish, tool: str, path: str, data: bytes, ordinal: int, taint: Taint
+    ) -> tuple[bool, str]:
+        """Have one file written that a tool wants written. Returns whether it is, and what the user should know."""
+        registry = self.forge.registry
+
+        async def built(before: Action | None) -> Action:
+            if before is not None:
+                return actions.rebuilt(registry, before, self.versions)
+            return actions.writing(registry, tool, registry.planned_write(tool, path, data), self.versions)
+
+        async def do(action: Action) -> dict[str, Any]:
+            write = actions.written(action)
+            await asyncio.to_thread(registry.write, tool, write.path, write.data)
+            return {"path": write.path, "size_bytes": len(write.data)}
+
+        async def found(action: Action) -> dict[str, Any] | Fate:
+            write = actions.written(action)
+            planned = registry.planned_write(tool, write.path, write.data)
+            if planned.before == planned.data:
+                return {"path": planned.path, "size_bytes": len(planned.data)}
+            # A file is put in place whole or not at all: one that is as it was has not been written.
+            return Fate.NOT_DONE if planned.version == action.versions[planned.path] else Fate.UNKNOWN
+
         try:
-            report = await self.forge.forge(task, listener=listener, accept=self._accept, turn=turn)
-        except (SandboxUnavailable, UsageError) as error:
-            return "", f"No tool could be made: {error.message}."
-        return report.name if report.verified else "", str(report)
-
-    async def _mend(self, name: str, why: str, listener: ForgeListener, turn: str) -> tuple[bool, str]:
-        """Whether a tool that failed is another one now, and what the user should know."""
-        said = " ".join(why.split())[:300]
-        if self.approve is None:
-            return False, f"The tool {name} gave nothing: {said}. Have it mended: a4ps tools mend {name}"
-        if not await self.approve(f"The tool failed: {said}\nHave BRICK mend {name}, with this input as a test?"):
-            return False, f"The tool {name} gave nothing: {said}."
-        version = self.forge.registry.get(name).version
-        try:
-            report = await self.forge.mend(name, listener=listener, accept=self._accept, turn=turn)
-        except (
-            SandboxUnavailable,
-            ToolRefused,
-            UsageError,
-        ) as error:  # a foreign tool's task or tests may be of no use
-            return False, f"The tool {name} could not be mended: {error.message}."
-        return report.tool is not None and report.verified and report.tool.version > version, str(report)
-
-    async def _accept(self, tool: Tool) -> bool:
-        """Show the Architect what a tool has become and ask whether it is to be kept."""
-        assert self.approve is not None
-        tests = [case.text(tool.name) for case in tool.tests[:TESTS_SHOWN]]
-        lines = [
-            f"{tool.specification.signature}: {tool.specification.summary}",
-            *(f"  {text if len(text) <= TEST_CHARS else text[: TEST_CHARS - 1] + '…'}" for text in tests),
-            *([f"  and {len(tool.tests) - TESTS_SHOWN} more"] if len(tool.tests) > TESTS_SHOWN else []),
-            f"It passed {tool.evidence}. It runs in the sandbox. Keep it and use it?",
-        ]
-        return await self.approve("\n".join(lines))
-
-    async def _call(
-        self, name: str, arguments: Mapping[str, Any], question: str, turn: str, notes: tuple[str, ...]
-    ) -> Served:
-        specification = self.forge.registry.get(name).specification
-        try:
-            bound = specification.bound((), arguments)
-        except ToolRefused:
-            bound = await self._arguments(specification, question, turn)
-        called = await asyncio.to_thread(self.forge.registry.call, name, (), bound)
-        given = ", ".join(f"{each}={shown(value)[:80]}" for each, value in bound.items())
-        return Served(_cut(f"{name}({given}) gave:\n{_spelt(called.value)}"), name, called.ms, notes)
+            done = await self.gate.act(_at(wish, ordinal), Means(built, do, found), taint=taint, claim=wish.claim)
+        except (ToolRefused, UnknownTool) as error:
+            return False, f"{path} was not written: {error.message}."
+        if done.refused:
+            return False, done.refused
+        return True, f"{tool} wrote {done.result['size_bytes']} bytes to {done.result['path']}."
 
     async def _arguments(self, specification: Specification, question: str, turn: str) -> dict[str, object]:
         """Arguments for a tool whose signature the plan did not know, or did not keep to. Raises EngineGarbled."""
@@ -191,6 +217,16 @@ class Toolbox:
             question=prompting.quote(question),
             specification=prompting.quote(specification.as_text()),
         )
+
+
+def _at(wish: Wish, place: int) -> Where:
+    return Where(wish.turn, STEP, place)
+
+
+async def _unknown(action: Action) -> Fate:
+    """Of a call, only its result could tell that it happened."""
+    del action
+    return Fate.UNKNOWN
 
 
 def _nothing(name: str, why: str, notes: tuple[str, ...]) -> Served:

@@ -7,17 +7,22 @@ of a file here. Each path is walked from the root of this machine without follow
 puts a link in the place of one meanwhile gains nothing; only plain files are opened, and both directions are capped.
 Writing replaces a file whole, so a hard link elsewhere keeps its content, and whoever reads sees the old or the new.
 
+In a turn nothing is written during the call: `StagedFolders` keeps what the tool would write, shows it to the tool as
+if it were there, and hands it over as `FileWrite`s, which are put in place one by one once they are agreed to.
+
 Limits. A hard link *into* a granted folder is a file of that folder, as it is for everybody. Bytes are capped per call;
 over many calls only `RESERVE_BYTES` bounds them, which is left free on the disk.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -30,6 +35,10 @@ WRITTEN_BYTES = 16 * 1024 * 1024
 WRITTEN_FILES = 256
 NAMES_MAX = 10_000
 
+#: What is held back of one call in a turn, in bytes and files: no more than a person who is asked about it can look at.
+HELD_BYTES = 1024 * 1024
+HELD_FILES = 16
+
 #: What stays free on a disk that is written to.
 RESERVE_BYTES = 256 * 1024 * 1024
 
@@ -38,6 +47,21 @@ NAMES = ("read_file", "list_files", "write_file")
 
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PERMISSIONS = 0o777
+_NEW_FILE = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class FileWrite:
+    """A file that a tool wants written. `before` is what is there now, None for no file."""
+
+    path: str
+    data: bytes
+    before: bytes | None
+
+    @property
+    def version(self) -> str:
+        """What the file is now, as a version: the SHA-256 of its content, "none" where there is no file."""
+        return "none" if self.before is None else hashlib.sha256(self.before).hexdigest()
 
 
 class GrantedFolders:
@@ -50,6 +74,8 @@ class GrantedFolders:
         self._read = 0
         self._written = 0
         self._files = 0
+        self.was_read = False
+        """Whether anything of them was shown to the code: content, or names."""
 
     def services(self) -> Mapping[str, Callable[..., Any]]:
         """The functions by name, for the sandbox; none where no folder is granted."""
@@ -59,6 +85,7 @@ class GrantedFolders:
 
     def read_file(self, path: str) -> bytes:
         """A plain file's content. Raises ToolRefused."""
+        self.was_read = True
         with self._parent(path, self._folders) as (parent, name):
             held = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
             with open(held, "rb") as file:  # noqa: PTH123 - a descriptor
@@ -72,6 +99,7 @@ class GrantedFolders:
 
     def list_files(self, path: str) -> list[str]:
         """The names in a granted folder or one below it, sorted; folders end with "/". Raises ToolRefused."""
+        self.was_read = True
         below = f"{path}/." if isinstance(path, str) else path
         with self._parent(below, self._folders) as (parent, _):
             held = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
@@ -92,25 +120,10 @@ class GrantedFolders:
 
         A file that is replaced keeps its permissions; a new one is its owner's alone.
         """
-        if type(data) not in (bytes, str):
-            raise _refused(path, f"a {type(data).__name__} cannot be written")
-        content = data if isinstance(data, bytes) else data.encode("utf-8", "replace")
-        if len(content) > FILE_BYTES or self._written + len(content) > WRITTEN_BYTES or self._files >= WRITTEN_FILES:
-            raise _refused(
-                path,
-                f"at most {FILE_BYTES} bytes of a file are written, and {WRITTEN_BYTES} in {WRITTEN_FILES} files in a call",
-            )
-        self._written += len(content)
-        self._files += 1
+        content = self._content(path, data)
         with self._parent(path, self._writable) as (parent, name):
-            if not name.isprintable():
-                raise _refused(path, "its name has characters that cannot be seen")
-            mode = 0o600
-            with suppress(FileNotFoundError):
-                found = os.stat(name, dir_fd=parent, follow_symlinks=False)
-                if not stat.S_ISREG(found.st_mode):
-                    raise _refused(path, "it is no plain file")
-                mode = found.st_mode & _PERMISSIONS
+            found = _mode_of(path, parent, name)
+            mode = _NEW_FILE if found is None else found
             draft = f".a4ps-{secrets.token_hex(8)}"
             held = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=parent)
             try:
@@ -123,6 +136,20 @@ class GrantedFolders:
                 with suppress(OSError):
                     os.unlink(draft, dir_fd=parent)
                 raise
+
+    def _content(self, path: str, data: bytes | str) -> bytes:
+        """The bytes to be written, counted. Raises ToolRefused where they are none, or too many."""
+        if type(data) not in (bytes, str):
+            raise _refused(path, f"a {type(data).__name__} cannot be written")
+        content = data if isinstance(data, bytes) else data.encode("utf-8", "replace")
+        if len(content) > FILE_BYTES or self._written + len(content) > WRITTEN_BYTES or self._files >= WRITTEN_FILES:
+            raise _refused(
+                path,
+                f"at most {FILE_BYTES} bytes of a file are written, and {WRITTEN_BYTES} in {WRITTEN_FILES} files in a call",
+            )
+        self._written += len(content)
+        self._files += 1
+        return content
 
     @contextmanager
     def _parent(self, path: object, folders: Sequence[str]) -> Iterator[tuple[int, str]]:
@@ -147,6 +174,63 @@ class GrantedFolders:
                 yield held, name
             except OSError as error:
                 raise _refused(path, error.strerror or "it cannot be opened") from error
+
+
+class StagedFolders(GrantedFolders):
+    """The same folders, with what the tool writes held back. `writes` has it, each path once, in the order of writing."""
+
+    def __init__(self, folders: Sequence[str], writable: Sequence[str] = ()) -> None:
+        super().__init__(folders, writable)
+        self._staged: dict[str, bytes] = {}
+
+    @property
+    def writes(self) -> tuple[FileWrite, ...]:
+        """What is to be written. Raises ToolRefused where a file is not what it was when the tool wrote it."""
+        return tuple(self.planned(path, data) for path, data in self._staged.items())
+
+    def planned(self, path: str, data: bytes) -> FileWrite:
+        """The writing of `data` to `path` as things are now. Raises ToolRefused where it may not, or cannot, be."""
+        with self._parent(path, self._writable) as (parent, name):
+            found = _mode_of(path, parent, name)
+        return FileWrite(path, data, None if found is None else GrantedFolders(self._folders).read_file(path))
+
+    def read_file(self, path: str) -> bytes:
+        """As in `GrantedFolders`, of what was written as well."""
+        staged = self._staged.get(_canonical(path))
+        return super().read_file(path) if staged is None else staged
+
+    def list_files(self, path: str) -> list[str]:
+        """As in `GrantedFolders`, with what was written as well."""
+        folder = _canonical(path)
+        new = [each.rpartition("/")[2] for each in self._staged if each.rpartition("/")[0] == folder]
+        return sorted({*super().list_files(path), *new})
+
+    def write_file(self, path: str, data: bytes | str) -> None:
+        """Keep `data` to be written later. Raises ToolRefused where it could not be written now."""
+        content = self._content(path, data)
+        if self._written > HELD_BYTES or len({*self._staged, _canonical(path)}) > HELD_FILES:
+            raise _refused(path, f"in a turn at most {HELD_FILES} files are written, of {HELD_BYTES} bytes in all")
+        with self._parent(path, self._writable) as (parent, name):
+            _mode_of(path, parent, name)
+        self._staged[_canonical(path)] = content
+
+
+def _mode_of(path: str, parent: int, name: str) -> int | None:
+    """The permissions of the file of that name, None where there is none. Raises ToolRefused for what cannot be written."""
+    if not name.isprintable():
+        raise _refused(path, "its name has characters that cannot be seen")
+    try:
+        found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        raise _refused(path, "it is no plain file")
+    return found.st_mode & _PERMISSIONS
+
+
+def _canonical(path: object) -> str:
+    """One spelling of a path, without empty parts and dots; ".." is refused elsewhere."""
+    return "/" + "/".join(part for part in str(path).split("/") if part not in ("", "."))
 
 
 def _need_room(path: str, held: int, size: int) -> None:

@@ -36,7 +36,7 @@ from a4ps.image.methods import Method, function_of
 from a4ps.image.proto import Proto
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.tools.cases import Case, Completes, Ended, Outcome, Raised, Returned
-from a4ps.tools.granted_folders import GrantedFolders
+from a4ps.tools.granted_folders import FileWrite, GrantedFolders, StagedFolders
 from a4ps.tools.running import Runner, outcome_of, told
 from a4ps.tools.specification import Specification
 from a4ps.tools.tool import Tool, tool_from_slots
@@ -57,11 +57,17 @@ _WRITER = "BRICK"
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """What a call gave, how long it took, and where it ran: the sandbox's tier, or "in-process"."""
+    """What a call gave, how long it took, and where it ran: the sandbox's tier, or "in-process".
+
+    `writes` are the files that it wants written, where they were held back; `saw_files` says whether it may have seen
+    files of the Architect's.
+    """
 
     value: Any
     ms: float
     tier: str
+    writes: tuple[FileWrite, ...] = ()
+    saw_files: bool = False
 
 
 class ToolProxy:
@@ -154,8 +160,21 @@ class ToolRegistry:
         place = self._place(tool.source)
         return replace(tool, level=place.level, folders=place.folders, writable=place.writable, use=self.use.of(name))
 
-    def call(self, name: str, args: Sequence[Any] = (), kwargs: Mapping[str, Any] = MappingProxyType({})) -> Called:
+    def place(self, name: str) -> Place:
+        """Where the current version runs, and the folders it has. Raises UnknownTool, IntegrityError."""
+        return self._place(self.get(name).source)
+
+    def call(
+        self,
+        name: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        hold_writes: bool = False,
+    ) -> Called:
         """Call a tool with arguments of its signature. Blocks, at most for the time of a call and of starting a sandbox.
+
+        With `hold_writes`, what it writes to granted folders is not written, and comes back for `write`.
 
         Raises UnknownTool; ToolRefused where the arguments are not its own (then nothing ran); ToolFailed where it did
         not do its work, which is recorded for the forge; SandboxUnavailable.
@@ -165,7 +184,9 @@ class ToolRegistry:
         if not _is_bounded(given):
             raise ToolRefused(f"the arguments of {name} are too large", next_step="pass less, or other types")
         began = time.monotonic()
-        outcome, tier = self._outcome(tool, given)
+        place = self._place(tool.source)
+        folders = (StagedFolders if hold_writes else GrantedFolders)(place.folders, place.writable)
+        outcome, tier = self._outcome(tool, given, place, folders)
         ms = (time.monotonic() - began) * 1000
         declared = isinstance(outcome, Raised) and outcome.exception in {
             case.exception for case in tool.specification.errors
@@ -187,7 +208,23 @@ class ToolRegistry:
                 tool=name,
                 next_step=f"have it mended, with this input as a test: a4ps tools mend {name}",
             )
-        return Called(tool.specification.returns.shaped(outcome.value), round(ms, 1), tier)
+        was_read = folders.was_read  # by the tool; what follows reads as well
+        writes = folders.writes if isinstance(folders, StagedFolders) else ()
+        saw_files = place.in_process or was_read
+        return Called(tool.specification.returns.shaped(outcome.value), round(ms, 1), tier, writes, saw_files)
+
+    def planned_write(self, name: str, path: str, data: bytes) -> FileWrite:
+        """The writing of `data` to `path` on behalf of a tool, as things are now: its grant, and what the file is.
+
+        Raises UnknownTool; ToolRefused where the current version may not write there.
+        """
+        place = self.place(name)
+        return StagedFolders(place.folders, place.writable).planned(path, data)
+
+    def write(self, name: str, path: str, data: bytes) -> None:
+        """Put a file in place on behalf of a tool, whole or not at all. Raises what `planned_write` raises."""
+        place = self.place(name)
+        GrantedFolders(place.folders, place.writable).write_file(path, data)
 
     def install(self, tool: Tool) -> Tool:
         """Put a verified tool into the image; one of that name becomes its new version. Durable when it returns.
@@ -250,13 +287,11 @@ class ToolRegistry:
             reason=reason or f"tool {name}, version {tool.version}",
         )
 
-    def _outcome(self, tool: Tool, given: list[Any]) -> tuple[Outcome, str]:
-        place = self._place(tool.source)
+    def _outcome(self, tool: Tool, given: list[Any], place: Place, folders: GrantedFolders) -> tuple[Outcome, str]:
         if place.in_process:
             return self._in_process(tool, given), "in-process"
-        services = GrantedFolders(place.folders, place.writable).services()
         try:
-            return outcome_of(self.runner, tool.source, tool.name, given, self._call_s, services)
+            return outcome_of(self.runner, tool.source, tool.name, given, self._call_s, folders.services())
         except UsageError as error:
             raise ToolRefused(f"{tool.name} cannot be called so: {error.message}", next_step=error.next_step) from error
 

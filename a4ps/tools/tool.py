@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from a4ps.errors import IntegrityError, ToolRefused
+from a4ps.governance.taint import Taint, as_plain
 from a4ps.governance.trust import Level, digest_of
 from a4ps.tools.cases import Case, case_from_plain
 from a4ps.tools.specification import Specification
@@ -60,7 +61,10 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One version of a tool. `verified` ones alone are in the registry; `author` is the persona that wrote the text."""
+    """One version of a tool. `verified` ones alone are in the registry; `author` is the persona that wrote the text.
+
+    `taint` is that of the context in which its task was thought of.
+    """
 
     name: str
     source: str
@@ -76,6 +80,7 @@ class Tool:
     folders: tuple[str, ...] = ()
     writable: tuple[str, ...] = ()
     use: Use = Use()
+    taint: Taint = frozenset()
 
     @property
     def digest(self) -> str:
@@ -93,6 +98,7 @@ class Tool:
             "author": self.author,
             "task": self.task,
             "made_at": self.made_at.isoformat(),
+            "taint": as_plain(self.taint),
         }
 
 
@@ -109,6 +115,7 @@ def tool_from_slots(name: str, slots: Mapping[str, Any]) -> Tool:
             str(slots["author"]),
             str(slots["task"]),
             datetime.fromisoformat(slots["made_at"]),
+            taint=frozenset(map(str, slots.get("taint", ()))),
         )
     except (KeyError, TypeError, ValueError, AttributeError, ToolRefused) as error:
         raise _unreadable(name, str(error)) from error

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 from a4ps import ports
 from a4ps.clock import Clock
 from a4ps.errors import EngineBroke, EngineGarbled, NotBound, ToolRefused, Unsupported, UsageError
+from a4ps.governance.taint import Taint, union
 from a4ps.inference.engine import Engine
 from a4ps.inference.loop_thread import LoopThread
 from a4ps.personas import prompting
@@ -49,10 +50,6 @@ RETRIES_MAX = 20
 _FENCED = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:\n```|\Z)", re.DOTALL)
 
 
-#: Is shown a tool that is verified and not yet kept, and says whether it is to be.
-Acceptor: TypeAlias = Callable[[Tool], Awaitable[bool]]
-
-
 @dataclass(frozen=True, slots=True)
 class ForgeParts:
     """What a forge is made of: the registry its tools go to, the engine, and each persona's codex and model."""
@@ -73,6 +70,7 @@ class _Job:
     cases: tuple[Case, ...]
     before: Tool | None = None
     notes: tuple[str, ...] = ()
+    taint: Taint = frozenset()
 
 
 class ToolForge:
@@ -115,16 +113,18 @@ class ToolForge:
         examples: Sequence[str | Sequence[Any]] | None = None,
         *,
         listener: ForgeListener | None = None,
-        accept: Acceptor | None = None,
+        keep: bool = True,
         turn: str = "",
+        taint: Taint = frozenset(),
     ) -> ToolReport:
         """Make a tool for a task, in at most `max_retries` attempts, and put it into the image if it is verified.
 
-        Where there is an `accept` it has the last word on that; what it declines counts as a failure.
+        With `keep` false, a verified tool is reported and not put there: that is for `keep`, or `decline`, to do.
 
         `examples` are texts such as "f(2) == 4" or 'slugify("A b") == "a-b"', or pairs (arguments, result). A name
         other than f is the tool's. Where the image has a tool of that name, its tests must pass as well.
-        A failure is reported and remembered, not raised. Raises UsageError, Unsupported (no model here),
+        `taint` is that of the context in which the task was thought of; the tool keeps it. A failure is reported and
+        remembered, not raised. Raises UsageError, Unsupported (no model here),
         SandboxUnavailable, PeerError where an engine fails, and what a commit raises.
         """
         task = _checked_task(task_description, max_retries)
@@ -142,11 +142,11 @@ class ToolForge:
         tell(Specified(specification))
         before = self.registry.get(specification.name) if specification.name in self.registry else None
         try:
-            job = await self._job(asker, task, specification, known, before)
+            job = replace(await self._job(asker, task, specification, known, before), taint=taint)
         except ToolRefused as error:
             why = f"There is a tool {specification.name} of another signature already: {error.message}"
             return await self._failed(task, specification.name, 0, (why,), None)
-        return await self._make(asker, job, max_retries, tell, accept, None)
+        return await self._make(asker, job, max_retries, tell, keep, None)
 
     async def mend(
         self,
@@ -154,7 +154,7 @@ class ToolForge:
         max_retries: int = 3,
         *,
         listener: ForgeListener | None = None,
-        accept: Acceptor | None = None,
+        keep: bool = True,
         turn: str = "",
     ) -> ToolReport:
         """Give a tool that failed in use back to its writer, with the inputs it failed at as tests.
@@ -171,7 +171,19 @@ class ToolForge:
             return ToolReport(name, True, 0, (), tool)
         self._need_model()
         tell = listener or _unheard
-        return await self._make(self.asker(turn), job, max_retries, tell, accept, (tool.source, trial))
+        return await self._make(self.asker(turn), job, max_retries, tell, keep, (tool.source, trial))
+
+    async def keep(self, tool: Tool) -> Tool:
+        """Put a verified tool into the image. Raises what `ToolRegistry.install` raises."""
+        installed = await asyncio.to_thread(self.registry.install, tool)
+        await asyncio.to_thread(self.registry.use.forget_failure, tool.task)
+        return installed
+
+    async def decline(self, tool: Tool) -> ToolReport:
+        """What becomes of a verified tool that is not wanted: a failure like another."""
+        why = "It passed, and was not approved of."
+        declined = replace(tool, verified=False)
+        return await self._failed(tool.task, tool.name, tool.evidence.attempts, (why,), declined)
 
     async def _specify(
         self, asker: Asker, task: str, name: str, known: Sequence[Example], shown: Sequence[Example]
@@ -230,7 +242,7 @@ class ToolForge:
         job: _Job,
         attempts: int,
         tell: ForgeListener,
-        accept: Acceptor | None,
+        keep: bool,
         last: tuple[str, Trial] | None,
     ) -> ToolReport:
         """Write, try, mend; `last` is a text that failed already."""
@@ -253,7 +265,7 @@ class ToolForge:
             if best is None or trial.score > best[1].score:
                 best = last
             if trial.passed:
-                return await self._judged(asker, job, attempt, failures, source, trial, accept)
+                return await self._judged(asker, job, attempt, failures, source, trial, keep)
             failures.append(f"Attempt {attempt}: {trial.summary()}.")
         tool = None if best is None else self._tool(asker, job, attempts, *best, verified=False)
         return await self._failed(job.task, specification.name, attempts, tuple(failures), tool)
@@ -266,7 +278,7 @@ class ToolForge:
         failures: list[str],
         source: str,
         trial: Trial,
-        accept: Acceptor | None,
+        keep: bool,
     ) -> ToolReport:
         """A text against which nothing was found: verified if enough was looked at."""
         specification = job.specification
@@ -279,13 +291,9 @@ class ToolForge:
             )
             return await self._failed(job.task, specification.name, attempt, (*failures, why), tool)
         tool = self._tool(asker, job, attempt, source, trial, verified=True)
-        if accept is not None and not await accept(tool):
-            why = "It passed, and was not approved of."
-            declined = replace(tool, verified=False)
-            return await self._failed(job.task, specification.name, attempt, (*failures, why), declined)
-        installed = await asyncio.to_thread(self.registry.install, tool)
-        await asyncio.to_thread(self.registry.use.forget_failure, job.task)
-        return ToolReport(specification.name, True, attempt, tuple(failures), installed)
+        if keep:
+            tool = await self.keep(tool)
+        return ToolReport(specification.name, True, attempt, tuple(failures), tool)
 
     async def _write(self, asker: Asker, job: _Job, last: tuple[str, Trial] | None) -> str:
         name = job.specification.name
@@ -325,7 +333,10 @@ class ToolForge:
         at = self._parts.clock.now()
         # What was shown to a writer once stays shown: no later version is judged unseen by it.
         tests = tuple(replace(case, origin="earlier") if case.origin == "use" else case for case in job.cases)
-        return Tool(name, source, job.specification, tests, evidence, version, WRITER, job.task, at, verified)
+        taint = job.taint if job.before is None else union(job.taint, job.before.taint)
+        return Tool(
+            name, source, job.specification, tests, evidence, version, WRITER, job.task, at, verified, taint=taint
+        )
 
     async def _failed(
         self, task: str, name: str, attempts: int, failures: tuple[str, ...], best: Tool | None

@@ -47,7 +47,7 @@ async def open_kernel(
     clock = clock or SystemClock()
     store = Store.open(folder / "image.a4ps", KeyFolder(folder / "keys"), clock)
     log = TurnLog(store)
-    deliberation = await Deliberation.open(folder / "cache" / "checkpoints.sqlite")
+    deliberation = await Deliberation.open(folder / "cache" / "checkpoints.sqlite", store.seal)
     if models is None:
         assert isinstance(engine, ScriptedEngine)
         models = dict.fromkeys(NAMES, engine.model)

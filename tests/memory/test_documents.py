@@ -73,7 +73,7 @@ class TestReading:
         path.write_bytes(pdf("The deposit is three rents.", "Two keys are handed over."))
         document = taken(records, path)
         assert texts(records, document) == ["The deposit is three rents.\n\nTwo keys are handed over."]
-        assert records.get(document.memories[0]).taint == {"untrusted"}
+        assert records.get(document.memories[0]).taint == {"private", "untrusted"}
 
     @pytest.mark.parametrize(
         ("name", "content", "why"),

@@ -150,7 +150,7 @@ class TestFinding:
         )
         assert "three monthly rents" in found.text
         assert len(found.text) <= 240
-        assert found.taint == {"untrusted"}
+        assert found.taint == {"private", "untrusted"}
         assert found.source == "full text · /tmp/lease.txt, part 1 of 1"
 
 

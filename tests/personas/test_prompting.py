@@ -51,6 +51,7 @@ def said(role: str, text: str) -> Said:
         "model": MODEL,
         "prompt_tokens": 1,
         "completion_tokens": 1,
+        "taint": [],
         "ms": 1.0,
     }
 

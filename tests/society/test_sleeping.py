@@ -89,7 +89,7 @@ async def test_a_fact_carries_the_taint_of_what_its_turn_was_made_from(records: 
     await records.log.answer(turn, Reply((said,), None, False, 1, 1.0, 0.0, memories_used=used))
     kept = await Night(records, {"text": "The deposit is three rents.", "sources": [turn.id]}).sleeper.sleep()
     assert kept is not None
-    assert records.get(kept.facts[0]).taint == {"untrusted"}
+    assert records.get(kept.facts[0]).taint == {"private", "untrusted"}
 
 
 async def test_an_engine_that_fails_leaves_the_turns_for_another_night(records: Records, clock: ManualClock) -> None:

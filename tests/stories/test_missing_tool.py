@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from a4ps.errors import SandboxUnavailable
+from a4ps.errors import ApprovalNeeded, SandboxUnavailable
+from a4ps.governance.approvals import Approval
 from a4ps.inference.engine import ChatRequest
 from a4ps.kernel.kernel import Kernel
 from a4ps.sandbox.executor import SecureCodeExecutor
@@ -109,6 +111,10 @@ async def opened(
         yield kernel, engine
 
 
+def ignore(progress: Progress) -> None:
+    del progress
+
+
 def steps(engine: ScriptedEngine) -> list[str]:
     return [request.step for request in engine.requests]
 
@@ -117,20 +123,23 @@ async def test_a_missing_tool_is_written_tested_approved_used_and_kept(
     tmp_path: Path, executor: SecureCodeExecutor
 ) -> None:
     seen: list[Progress] = []
-    asked: list[str] = []
+    asked: list[Approval] = []
 
-    async def approve(question: str) -> bool:
-        asked.append(question)
+    async def approve(approval: Approval) -> bool:
+        asked.append(approval)
         return True
 
     async with opened(tmp_path, executor, Four()) as (kernel, engine):
         answered = await kernel.ask(QUESTION, seen.append, approve=approve)
         # I was asked whether to begin, saw two attempts fail and the third pass, and was asked to approve of that one.
-        assert len(asked) == 2
-        assert TASK in asked[0]
-        assert "gpx_table(gpx: str) -> str: One line a point" in asked[1]
-        assert "gpx_table('<gpx/>') == ''" in asked[1]
-        assert "5 cases, 2 of them unseen by the writer" in asked[1]
+        assert [approval.action.kind for approval in asked] == ["tool-forge", "tool-keep"]
+        assert asked[0].action.what == TASK
+        assert asked[0].claim == "The table first."
+        kept = asked[1].action
+        assert "gpx_table(gpx: str) -> str: One line a point" in kept.arguments["contract"]
+        assert "gpx_table('<gpx/>') == ''" in kept.arguments["tests"]
+        assert "5 cases, 2 of them unseen by the writer" in kept.arguments["evidence"]
+        assert "+def gpx_table(gpx):" in kept.diff
         tried = [step.step for step in seen if isinstance(step, Forging) and isinstance(step.step, Tried)]
         assert [step.passed for step in tried] == [False, False, True]
         # The result went into the answer as a quotation that is marked as data.
@@ -156,15 +165,14 @@ async def test_a_missing_tool_is_written_tested_approved_used_and_kept(
         assert kernel.society.forge.registry["gpx_table"](points(("5", "6"))) == "5\t6"
 
 
-@pytest.mark.parametrize("answer", [None, False], ids=["nobody is there", "not approved of"])
 async def test_without_an_approval_nothing_is_written_and_it_is_said(
-    tmp_path: Path, executor: SecureCodeExecutor, answer: bool | None
+    tmp_path: Path, executor: SecureCodeExecutor
 ) -> None:
-    async def decline(question: str) -> bool:
+    async def decline(approval: Approval) -> bool:
         return False
 
     async with opened(tmp_path, executor, Four()) as (kernel, engine):
-        answered = await kernel.ask(QUESTION, lambda step: None, approve=None if answer is None else decline)
+        answered = await kernel.ask(QUESTION, lambda step: None, approve=decline)
         assert not [step for step in steps(engine) if step.startswith("tool_")]
         assert len(answered.reply.contributions) == 5
         (note,) = answered.reply.notes
@@ -172,10 +180,28 @@ async def test_without_an_approval_nothing_is_written_and_it_is_said(
         assert TASK in note
 
 
+async def test_where_nobody_is_there_the_turn_waits_and_goes_on_after_the_approvals(
+    tmp_path: Path, executor: SecureCodeExecutor
+) -> None:
+    needed: list[str] = []
+    for text in ((), (WRONG, RIGHT), ()):
+        async with opened(tmp_path, executor, Four(text)) as (kernel, engine):
+            if needed:
+                await asyncio.to_thread(kernel.society.approvals.decide, needed[-1], "approve")
+            try:
+                answered = await (kernel.resume(None, ignore) if needed else kernel.ask(QUESTION, ignore))
+            except ApprovalNeeded as error:
+                needed.append(error.approval)
+            written = [step for step in steps(engine) if step in ("tool_writing", "tool_mending")]
+            assert len(written) == len(text), "what was made is kept while it waits"
+    assert len(needed) == 2
+    assert answered.reply.contributions[1].text.endswith("47.1\t8.5\n47.2\t8.6")
+
+
 async def test_what_was_tried_in_vain_is_not_tried_again_for_a_week(
     tmp_path: Path, executor: SecureCodeExecutor
 ) -> None:
-    async def approve(question: str) -> bool:
+    async def approve(approval: Approval) -> bool:
         return True
 
     async with opened(tmp_path, executor, Four((WRONG, WRONG, WRONG))) as (kernel, engine):

@@ -87,14 +87,14 @@ def test_a_tool_is_asked_for_told_of_approved_of_used_and_kept(person: Household
     with at_terminal(person, "chat") as (terminal, process):
         terminal.wait_for("❯")
         terminal.type(f"{QUESTION}\r")
-        asked = terminal.wait_for("to be tested and run in the sandbox? [Y/n]: ")
-        assert "No tool does this: turn a title into a slug[2J for an address" in asked
-        assert "\x1b[2J" not in asked.partition("No tool does this")[2]
+        asked = terminal.wait_for("Approve of it? [y/N]: ")
+        assert "to have a tool made: turn a title into a slug[2J for an address" in asked
+        assert "\x1b[2J" not in asked.partition("to have a tool made")[2]
         terminal.type("y\n")
-        told = terminal.wait_for("Keep it and use it? [Y/n]: ")
+        told = terminal.wait_for("Approve of it? [y/N]: ")
         for line in ("BRICK specifies slugify", "attempt 1: failed", "attempt 2: passed", "slugify('Hello World') =="):
             assert line in told
-        terminal.type("\n")
+        terminal.type("y\n")
         assert "gave:" in terminal.wait_for("hello-world")
         terminal.wait_for("s in the model")
         terminal.wait_for("❯")
@@ -108,12 +108,12 @@ def test_one_that_is_not_approved_of_is_not_kept_and_the_turn_goes_on(person: Ho
     with at_terminal(person, "chat") as (terminal, process):
         terminal.wait_for("❯")
         terminal.type(f"{QUESTION}\r")
-        terminal.wait_for("in the sandbox? [Y/n]: ")
+        terminal.wait_for("Approve of it? [y/N]: ")
         if where == "after":
             terminal.type("y\n")
-            terminal.wait_for("use it? [Y/n]: ")
+            terminal.wait_for("Approve of it? [y/N]: ")
         terminal.type("n\n")
-        terminal.wait_for("not approved of")
+        terminal.wait_for("Not approved of")
         terminal.wait_for("s in the model")
         terminal.wait_for("❯")
         terminal.type("\x04")
@@ -125,12 +125,12 @@ def test_ctrl_c_at_the_question_stops_the_answer_and_not_the_program(person: Hou
     with at_terminal(person, "chat") as (terminal, process):
         terminal.wait_for("❯")
         terminal.type(f"{QUESTION}\r")
-        terminal.wait_for("in the sandbox? [Y/n]: ")
+        terminal.wait_for("Approve of it? [y/N]: ")
         terminal.type("\x03")
         terminal.wait_for("Stopped")
         terminal.wait_for("❯")
         terminal.type("/resume\r")
-        terminal.wait_for("in the sandbox? [Y/n]: ")
+        terminal.wait_for("Approve of it? [y/N]: ")
         terminal.type("n\n")
         terminal.wait_for("s in the model")
         terminal.wait_for("❯")

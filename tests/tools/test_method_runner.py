@@ -92,7 +92,7 @@ def test_one_that_forges_its_answer_is_refused_or_held_to_its_writes(manager: Pr
     define(manager, "def f(self):\n    globals()['_a4ps_run_method'] = None")
     assert manager.get_proto("BRICK").f() is None
     source = (
-        "def f(self):\n    import sys\n    frame = sys._getframe(1)\n    import a4ps.sandbox.guest as guest\n"
+        "def f(self):\n    import sys\n    frame = sys._getframe(1)\n    import a4ps.sandbox.worker as guest\n"
         "    import gc\n    worker = [o for o in gc.get_objects() if type(o) is guest.Worker][0]\n"
         "    worker._send(b'V', ('value', (1, {'secret': 'stolen'})))\n"
     )

@@ -24,6 +24,7 @@ from tests.tools.workshop import (
     SLUG_SPEC,
     SLUG_TESTS,
     Craftsmen,
+    Workshop,
     alfreds_reply,
     workshop,
 )
@@ -183,20 +184,24 @@ def test_a_tool_takes_no_name_that_means_something_else(tmp_path: Path, name: st
         assert "There is no specification" in report.failures[0]
 
 
-def test_what_was_not_approved_of_is_not_kept(tmp_path: Path) -> None:
-    shown: list[Tool] = []
-
-    async def decline(tool: Tool) -> bool:
-        shown.append(tool)
-        return False
-
+def test_what_is_not_to_be_kept_at_once_is_kept_or_declined_later(tmp_path: Path) -> None:
     with workshop(tmp_path, Craftsmen([SLUG])) as shop:
-        report = asyncio.run(shop.forge.forge(TASK, accept=decline))
-        assert (report.verified, shop.registry.names()) == (False, [])
-        assert shown[0].verified
+        report = asyncio.run(shop.forge.forge(TASK, keep=False))
+        assert (report.verified, shop.registry.names()) == (True, [])
         assert report.tool is not None
-        assert not report.tool.verified
+        declined = asyncio.run(shop.forge.decline(report.tool))
+        assert not declined.verified
         assert shop.registry.use.failure(TASK) is not None
+        assert shop.registry.names() == []
+    with workshop(tmp_path / "kept", Craftsmen([SLUG])) as shop:
+        report = asyncio.run(shop.forge.forge(TASK, keep=False))
+        assert report.tool is not None
+        kept = asyncio.run(_kept(shop, report.tool))
+        assert shop.registry.get("slugify") == kept
+
+
+async def _kept(shop: Workshop, tool: Tool) -> Tool:
+    return await shop.forge.keep(tool)
 
 
 def test_bytes_are_told_to_alfred_and_come_back_as_bytes(tmp_path: Path) -> None:

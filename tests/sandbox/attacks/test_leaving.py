@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from a4ps.sandbox import guest
+from a4ps.sandbox import guest, supervisor
 from tests.sandbox.attacks.arena import GUARD, REPOSITORY, Arena, Kind, Unavailable, arena
 
 LONG = os.environ.get("A4PS_LONG") == "1"
@@ -154,20 +154,20 @@ def test_the_guest_program_refuses_to_run_on_this_machine() -> None:
     done = subprocess.run(
         [sys.executable, "-I", "-c", asked, str(REPOSITORY)], capture_output=True, text=True, check=False, timeout=60
     )
-    assert done.returncode == guest.REFUSED
+    assert done.returncode == supervisor.REFUSED
     assert "runs in a sandbox only" in done.stderr
 
 
 def test_the_supervisor_ends_itself_rather_than_others_on_this_machine() -> None:
     """The one place that ends every process asks once more whether it is process 1."""
     asked = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from a4ps.sandbox import guest\n"
+        "import sys; sys.path.insert(0, sys.argv[1]); from a4ps.sandbox import supervisor\n"
         "def no(*_): raise AssertionError\n"
-        "guest.os.kill = no\n"
-        "guest.Supervisor(0, 0, 1, 0, 0, {})._kill_all()"
+        "supervisor.os.kill = no\n"
+        "supervisor.Supervisor(0, 0, 1, 0, None, None, {})._kill_all()"
     )
     done = subprocess.run([sys.executable, "-I", "-c", asked, str(REPOSITORY)], check=False, timeout=60)
-    assert done.returncode == guest.REFUSED
+    assert done.returncode == supervisor.REFUSED
 
 
 def test_the_attacks_refuse_to_run_on_this_machine() -> None:
