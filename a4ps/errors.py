@@ -60,6 +60,14 @@ class NoSuchTurn(CallerError):
     """A turn was named that the image does not hold."""
 
 
+class NoSuchMemory(CallerError):
+    """A memory was named that the image does not hold."""
+
+
+class DocumentUnreadable(CallerError):
+    """A file has no text that could be taken in. `next_step` says what would."""
+
+
 class Unstorable(CallerError):
     """A value cannot be kept in the image. `path` says where it is, such as `state["a"][3].lock`."""
 

@@ -40,6 +40,11 @@ class Places:
         return self.home / "cache" / "checkpoints.sqlite"
 
     @property
+    def scrapbook(self) -> Path:
+        """The index over the vectors in the image: rebuildable."""
+        return self.home / "cache" / "scrapbook"
+
+    @property
     def chat_history(self) -> Path:
         return self.home / "chat_history"
 

@@ -56,7 +56,9 @@ class Settings(BaseModel):
         frozenset(), strict=False, description="personas that may think before they speak"
     )
     embedder: Name = Field(
-        "lexical", description="what embeds texts: lexical, a file of the models folder, or ollama:MODEL"
+        "auto",
+        description="what embeds memories: auto (the catalog's, where it is installed), a file of the models folder, "
+        "ollama:MODEL, or lexical (none: full text alone)",
     )
     hub: Name = Field("https://huggingface.co", description="where model files named hf:OWNER/REPO/FILE are fetched")
     residency: Literal["swap-aware", "sequential"] = Field(
@@ -71,6 +73,18 @@ class Settings(BaseModel):
     converged_below: float = Field(0.5, ge=0, le=1, description="dissonance under which no further round is held")
     recall_limit: int = Field(3, ge=0, le=20, description="most earlier turns that enter a prompt")
     recall_floor: float = Field(0.34, ge=0, le=1, description="relevance under which an earlier turn is not recalled")
+    vector_floor: float = Field(
+        0.25, ge=0, le=1, description="relevance by vectors alone under which a memory is not recalled"
+    )
+    vector_recall: float = Field(
+        0.95, ge=0.5, le=0.99, description="share of the true neighbours that a search by vectors shall find"
+    )
+    vector_index: Literal["IVF_SQ", "IVF_PQ", "IVF_RQ"] = Field(
+        "IVF_SQ", description="how LanceDB indexes more than 10,000 vectors; PQ and RQ are smaller and slower"
+    )
+    sleep_after_s: float = Field(
+        600.0, ge=0, le=604_800, description="quiet after which memory is consolidated in a chat; 0: never"
+    )
     sandbox: Literal["auto", "runsc", "bubblewrap", "docker"] = Field(
         "auto", description="where code of models runs; auto: gVisor's runsc, else bubblewrap, else nowhere"
     )

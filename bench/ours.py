@@ -27,6 +27,8 @@ from a4ps.inference.engine import ChatRequest, Chunk, Finished, Text
 from a4ps.inference.model_manager import ModelManager, Parts
 from a4ps.inference.tokens import estimate_prompt
 from a4ps.kernel.kernel import Kernel
+from a4ps.memory.records import Records
+from a4ps.memory.scrapbook import Scrapbook
 from a4ps.personas.roster import NAMES, enrol
 from a4ps.settings import Settings
 from a4ps.society.dissonance import StanceName
@@ -98,7 +100,9 @@ async def opened(home: Path, engine_type: type[ScriptedEngine] = ScriptedEngine)
     protos = ProtoManager.over(store)
     enrol(protos)
     manager = ModelManager(Parts(engine, ledger=ModelLedger(store)))
-    society = Society(protos, dict.fromkeys(NAMES, MODEL), manager, settings, deliberation, log, clock)
+    society = Society(
+        protos, dict.fromkeys(NAMES, MODEL), manager, settings, deliberation, Scrapbook(Records(store, log)), clock
+    )
     kernel = Kernel(store, log, manager, society, clock)
     try:
         yield Ours(kernel, engine, script)

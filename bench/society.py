@@ -92,7 +92,7 @@ async def weigh_reading(turns: int) -> list[Verdict]:
             await kernel.series.fold()
             fold_ms = (time.perf_counter() - began) * 1000
             reading_ms = _median_ms(kernel.series.read)
-            why_ms = _median_ms(lambda: why(kernel.store, kernel.log, str(turns)))
+            why_ms = _median_ms(lambda: why(kernel.records, str(turns)))
             character_ms = _median_ms(lambda: distance("BRICK", codex, text))
     return [
         Verdict("turns that the series of dissonance tells of", told, ">=", turns),

@@ -14,6 +14,8 @@ KINDS = {
     "usage_error": 2,
     "settings_error": 2,
     "no_such_turn": 1,
+    "no_such_memory": 1,
+    "document_unreadable": 1,
     "stopped": 130,
     "engine_unreachable": 1,
     "engine_timeout": 1,

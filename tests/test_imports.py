@@ -12,8 +12,8 @@ import pytest
 
 #: None of these may be loaded by `import a4ps` or by `a4ps --help`.
 HEAVY = frozenset(
-    "aiosqlite asyncio httpx langchain_core langgraph langsmith numpy ollama platformdirs prompt_toolkit pydantic pynvml "
-    "sqlite3 tomlkit".split()
+    "aiosqlite asyncio httpx lancedb langchain_core langgraph langsmith numpy ollama platformdirs prompt_toolkit "
+    "pyarrow pydantic pynvml sqlite3 tomlkit".split()
 )
 ROOT = Path(__file__).parent.parent
 
@@ -54,6 +54,15 @@ def test_importing_has_no_effects(module: str, tmp_path: Path) -> None:
     )
     modules_after(code, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_turn_without_an_embedder_loads_nothing_for_vectors(tmp_path: Path) -> None:
+    code = (
+        "import io, os, sys\nos.environ['A4PS_ENGINE'] = 'rehearsal'\nsys.stderr = io.StringIO()\n"
+        "from a4ps.cli.main import run\nassert run(['ask', 'Tea or coffee?', '--json', '--home', 'home']) == 0\n"
+        "sys.stderr = sys.__stderr__"
+    )
+    assert modules_after(code, tmp_path) & {"lancedb", "numpy", "pyarrow", "pypdf"} == set()
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])

@@ -15,7 +15,7 @@ from a4ps.cli.transcript import Transcript, close, retell, tell_compared
 from a4ps.errors import A4PSError, Stopped, UsageError
 from a4ps.kernel.answered import Answered, answered_turn
 from a4ps.kernel.compared import Compared, compared
-from a4ps.kernel.wiring import open_log
+from a4ps.kernel.wiring import open_records
 from a4ps.society.progress import Progress
 
 #: Read of standard input stops here: far beyond any question that is accepted.
@@ -58,8 +58,8 @@ def command(
         text = _read_stdin()
     beside = None
     if turn_id is not None:
-        with open_log(frame.env) as log:
-            answered = answered_turn(log, turn_id)
+        with open_records(frame.env) as records:
+            answered = answered_turn(records, turn_id)
     else:
         answered, beside = asyncio.run(_ask(frame, Wish(text, everyone, resume, rerun), quiet))
     if frame.as_json:
@@ -99,7 +99,7 @@ async def _ask(frame: Frame, wish: Wish, quiet: bool) -> tuple[Answered, Compare
             approve = None if transcript is None else approver(frame, transcript.end_line)
             if wish.rerun is not None:
                 answered = await kernel.rerun(wish.rerun, listener, approve=approve)
-                return answered, compared(kernel.log, answered)
+                return answered, compared(kernel.records, answered)
             if text is None:
                 return await kernel.resume(wish.resume or None, listener, approve=approve), None
             resumed = await offer_to_resume(kernel, listener, ask=not frame.as_json, approve=approve)

@@ -86,12 +86,12 @@ async def _respond(frame: Frame, kernel: Kernel, line: str) -> Answered | None:
         approve = approver(frame, transcript.end_line)
         return _closed(await kernel.resume(rest or None, transcript, approve=approve))
     if word == "/turn":
-        answered = answered_turn(kernel.log, rest)
+        answered = answered_turn(kernel.society.scrapbook.records, rest)
         retell(answered)
         return _closed(answered)
     if word == "/why":
         latest = kernel.log.latest(1)
-        tell_why(why(kernel.store, kernel.log, rest or (latest[0][0].id if latest else "0")))
+        tell_why(why(kernel.records, rest or (latest[0][0].id if latest else "0")))
         return None
     if word == "/last":
         _list_latest(kernel, rest)

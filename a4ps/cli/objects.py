@@ -338,6 +338,63 @@ class ToolRemovedObject(TypedDict):
     change: int
 
 
+class DocumentObject(TypedDict):
+    id: str
+    path: str
+    state: Literal["added", "replaced", "resumed", "unchanged"]
+    parts: int
+    new: int
+
+
+class UnreadObject(TypedDict):
+    path: str
+    why: str
+
+
+class MemoryAddedObject(TypedDict):
+    memories: list[str]
+    documents: list[DocumentObject]
+    failed: list[UnreadObject]
+
+
+class MemorySearchObject(TypedDict):
+    results: list[MemoryObject]
+
+
+class MemoryPinnedObject(TypedDict):
+    id: str
+    importance: float
+
+
+class MemoryExportedObject(TypedDict):
+    file: str
+    memories: int
+
+
+class MemoryRebuiltObject(TypedDict):
+    memories: int
+    embedder: str
+    vectors: int
+    vectors_per_s: float
+    method: Literal["none", "flat", "IVF_SQ", "IVF_PQ", "IVF_RQ"]
+    probes: int
+    recall: float | None
+    fault: str
+
+
+class FactObject(TypedDict):
+    id: str
+    text: str
+    sources: list[str]
+
+
+class MemorySleptObject(TypedDict):
+    night: str
+    undone: bool
+    merged: dict[str, str]
+    facts: list[FactObject]
+
+
 class ChangeObject(TypedDict):
     change: int
     base: int
@@ -491,6 +548,12 @@ OBJECTS: Mapping[str, type] = {
     "tools show": WholeToolObject,
     "tools promote": ToolPromotedObject,
     "tools remove": ToolRemovedObject,
+    "memory add": MemoryAddedObject,
+    "memory search": MemorySearchObject,
+    "memory pin": MemoryPinnedObject,
+    "memory export": MemoryExportedObject,
+    "memory rebuild": MemoryRebuiltObject,
+    "memory sleep": MemorySleptObject,
     "image verify": VerifyObject,
     "image history": HistoryObject,
     "image diff": DiffObject,

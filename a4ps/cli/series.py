@@ -10,7 +10,7 @@ from a4ps.cli.frame import Frame, framed
 from a4ps.cli.plain import plain
 from a4ps.errors import UsageError
 from a4ps.image.series_log import SeriesLog
-from a4ps.kernel.wiring import open_store
+from a4ps.kernel.wiring import open_records
 from a4ps.series import Series, drawn
 
 #: Points that a line shows.
@@ -27,8 +27,8 @@ def command(frame: Frame, names: tuple[str, ...]) -> None:
     its codex, smoothed, a contribution. drift-SET.PERSONA: the same on fixed probes (a4ps drift). load: tokens in flight,
     the part of the context filled and calls waiting, a turn at its busiest. A point may stand for several figures.
     """
-    with open_store(frame.env) as (store, _):
-        series = SeriesLog(store).read()
+    with open_records(frame.env) as records:
+        series = SeriesLog(records.store).read()
     chosen = {name: points for name, points in sorted(series.items()) if not names or name.startswith(names)}
     if names and not chosen:
         raise UsageError(

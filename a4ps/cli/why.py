@@ -11,7 +11,7 @@ from a4ps.cli.plain import plain
 from a4ps.cli.transcript import ENDINGS, mind_line
 from a4ps.image.changes import Change
 from a4ps.kernel.why import TOOL, Why, why
-from a4ps.kernel.wiring import open_store
+from a4ps.kernel.wiring import open_records
 
 #: How much of a memory or a tool's result is shown, in characters.
 SHOWN_CHARS = 160
@@ -26,8 +26,8 @@ def command(frame: Frame, turn_id: str) -> None:
     The memories that it used with score and source, the versions of the personas that spoke and the models they spoke with,
     the calls of tools with their evidence, how the argument went, and what each prompt was made of.
     """
-    with open_store(frame.env) as (store, log):
-        found = why(store, log, turn_id)
+    with open_records(frame.env) as records:
+        found = why(records, turn_id)
     if frame.as_json:
         frame.print_object(found.as_json())
         return

@@ -7,12 +7,14 @@ Nothing in the index is signed; what a search returns is read and verified from 
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import zip_longest
 
+from a4ps.errors import CallerError
 from a4ps.image.connections import is_worlds
 
 SHADOW_PREFIX = "search_"
@@ -25,6 +27,16 @@ _COPIES = (
     ("DELETE FROM search_docsize", "SELECT id, sz FROM search_docsize", "INSERT INTO search_docsize VALUES (?, ?)"),
     ("DELETE FROM search_config", "SELECT k, v FROM search_config", "INSERT INTO search_config VALUES (?, ?)"),
 )
+_RANKED = "SELECT rowid, -rank FROM search WHERE search MATCH ? ORDER BY rank LIMIT ? OFFSET ?"
+_HOLDERS = "SELECT count(*) FROM search WHERE search MATCH ?"
+_HIT = "SELECT rowid AS place, ? AS weight FROM search WHERE search MATCH ?"
+_WEIGHED = (
+    "SELECT place, sum(weight) AS score FROM (HITS) GROUP BY place ORDER BY score DESC, place DESC LIMIT ? OFFSET ?"
+)
+
+#: Of more words the first are counted, and of those the rarest searched for: a question hardly has as many.
+COUNTED_WORDS, SEARCHED_WORDS = 64, 24
+
 _TERMS = "CREATE VIRTUAL TABLE temp.terms USING fts5vocab(main, search, instance)"
 
 
@@ -58,6 +70,58 @@ def holds(connection: sqlite3.Connection, place: int) -> bool:
         if is_worlds(error):
             raise
         return False
+
+
+class IndexDamaged(Exception):
+    """SQLite could not read the full-text index."""
+
+
+class Ranked:
+    """The places that an FTS5 expression finds, by bm25 with the sign turned, best first: called with limit and offset.
+
+    Raises CallerError where it is no expression, IndexDamaged, and sqlite3.Error for the disk's errors.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, match: str) -> None:
+        self._connection = connection
+        self._match = match
+
+    def __call__(self, limit: int, offset: int) -> list[tuple[int, float]]:
+        try:
+            return self._connection.execute(_RANKED, (self._match, limit, offset)).fetchall()
+        except sqlite3.Error as error:
+            if is_worlds(error):
+                raise
+            if not is_expression(self._match):
+                raise CallerError(
+                    f"this is not a full-text expression: {self._match!r} ({error})", next_step="quote the words"
+                ) from error
+            raise IndexDamaged from error
+
+
+class Weighed:
+    """The places that have some of the words, by the sum of the words' weights: called with limit and offset.
+
+    A word weighs ln(1 + 10^6 / (1 + n)) where n texts have it. Raises as `Ranked`.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, words: Sequence[str]) -> None:
+        self._connection = connection
+        phrases = ['"' + word.replace('"', '""') + '"' for word in words[:COUNTED_WORDS]]
+        counted = sorted((self._all(_HOLDERS, (phrase,))[0][0], phrase) for phrase in phrases)[:SEARCHED_WORDS]
+        self._values = [value for n, phrase in counted for value in (math.log(1 + 1e6 / (1 + n)), phrase)]
+        self._query = _WEIGHED.replace("HITS", " UNION ALL ".join([_HIT] * len(counted)))
+
+    def __call__(self, limit: int, offset: int) -> list[tuple[int, float]]:
+        return self._all(self._query, (*self._values, limit, offset)) if self._values else []
+
+    def _all(self, query: str, values: tuple[object, ...]) -> list[tuple[int, float]]:
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            if is_worlds(error):
+                raise
+            raise IndexDamaged from error
 
 
 def is_expression(match: str) -> bool:

@@ -33,7 +33,7 @@ from a4ps.clock import Clock
 from a4ps.errors import A4PSError, CallerError, IntegrityError, StorageFailed
 from a4ps.image import search_index, verify
 from a4ps.image.backup import copy_image
-from a4ps.image.connections import Readers, is_worlds, translate
+from a4ps.image.connections import Readers, translate
 from a4ps.image.heads import Heads, Versions
 from a4ps.image.image_file import OlderFormat, create
 from a4ps.image.keys import KeyFolder, make_folder
@@ -71,7 +71,8 @@ _IS_FIRST = "NOT EXISTS (SELECT 1 FROM rows AS e WHERE e.kind = r.kind AND e.key
 _IS_FIRST += _NOT_GONE.replace("ROW", "e") + ") AND " + _STAYS
 _IS_OPEN = "NOT EXISTS (SELECT 1 FROM rows AS c WHERE c.kind = ? AND c.key = r.key AND "
 _IS_OPEN += _NOT_GONE.replace("ROW", "c") + ") "
-_RANKED = "SELECT rowid, -rank FROM search WHERE search MATCH ? ORDER BY rank LIMIT ? OFFSET ?"
+_COUNT = "SELECT count(*) FROM rows AS r WHERE kind = ? AND "
+_COUNT += _IS_HEAD
 
 
 class Match(NamedTuple):
@@ -80,9 +81,11 @@ class Match(NamedTuple):
     key: str
     score: float
     text: str
+    kind: str
 
 
 Then = Callable[[Commit], None]
+_Ranking = Callable[[sqlite3.Connection], Callable[[int, int], list[tuple[int, float]]]]
 
 
 class Store:
@@ -243,6 +246,25 @@ class Store:
             found = connection.execute(query, (kind, key, place_of(beyond, 0), limit)).fetchall()
             return [verify.verified_row(self._seal, row)[0] for row in found]
 
+    def count(self, kind: str) -> int:
+        """How many heads of `kind` there are. None is read, so none is verified."""
+        with self._readers.lend("counting rows") as connection:
+            return int(connection.execute(_COUNT, (kind,)).fetchone()[0])
+
+    def greatest_number(self, kind: str, prefix: str) -> int:
+        """The greatest n of the keys `prefix` + n that rows of `kind` ever had, 0 where there is none."""
+        numbered = "SELECT max(CAST(substr(key, ?) AS INTEGER)) FROM rows WHERE kind = ? AND key GLOB ?"
+        with self._readers.lend("listing keys") as connection:
+            found = connection.execute(numbered, (len(prefix) + 1, kind, f"{prefix}[0-9]*")).fetchone()[0]
+            return int(found or 0)
+
+    def heads_after(self, kind: str, place: int, *, limit: int) -> list[StoredRow]:
+        """Up to `limit` heads of `kind` beyond a place of the log, oldest first: for whoever reads on where it stopped."""
+        query = _ROW + "WHERE kind = ? AND place > ? AND " + _IS_HEAD + "ORDER BY place LIMIT ?"
+        with self._readers.lend("reading rows") as connection:
+            found = connection.execute(query, (kind, place, limit)).fetchall()
+            return [verify.verified_row(self._seal, row)[0] for row in found]
+
     def rows_of(self, generation: int, kind: str) -> list[StoredRow]:
         """The rows of `kind` in one commit, in its order; none where there is no such commit."""
         with self._readers.lend("reading a commit") as connection:
@@ -291,24 +313,40 @@ class Store:
             found = connection.execute(query, (kind, closing)).fetchall()
             return [verify.verified_row(self._seal, row)[0].key for row in found]
 
-    def search(self, match: str, *, kind: str, limit: int) -> list[Match]:
-        """The heads of `kind` whose text matches the FTS5 expression `match`, best first.
+    def search(self, match: str, *, kind: str | tuple[str, ...], limit: int) -> list[Match]:
+        """The heads of `kind`, one or several, whose text matches the FTS5 expression `match`, best first.
 
         A score is SQLite's bm25 with the sign turned: above 0, more is better; comparable within one search only. A
         damaged index is made anew first. Raises CallerError where `match` is not an FTS5 expression.
         """
+        return self._found(lambda connection: search_index.Ranked(connection, match), kind, limit)
+
+    def search_words(self, words: Sequence[str], *, kind: str | tuple[str, ...], limit: int) -> list[Match]:
+        """The heads of `kind` that have some of the words, those with the most and rarest first, the newest of equals.
+
+        Of many words the rarest are searched for. Many times as fast as `search` for all of them, which looks up how long
+        each text is. A score is comparable within one search only. A damaged index is made anew first.
+        """
+        return self._found(lambda connection: search_index.Weighed(connection, words), kind, limit)
+
+    def _found(self, ranking: _Ranking, kind: str | tuple[str, ...], limit: int) -> list[Match]:
+        kinds = (kind,) if isinstance(kind, str) else kind
         if self._writer.index_stale:
             self._rebuild_index()
         try:
-            return self._search(match, kind, limit)
-        except _IndexDamaged:
+            return self._search(ranking, kinds, limit)
+        except search_index.IndexDamaged:
             self._rebuild_index()
         try:
-            return self._search(match, kind, limit)
-        except _IndexDamaged as error:
+            return self._search(ranking, kinds, limit)
+        except search_index.IndexDamaged as error:
             raise IntegrityError(
                 f"the full-text index of {self._path} is damaged", next_step="run: a4ps image verify --deep"
             ) from error
+
+    def rebuild_search(self) -> None:
+        """Make the full-text index anew from the rows. Raises IntegrityError where the image would not be whole after it."""
+        self._rebuild_index()
 
     def verify(self, *, deep: bool = False) -> VerifyReport:
         """Check the newest commits, or (`deep`) every commit, row, page and the full-text index.
@@ -361,36 +399,25 @@ class Store:
     ) -> None:
         self.close()
 
-    def _search(self, match: str, kind: str, limit: int) -> list[Match]:
+    def _search(self, ranking: _Ranking, kinds: Sequence[str], limit: int) -> list[Match]:
         # The index ranks first and alone; joining it would look up every match before the limit. Rows of other kinds and
         # rows that are no longer heads are few, so the next ranks are fetched only where too many were such.
-        query = _ROW + "WHERE place = ? AND kind = ? AND " + _IS_HEAD
+        query = _ROW + "WHERE place = ? AND kind IN (" + ", ".join("?" * len(kinds)) + ") AND " + _IS_HEAD
         matches: list[Match] = []
         offset = 0
         with self._readers.lend("searching") as connection:
+            rank = ranking(connection)
             while len(matches) < limit:
-                ranked = self._ranked(connection, match, limit, offset)
+                ranked = rank(limit, offset)
                 for place, score in ranked:
-                    found = connection.execute(query, (place, kind)).fetchone()
+                    found = connection.execute(query, (place, *kinds)).fetchone()
                     if found is not None and len(matches) < limit:
                         row, text = verify.verified_row(self._seal, found)
-                        matches.append(Match(row.key, score, text))
+                        matches.append(Match(row.key, score, text, row.kind))
                 if len(ranked) < limit:
                     break
                 offset += limit
         return matches
-
-    def _ranked(self, connection: sqlite3.Connection, match: str, limit: int, offset: int) -> list[tuple[int, float]]:
-        try:
-            return connection.execute(_RANKED, (match, limit, offset)).fetchall()
-        except sqlite3.Error as error:
-            if is_worlds(error):
-                raise
-            if not search_index.is_expression(match):
-                raise CallerError(
-                    f"this is not a full-text expression: {match!r} ({error})", next_step="quote the words"
-                ) from error
-            raise _IndexDamaged from error
 
     def _verify(self, *, deep: bool) -> tuple[bool, VerifyReport]:
         with self._readers.lend("verifying") as connection:
@@ -425,10 +452,6 @@ class _Outcome:
     def wait(self) -> Commit | A4PSError:
         self._settled.acquire()
         return self._outcome
-
-
-class _IndexDamaged(Exception):
-    """SQLite could not read the full-text index."""
 
 
 def _job(

@@ -55,13 +55,23 @@ class ModelFile:
 
 
 @dataclass(frozen=True, slots=True)
+class EmbedderEntry:
+    """A model that embeds: its tag in Ollama's library, and what it wants before a question and before a memory."""
+
+    tag: str
+    question_prefix: str
+    memory_prefix: str
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
     """All proposals, by canonical names. `sizes_gb` is the size of each download by Ollama, `files` the same models as
-    files for the embedded engine."""
+    files for the embedded engine; `embedder` is among both."""
 
     profiles: Mapping[str, Profile]
     sizes_gb: Mapping[str, float]
     files: Mapping[str, ModelFile]
+    embedder: EmbedderEntry
 
     def models_for(self, profile: str, overrides: Mapping[Any, str]) -> dict[str, str]:
         """Persona → model, the user's overrides last."""
@@ -114,8 +124,9 @@ def load_catalog() -> Catalog:
         )
         for name, entry in data["profiles"].items()
     }
-    sizes = {canonical(name): float(entry["size_gb"]) for name, entry in data["models"].items()}
-    files = {
-        canonical(name): ModelFile(entry["gguf"], float(entry["gguf_gb"])) for name, entry in data["models"].items()
-    }
-    return Catalog(profiles, sizes, files)
+    embedder = data["embedder"]
+    models = {**data["models"], embedder["tag"]: embedder}
+    sizes = {canonical(name): float(entry["size_gb"]) for name, entry in models.items()}
+    files = {canonical(name): ModelFile(entry["gguf"], float(entry["gguf_gb"])) for name, entry in models.items()}
+    prefixes = embedder["question_prefix"], embedder["memory_prefix"]
+    return Catalog(profiles, sizes, files, EmbedderEntry(embedder["tag"], *prefixes))

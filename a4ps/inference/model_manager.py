@@ -141,16 +141,29 @@ class ModelManager:
         """
         model = model or self._parts.embedder_model
         if model == lexical.NAME:
-            return lexical.embed_all(texts)
+            return await asyncio.to_thread(lexical.embed_all, texts)  # many would hold up the loop
         if not model.startswith(BY_OLLAMA):
             return await (self._parts.embedder or self.engine).embed(model, texts)
         name = model.removeprefix(BY_OLLAMA)
         if self.name != "ollama":
-            raise EngineRefused(
-                f"{name} was to embed, and Ollama is not in use", next_step="a4ps config set embedder lexical"
-            )
+            raise _no_ollama(name)
         async with self._memory.seated(_errand(name, "embed", self._parts.num_ctx, "background")):
             return await self.engine.embed(name, texts)
+
+    async def embedder_identity(self) -> str:
+        """Name and weights of what embeds by the settings: vectors of another identity cannot be compared with its own.
+
+        Raises `ModelMissing`, and `EngineRefused` as `embed` does.
+        """
+        model = self._parts.embedder_model
+        if model == lexical.NAME:
+            return lexical.NAME
+        name = model.removeprefix(BY_OLLAMA)
+        if name != model and self.name != "ollama":
+            raise _no_ollama(name)
+        engine = self.engine if name != model else self._parts.embedder or self.engine
+        digest = (await engine.inspect(name)).digest.removeprefix("sha256:")[:12]
+        return f"{model}@{digest}" if digest else model
 
     async def inspect(self, model: str) -> ModelCard:
         return await self._memory.inspect(model)
@@ -267,6 +280,10 @@ class ModelManager:
                         notes = (*self._memory.notes(request.model), looping)
                         yield Finished("length", estimate_prompt(request.messages), pieces, notes=notes)
                         return
+
+
+def _no_ollama(name: str) -> EngineRefused:
+    return EngineRefused(f"{name} was to embed, and Ollama is not in use", next_step="a4ps config set embedder lexical")
 
 
 def _errand(model: str, step: str, num_ctx: int, who: Who) -> ChatRequest:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from a4ps.image.turns import Reply, Round, Turn, TurnLog
-from a4ps.memory.recall import memory_text
+from a4ps.image.turns import Reply, Round, Turn
+from a4ps.memory.records import Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,11 @@ def argued_as_json(argued: Round) -> dict[str, Any]:
     return {"dissonance": argued.dissonance, "estimated": argued.estimated, "stances": stances}
 
 
-def answered_turn(log: TurnLog, turn_id: str) -> Answered:
+def answered_turn(records: Records, turn_id: str) -> Answered:
     """A turn of the log with its reply. Raises `NoSuchTurn` if there is none or it has no answer yet."""
-    turn, reply = log.answered(turn_id)
+    turn, reply = records.log.answered(turn_id)
     shown = []
     for used in reply.memories_used:
-        earlier = log.reply(used.id)
-        text = memory_text(log.turn(used.id), earlier) if earlier else ""
-        shown.append(MemoryShown(used.id, text, used.score, used.source))
+        memory = records.find(used.id)
+        shown.append(MemoryShown(used.id, memory.text if memory is not None else "", used.score, used.source))
     return Answered(turn, reply, tuple(shown))

@@ -6,8 +6,8 @@ import difflib
 from dataclasses import dataclass
 from typing import Any
 
-from a4ps.image.turns import TurnLog
 from a4ps.kernel.answered import Answered, answered_turn
+from a4ps.memory.records import Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class Compared:
         }
 
 
-def compared(log: TurnLog, now: Answered) -> Compared:
+def compared(records: Records, now: Answered) -> Compared:
     """`now`, a rerun, beside the turn whose question it asked again. Raises `NoSuchTurn` where that is gone."""
-    before = answered_turn(log, now.turn.again)
+    before = answered_turn(records, now.turn.again)
     one, two = (answered.reply.answer.split() for answered in (before, now))
     pins = [answered.turn.pins if answered.reply.pins is None else answered.reply.pins for answered in (before, now)]
     models = [answered.turn.models for answered in (before, now)]

@@ -16,7 +16,16 @@ from a4ps.inference.card import read_card
 from a4ps.inference.engine import Engine
 from a4ps.kernel.engine_choice import choose
 from a4ps.kernel.health import SYSTEM_PACKAGES, Facts
-from a4ps.kernel.wiring import Environment, elsewhere, llamacpp_engine, ollama_engine, open_log, signs, tier_of
+from a4ps.kernel.wiring import (
+    Environment,
+    elsewhere,
+    embedder_of,
+    llamacpp_engine,
+    ollama_engine,
+    open_log,
+    signs,
+    tier_of,
+)
 from a4ps.sandbox.tiers import find_tier
 
 
@@ -31,6 +40,7 @@ async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> 
         image = _image(env)
         choice = choose(signs(env, status, image.last_engine))
         installed = await _installed(embedded if choice == "llamacpp" else ollama)
+        embedder = await embedder_of(env, ollama if choice == "ollama" else None)
     finally:
         await ollama.aclose()
         await embedded.aclose()
@@ -74,6 +84,7 @@ async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> 
         keys_path=str(env.places.keys),
         keys_fault=keys_fault,
         unwritable=_unwritable(env),
+        embedder=embedder,
     )
 
 

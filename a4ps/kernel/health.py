@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from a4ps.inference import lexical
 from a4ps.inference.catalog import Catalog, lacking
 from a4ps.kernel.engine_choice import Choice
 
@@ -31,7 +32,7 @@ class Facts:
 
     `sandbox` is the one that was tried and works, "" where none does; `sandbox_fault` then says why.
     `models` and `installed` are as the engine in use names them; `embedded` describes the embedded engine, "" where it is
-    not installed.
+    not installed. `embedder` embeds memories, "lexical" where nothing does.
     """
 
     python: str
@@ -69,6 +70,7 @@ class Facts:
     keys_path: str
     keys_fault: str
     unwritable: str
+    embedder: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ def diagnose(facts: Facts, catalog: Catalog) -> tuple[Check, ...]:
         _sandbox(facts),
         _display(facts),
         _image(facts),
+        _recall(facts, catalog),
         _keys(facts),
     )
 
@@ -216,6 +219,13 @@ def _image(facts: Facts) -> Check:
         return Check("image", "ok", f"none yet; the first question makes {facts.image_path}")
     turns = f"{facts.image_turns} turn{'s' if facts.image_turns != 1 else ''}"
     return Check("image", "ok", f"{turns}, {facts.image_generation} commits, newest ones verified")
+
+
+def _recall(facts: Facts, catalog: Catalog) -> Check:
+    if facts.embedder != lexical.NAME:
+        return Check("recall", "ok", f"by full text, and by vectors of {facts.embedder}")
+    detail = "memories are found by their words alone: no model here embeds them"
+    return Check("recall", "note", detail, f"a4ps models pull {catalog.embedder.tag}")
 
 
 def _keys(facts: Facts) -> Check:

@@ -21,6 +21,8 @@ from a4ps.inference.engine import Engine
 from a4ps.inference.tokens import estimate_tokens
 from a4ps.kernel.answered import Answered, MemoryShown
 from a4ps.kernel.telling import Telling
+from a4ps.memory.consolidation import Night
+from a4ps.memory.records import Records
 from a4ps.sandbox.executor import SecureCodeExecutor
 from a4ps.series import Sample
 from a4ps.settings import Settings
@@ -28,6 +30,7 @@ from a4ps.society.cast import Cast
 from a4ps.society.drift import Probed, figures, probe
 from a4ps.society.gate import Approver
 from a4ps.society.progress import Accepted, Listener
+from a4ps.society.sleeping import Sleeper
 from a4ps.society.society import Society
 from a4ps.society.speaking import Speaker
 from a4ps.society.toolbox import TOOL_TOKENS
@@ -105,8 +108,15 @@ class Kernel:
     executor: SecureCodeExecutor | None = None
     methods: MethodRunner | None = None
     bus: Subject = event_bus
+    sleeper: Sleeper | None = None
+    _resting: asyncio.Task[None] | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _colours: Mapping[str, float] | None = None
+
+    @property
+    def records(self) -> Records:
+        """What is remembered."""
+        return self.society.scrapbook.records
 
     @property
     def series(self) -> SeriesLog:
@@ -130,6 +140,7 @@ class Kernel:
         """
         question = checked_question(text, self.society.settings)
         listener = self._telling(listener)
+        await self._rouse()
         async with self._turn:
             aside = self.log.open_ids
             cast = self.society.cast()
@@ -163,6 +174,7 @@ class Kernel:
     async def resume(self, turn_id: str | None, listener: Listener, *, approve: Approver | None = None) -> Answered:
         """Go on with an open turn, the newest where none is named. Raises `NoSuchTurn` and what `ask` raises."""
         listener = self._telling(listener)
+        await self._rouse()
         async with self._turn:
             chosen = [key for key in self.log.open_ids if turn_id in (None, key)]
             if not chosen:
@@ -201,9 +213,18 @@ class Kernel:
             self.bus.notify(Event.SERIES, Sample(name, at_s, value))
         return tuple(probed)
 
+    async def sleep(self) -> Night | None:
+        """Consolidate memory now; None where there was nothing to do. Raises what `Store.commit` raises."""
+        night = await self.sleeper.sleep() if self.sleeper is not None else None
+        if night is not None:
+            self.society.scrapbook.wake()
+        return night
+
     async def aclose(self) -> None:
-        """Close engine, sandboxes, checkpoints and image, in this order. Idempotent."""
+        """Close memory, engine, sandboxes, checkpoints and image, in this order. Idempotent."""
+        await self._rouse()
         try:
+            await self.society.scrapbook.aclose()
             await self.engine.aclose()
         finally:
             if self.methods is not None:
@@ -225,6 +246,7 @@ class Kernel:
             )
             await self.log.answer(turn, reply)
             self._colours = reply.colours
+            self.society.scrapbook.wake()
         except asyncio.CancelledError:
             await self._stop(turn, "stopped by the Architect", by=ARCHITECT)
             raise
@@ -237,6 +259,7 @@ class Kernel:
             raise
         await self.society.deliberation.forget(turn.id)
         await self._fold_series(turn)
+        self._rest()
         await self._lapse(turn)
         shown = tuple(MemoryShown(memory.id, memory.text, memory.score, memory.source) for memory in memories)
         answered = Answered(turn, reply, shown)
@@ -275,6 +298,26 @@ class Kernel:
             await asyncio.to_thread(self.society.approvals.lapse, turn.id)
         except A4PSError:
             _log.exception("the approvals of turn %s could not be ended", turn.id)
+
+    def _rest(self) -> None:
+        """Consolidate memory once nothing has been asked for a while."""
+        after_s = self.society.settings.sleep_after_s
+        if self.sleeper is not None and after_s > 0:
+            self._resting = asyncio.create_task(self._sleep_after(after_s), name="resting")
+
+    async def _sleep_after(self, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        try:
+            await self.sleep()
+        except Exception:  # noqa: BLE001 - a background's edge: the log has it, and the next quiet tries again
+            _log.exception("memory could not be consolidated")
+
+    async def _rouse(self) -> None:
+        """End the rest, and a night that is under way: nothing of it is kept."""
+        resting, self._resting = self._resting, None
+        if resting is not None:
+            resting.cancel()
+            await asyncio.wait([resting])
 
     async def _stop(self, turn: Turn, why: str, *, by: str) -> None:
         """Record the end of a turn; where even that cannot be written, the first error is the one to report."""

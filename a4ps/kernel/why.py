@@ -18,8 +18,9 @@ from a4ps.image.model_ledger import MODEL
 from a4ps.image.past import Past
 from a4ps.image.proposal import KIND
 from a4ps.image.store import Store
-from a4ps.image.turns import Contribution, Reply, Turn, TurnLog
+from a4ps.image.turns import Contribution, Reply, Turn
 from a4ps.kernel.answered import MemoryShown, answered_turn, argued_as_json
+from a4ps.memory.records import Records
 from a4ps.personas.roster import NAMES
 from a4ps.tools.registry import PREFIX
 
@@ -115,9 +116,10 @@ class Why:
         }
 
 
-def why(store: Store, log: TurnLog, turn_id: str) -> Why:
+def why(records: Records, turn_id: str) -> Why:
     """Raises `NoSuchTurn` where there is no such turn or it has no answer yet."""
-    answered = answered_turn(log, turn_id)
+    answered = answered_turn(records, turn_id)
+    store = records.store
     row = store.head("reply", turn_id)
     assert row is not None
     upto = row.generation

@@ -6,26 +6,27 @@ import asyncio
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from a4ps.clock import SystemClock
-from a4ps.errors import EngineUnreachable, ModelMissing
+from a4ps.clock import Clock, SystemClock
+from a4ps.errors import EngineUnreachable, ModelMissing, PeerError
 from a4ps.image.keys import KeyFolder
 from a4ps.image.model_ledger import ModelLedger
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.store import Store
 from a4ps.image.turns import TurnLog
+from a4ps.inference import lexical
 from a4ps.inference.catalog import lacking, load_catalog
 from a4ps.inference.engine import Engine, EngineStatus
 from a4ps.inference.llamacpp import LlamaCppEngine
 from a4ps.inference.llamacpp_seat import Deadlines as EmbeddedDeadlines
 from a4ps.inference.local_models import find_model
 from a4ps.inference.memory_budget import MemoryBudget
-from a4ps.inference.model_manager import Ledger, ModelManager, Parts
+from a4ps.inference.model_manager import BY_OLLAMA, Ledger, ModelManager, Parts
 from a4ps.inference.ollama import Deadlines, OllamaEngine
 from a4ps.inference.ollama_wire import base_url, is_loopback
 from a4ps.inference.rehearsal import MODEL as REHEARSAL_MODEL
@@ -34,11 +35,15 @@ from a4ps.kernel.engine_choice import Choice, Signs, choose
 from a4ps.kernel.health import LOCAL_OLLAMA
 from a4ps.kernel.invoker import EngineInvoker
 from a4ps.kernel.kernel import KEPT_OPEN, Kernel
+from a4ps.memory.following import Means
+from a4ps.memory.records import Records
+from a4ps.memory.scrapbook import Scrapbook
+from a4ps.memory.tuning import Options
 from a4ps.personas.roster import BY_PROFILE, NAMES, enrol
 from a4ps.places import Places
 from a4ps.sandbox.executor import SecureCodeExecutor
 from a4ps.settings import Loaded, Settings, load
-from a4ps.tools.asking import Voice
+from a4ps.tools.asking import Asker, Voice
 from a4ps.tools.method_runner import MethodRunner
 from a4ps.tools.registry import ToolRegistry
 from a4ps.tools.running import Runner
@@ -156,22 +161,49 @@ def signs(env: Environment, status: EngineStatus, last_engine: str) -> Signs:
 
 
 @contextmanager
-def open_store(env: Environment) -> Iterator[tuple[Store, TurnLog]]:
-    """The image and its turns alone, without engine or society. Raises as `Store.open` does."""
+def open_records(env: Environment) -> Iterator[Records]:
+    """What is remembered, alone, without anything that finds it. Raises as `Store.open` does."""
     with Store.open(env.places.image, KeyFolder(env.places.keys), SystemClock()) as store:
-        yield store, TurnLog(store)
+        yield Records(store, TurnLog(store))
 
 
 @contextmanager
 def open_log(env: Environment) -> Iterator[TurnLog]:
     """The turns alone. Raises as `Store.open` does."""
-    with open_store(env) as (_, log):
-        yield log
+    with open_records(env) as records:
+        yield records.log
+
+
+@asynccontextmanager
+async def open_scrapbook(env: Environment) -> AsyncIterator[Scrapbook]:
+    """Memory without a society, with the embedder of the settings; nothing is started. Raises as `Store.open` does."""
+    ollama = ollama_engine(env.settings)
+    async with AsyncExitStack() as undo:
+        undo.push_async_callback(ollama.aclose)
+        records = undo.enter_context(open_records(env))
+        embedder = await embedder_of(env, ollama)
+        manager = ModelManager(parts_of(env, ollama if embedder.startswith(BY_OLLAMA) else RehearsalEngine(), embedder))
+        undo.push_async_callback(manager.aclose)
+        scrapbook = Scrapbook(records, means_of(env, embedder, manager, SystemClock()))
+        undo.push_async_callback(scrapbook.aclose)
+        yield scrapbook
+
+
+def means_of(env: Environment, embedder: str, manager: ModelManager, clock: Clock) -> Means | None:
+    """What the vectors are made with and kept in; None for the lexical embedder, with which full text finds as much."""
+    if embedder == lexical.NAME:
+        return None
+    settings, entry = env.settings, load_catalog().embedder
+    names = (load_catalog().embedded(entry.tag), f"{BY_OLLAMA}{entry.tag}")
+    prefixes = (entry.question_prefix, entry.memory_prefix) if embedder in names else ("", "")
+    options = Options(settings.vector_index, settings.vector_recall)
+    return Means(manager, env.places.scrapbook, clock, settings.vector_floor, prefixes, options)
 
 
 async def open_kernel(env: Environment) -> Kernel:
     """Open image, engine and society. Raises every kind of `A4PSError`; nothing stays open then."""
     from a4ps.society.graph import Deliberation  # LangGraph takes a second to import; doctor and config do without
+    from a4ps.society.sleeping import Sleeper
     from a4ps.society.society import Society
 
     clock = SystemClock()
@@ -185,7 +217,8 @@ async def open_kernel(env: Environment) -> Kernel:
         models = env.models_of(choice)
         if choice != "rehearsal":
             await _need_models(engine, models)
-        manager = ModelManager(parts_of(env, engine, ModelLedger(store)))
+        embedder = await embedder_of(env, engine)
+        manager = ModelManager(parts_of(env, engine, embedder, ModelLedger(store)))
         deliberation = await Deliberation.open(env.places.checkpoints, store.seal)
         undo.push_async_callback(deliberation.aclose)
         await deliberation.sweep(keep=log.open_ids[-KEPT_OPEN:])
@@ -196,10 +229,14 @@ async def open_kernel(env: Environment) -> Kernel:
         methods = MethodRunner(lambda: executor)
         protos.bind_code_runner(methods)
         protos.bind_invoker(EngineInvoker(manager, env.settings, models, clock))
-        forge = ToolForge(forge_parts(env, protos, executor, manager, models))
-        society = Society(protos, models, manager, env.settings, deliberation, log, clock, forge)
+        made_of = forge_parts(env, protos, executor, manager, models)
+        forge = ToolForge(made_of)
+        scrapbook = Scrapbook(Records(store, log), means_of(env, embedder, manager, clock))
+        society = Society(protos, models, manager, env.settings, deliberation, scrapbook, clock, forge)
+        scrapbook.start()
         undo.pop_all()
-    return Kernel(store, log, manager, society, clock, _notice(env, choice), executor, methods)
+    sleeper = Sleeper(scrapbook.records, Asker(manager, made_of.voice, env.settings.num_ctx, who="background"))
+    return Kernel(store, log, manager, society, clock, _notice(env, choice), executor, methods, sleeper=sleeper)
 
 
 def forge_parts(
@@ -240,14 +277,32 @@ def engine_of(env: Environment, choice: Choice) -> Engine:
     return llamacpp_engine(env) if choice == "llamacpp" else RehearsalEngine()
 
 
-def parts_of(env: Environment, engine: Engine, ledger: Ledger | None = None) -> Parts:
+async def embedder_of(env: Environment, engine: Engine | None) -> str:
+    """What embeds by the settings, as the model manager calls it; "lexical" where there is nothing that could.
+
+    `engine` is asked for its models where the catalog's embedder is no file here, if it is Ollama.
+    """
+    if env.settings.embedder != "auto":
+        return env.settings.embedder
+    tag = load_catalog().embedder.tag
+    file = load_catalog().embedded(tag)
+    if importlib.util.find_spec("xllamacpp") is not None and not lacking_files(env, [file]):
+        return file
+    if engine is not None and engine.name == "ollama":
+        with suppress(PeerError):  # it is needed for more than that, and will be told of then
+            if not lacking([tag], (model.name for model in await engine.models())):
+                return f"{BY_OLLAMA}{tag}"
+    return lexical.NAME
+
+
+def parts_of(env: Environment, engine: Engine, embedder: str = lexical.NAME, ledger: Ledger | None = None) -> Parts:
     """What the model manager is made of."""
     settings = env.settings
     is_local = engine.name != "ollama" or not elsewhere(settings)
     return Parts(
         engine,
         embedder=None if engine.name == "llamacpp" else llamacpp_engine(env),
-        embedder_model=settings.embedder,
+        embedder_model=embedder,
         budget=MemoryBudget(settings.memory_mb * 1_000_000, is_local=is_local).read,
         residency=settings.residency,
         num_ctx=settings.num_ctx,
@@ -260,22 +315,35 @@ def parts_of(env: Environment, engine: Engine, ledger: Ledger | None = None) -> 
 def default_parts() -> Parts:
     """What `ModelManager()` is made of: the engine that the command line would find, without an image to remember in."""
     env = environment(None)
-    with ThreadPoolExecutor(1) as thread:  # the caller's thread may have an event loop
-        choice = thread.submit(lambda: asyncio.run(choose_engine(env, ""))).result()
-    return parts_of(env, engine_of(env, choice))
+    choice, embedder = _chosen(env)
+    return parts_of(env, engine_of(env, choice), embedder)
 
 
 def default_forge() -> ForgeParts:
     """What `ToolForge()` is made of: the process's own image, the engine that the command line would find, a sandbox."""
     env = environment(None)
-    with ThreadPoolExecutor(1) as thread:  # the caller's thread may have an event loop
-        choice = thread.submit(lambda: asyncio.run(choose_engine(env, ""))).result()
+    choice, embedder = _chosen(env)
     protos = ProtoManager()
     enrol(protos)
-    engine = ModelManager(parts_of(env, engine_of(env, choice)))
+    engine = ModelManager(parts_of(env, engine_of(env, choice), embedder))
     executor = SecureCodeExecutor(tier=tier_of(env.settings))
     protos.close_with(executor.close)
     return forge_parts(env, protos, executor, engine, env.models_of(choice))
+
+
+def _chosen(env: Environment) -> tuple[Choice, str]:
+    """The engine and the embedder that the command line would find."""
+
+    async def chosen() -> tuple[Choice, str]:
+        choice = await choose_engine(env, "")
+        engine = engine_of(env, choice)
+        try:
+            return choice, await embedder_of(env, engine)
+        finally:
+            await engine.aclose()
+
+    with ThreadPoolExecutor(1) as thread:  # the caller's thread may have an event loop
+        return thread.submit(lambda: asyncio.run(chosen())).result()
 
 
 def _notice(env: Environment, choice: Choice) -> str:

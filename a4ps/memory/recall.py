@@ -1,33 +1,44 @@
-"""Recall: which earlier turns belong to a question, each with a score in [0, 1] and the way it was found.
+"""Recall: which memories belong to a question, each with a score in [0, 1] and the way it was found.
 
-Two routes. *Full text*: the question's content words, ranked by SQLite's bm25, then scored by how many of them the turn
-contains; below the floor nothing is recalled, so an unrelated memory never enters a prompt. *Time*: a question about the
-conversation itself ("what did I ask before?", "yesterday") recalls the turns of that time, newest first; if it also says
-what about ("what did I say about the garden last week?"), only turns of that time that full text finds, if there are any.
+Three routes. *Full text*: the question's content words, the rarer the heavier, found in SQLite's index; how relevant a
+memory is is the share of them that it contains. *Vectors*: what an index found near the question's vector, given by the
+caller with its relevance. Below a route's floor nothing is recalled by it, so an unrelated memory never enters a prompt.
+*Time*: a question about the conversation itself ("what did I ask before?", "yesterday") recalls the turns of that time,
+newest first; if it also says what about ("what did I say about the garden last week?"), only memories of that time that
+the others find, if there are any.
+
+A score is relevance × agreement × weight. Agreement is 1 with full text alone; with vectors too it is reciprocal rank
+fusion (Cormack, Clarke and Büttcher, SIGIR 2009), scaled to (1/2, 1] so that the first of both routes has 1, and the first
+of one alone 3/4: what agrees comes first among the relevant, and never before what is far more relevant. The weight is
+made of age and importance.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from textwrap import shorten
+from itertools import count
 
-from a4ps.governance.taint import ARCHITECTS_WORDS, Taint, union
-from a4ps.image.turns import Reply, Turn, TurnLog
+from a4ps.governance.taint import ARCHITECTS_WORDS, Taint
+from a4ps.memory.records import MEMORY, REPLY, Memory, Records
 
 #: Two different words share a stem only if they share this many first letters.
 SHARED_MIN = 4
 
-#: Candidates that bm25 hands to the scorer for each memory wanted; later ones hardly ever pass the floor.
+#: Candidates that full text hands to the scorer for each memory wanted; later ones hardly ever pass the floor.
 CANDIDATES_EACH = 3
 
 #: Ranks beyond this are not looked at, however many before them were of the wrong time or only rehearsed.
 DEEPEST = 600
 
-#: A recalled question is cut here, so that a long one does not push its answer out of the prompt.
-QUESTION_CHARS = 120
+#: The constant of reciprocal rank fusion, as its authors chose it.
+RRF_K = 60
+
+#: An old memory weighs at least `OLD_WEIGHT`; half of the difference to a new one is gone after `HALF_LIFE`.
+OLD_WEIGHT = 0.9
+HALF_LIFE = timedelta(days=180)
 
 _WORD = re.compile(r"\w+")
 _STOP_WORDS = frozenset(
@@ -62,8 +73,10 @@ _NUMBERS = {"a": 1, "an": 1, "two": 2, "three": 3}
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """An earlier turn worth showing: its number, when, question and answer, relevance in [0, 1], the route, and the labels
-    of what it was made from."""
+    """A memory worth showing: its id, when, its words, score in [0, 1], the routes that found it and where it is from.
+
+    `taint` is that of the memory: whoever puts it into a prompt hands it on.
+    """
 
     id: str
     at: datetime
@@ -71,6 +84,17 @@ class Recalled:
     score: float
     source: str
     taint: Taint = ARCHITECTS_WORDS
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """What an index found near a question, best first: a memory's id, and how relevant that alone makes it, in [0, 1]."""
+
+    id: str
+    relevance: float
+
+
+Nearest = Callable[[], Sequence[Near] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +178,7 @@ def coverage(wanted: Sequence[str], text: str) -> float:
 
 
 def recall(
-    log: TurnLog,
+    records: Records,
     question: str,
     now: datetime,
     *,
@@ -162,46 +186,118 @@ def recall(
     floor: float,
     rehearsed: bool,
     before: int | None = None,
+    near: Nearest | None = None,
+    near_floor: float = 1.0,
 ) -> tuple[Recalled, ...]:
-    """The turns that belong to `question`, best first.
+    """The memories that belong to `question`, best first.
 
-    `rehearsed` turns are recalled only while rehearsing. With `before`, only turns of smaller numbers: a turn that is
-    resumed does not remember what came after it.
+    `near` is asked once the words are looked up, and has None where there are no vectors. `rehearsed` turns are recalled
+    only while rehearsing. With `before`, only turns of smaller numbers: a turn that is resumed does not remember what came
+    after it.
     """
     if limit == 0:
         return ()
     route = time_route(question, now)
     wanted = content_words(question)
 
-    def admitted(turn: Turn) -> bool:
-        return (rehearsed or turn.engine != "rehearsal") and (before is None or int(turn.id) < before)
+    def admitted(memory: Memory) -> bool:
+        if memory.kind != "turn":
+            return True
+        return (rehearsed or memory.engine != "rehearsal") and (before is None or int(memory.id) < before)
 
-    found = _by_words(log, wanted, limit, floor, lambda turn: admitted(turn) and _within(turn, route)) if wanted else []
-    source = "full text" if route is None else f"full text, time: {route.name}"
-    memories = [_recalled(turn, reply, score, source) for turn, reply, score in found]
+    def timely(memory: Memory) -> bool:
+        return admitted(memory) and _within(memory, route) and not records.merged_into(memory.id)
+
+    by_words = _by_words(records, wanted, limit, floor, timely) if wanted else []
+    nearest = None if near is None else near()
+    by_vectors = _by_vectors(records, nearest or (), by_words, limit, near_floor, timely)
+    suffix = "" if route is None else f", time: {route.name}"
+    memories = _fused(by_words, by_vectors, now, suffix, both=nearest is not None)
     if route is not None and not memories:
-        spoken = _by_time(log, route, limit, admitted)
-        memories = [_recalled(*pair, 1 / (1 + 0.1 * rank), f"time: {route.name}") for rank, pair in enumerate(spoken)]
-    return tuple(sorted(memories, key=lambda memory: (-memory.score, -int(memory.id)))[:limit])
+        spoken = _by_time(records, route, limit, admitted)
+        memories = [
+            _recalled(memory, 1 / (1 + 0.1 * rank), f"time: {route.name}") for rank, memory in enumerate(spoken)
+        ]
+    best = sorted(memories, key=lambda memory: (memory.score, memory.at), reverse=True)[:limit]
+    return tuple(replace(memory, score=round(min(1.0, memory.score), 2)) for memory in best)
+
+
+def passage(text: str, wanted: Sequence[str], chars: int) -> str:
+    """Those up to `chars` characters of `text` that say most of what is wanted, cut at words; all of a shorter one."""
+    flat = " ".join(text.split())
+    if len(flat) <= chars:
+        return flat
+    starts = [0, *(match.end() for match in re.finditer(r"[.!?…] ", flat))]
+    best = max(starts, key=lambda start: (coverage(wanted, flat[start : start + chars]), -start))
+    cut = flat[best : best + chars - 2].rsplit(" ", 1)[0] if best + chars - 2 < len(flat) else flat[best:]
+    return f"{'…' if best else ''}{cut}{'…' if best + len(cut) < len(flat) else ''}"
+
+
+def cut_to_passage(memory: Recalled, question: str, chars: int) -> Recalled:
+    """A memory whose id is no turn's, with the passage of its text that has most to do with the question."""
+    if memory.id.isdecimal():
+        return memory
+    return replace(memory, text=passage(memory.text, content_words(question), chars))
+
+
+Found = dict[str, tuple[Memory, float]]
+
+
+def _fused(
+    by_words: Sequence[tuple[Memory, float]],
+    by_vectors: Sequence[tuple[Memory, float]],
+    now: datetime,
+    suffix: str,
+    *,
+    both: bool,
+) -> list[Recalled]:
+    """One list of two, in no order."""
+    relevance: Found = {}
+    fused: dict[str, float] = {}
+    sources: dict[str, list[str]] = {}
+    for name, route in (("full text", by_words), ("vectors", by_vectors)):
+        for rank, (memory, relevant) in zip(count(1), route):
+            _, so_far = relevance.get(memory.id, (memory, 0.0))
+            relevance[memory.id] = memory, max(so_far, relevant)
+            fused[memory.id] = fused.get(memory.id, 0.0) + 1 / (RRF_K + rank)
+            sources.setdefault(memory.id, []).append(name)
+    best = 2 / (RRF_K + 1)
+    return [
+        _recalled(
+            memory,
+            relevant * (0.5 + 0.5 * fused[id_] / best if both else 1.0) * weight(memory, now),
+            " + ".join(sources[id_]) + suffix,
+        )
+        for id_, (memory, relevant) in relevance.items()
+    ]
+
+
+def weight(memory: Memory, now: datetime) -> float:
+    """What age and importance make of a memory: 1 for a turn of just now, at most 1.2. A time to come counts as now."""
+    age = max(timedelta(), now - memory.at) / HALF_LIFE
+    newness: float = 0.5**age
+    return (OLD_WEIGHT + (1 - OLD_WEIGHT) * newness) * (0.8 + 0.4 * memory.importance)
 
 
 def _by_words(
-    log: TurnLog, wanted: list[str], limit: int, floor: float, admitted: Callable[[Turn], bool]
-) -> list[tuple[Turn, Reply, float]]:
-    """Relevant turns with their scores. Looks further down the ranks only where relevant ones were not admitted."""
-    expression = " OR ".join(f'"{word}"' for word in wanted)
+    records: Records, wanted: list[str], limit: int, floor: float, admitted: Callable[[Memory], bool]
+) -> list[tuple[Memory, float]]:
+    """Relevant memories with their relevance, in the order of full text.
+
+    Looks further down the ranks only where relevant ones were not admitted.
+    """
     depth = limit * CANDIDATES_EACH
-    found: list[tuple[Turn, Reply, float]] = []
+    found: list[tuple[Memory, float]] = []
     seen = 0
     while True:
-        matches = log.search(expression, depth)
+        matches = records.store.search_words(wanted, kind=(REPLY, MEMORY), limit=depth)
         refused = 0
         for match in matches[seen:]:
             score = coverage(wanted, match.text)
             if score >= floor:
-                turn, reply = log.answered(match.key)
-                if admitted(turn):
-                    found.append((turn, reply, score))
+                memory = records.find(match.key)
+                if memory is not None and admitted(memory):
+                    found.append((memory, score))
                 else:
                     refused += 1
         if not refused or len(found) >= limit or len(matches) < depth or depth >= DEEPEST:
@@ -209,29 +305,44 @@ def _by_words(
         seen, depth = depth, depth * 4
 
 
-def _by_time(log: TurnLog, route: TimeRoute, limit: int, admitted: Callable[[Turn], bool]) -> list[tuple[Turn, Reply]]:
+def _by_vectors(
+    records: Records,
+    near: Sequence[Near],
+    by_words: Sequence[tuple[Memory, float]],
+    limit: int,
+    floor: float,
+    admitted: Callable[[Memory], bool],
+) -> list[tuple[Memory, float]]:
+    """Those of `near` that are relevant by their vectors, in the order given; what is in `by_words` is not read again."""
+    known = {memory.id: memory for memory, _ in by_words}
+    found: list[tuple[Memory, float]] = []
+    for each in near:
+        if each.relevance < floor or len(found) >= limit * CANDIDATES_EACH:
+            break
+        memory = known.get(each.id) or records.find(each.id)
+        if memory is not None and (memory.id in known or admitted(memory)):
+            found.append((memory, each.relevance))
+    return found
+
+
+def _by_time(records: Records, route: TimeRoute, limit: int, admitted: Callable[[Memory], bool]) -> list[Memory]:
     """The newest turns of a time. Looks further back only where some were not admitted."""
     depth = limit
     while True:
-        spoken = log.latest(depth, after=route.after, before=route.before)
-        found = [pair for pair in spoken if admitted(pair[0])]
+        spoken = records.latest_turns(depth, after=route.after, before=route.before)
+        found = [memory for memory in spoken if admitted(memory)]
         if len(found) >= limit or len(spoken) < depth or depth >= DEEPEST:
             return found[:limit]
         depth *= 4
 
 
-def _within(turn: Turn, route: TimeRoute | None) -> bool:
+def _within(memory: Memory, route: TimeRoute | None) -> bool:
     if route is None:
         return True
-    after = route.after is None or turn.asked_at >= route.after
-    return after and (route.before is None or turn.asked_at < route.before)
+    after = route.after is None or memory.at >= route.after
+    return after and (route.before is None or memory.at < route.before)
 
 
-def memory_text(turn: Turn, reply: Reply) -> str:
-    """An earlier turn as one line: what was asked, shortened, and what was answered."""
-    return f"asked: {shorten(turn.question, QUESTION_CHARS, placeholder=' …')} · answered: {reply.answer}"
-
-
-def _recalled(turn: Turn, reply: Reply, score: float, source: str) -> Recalled:
-    taint = union(ARCHITECTS_WORDS, reply.taint)
-    return Recalled(turn.id, turn.asked_at, memory_text(turn, reply), round(score, 2), source, taint)
+def _recalled(memory: Memory, score: float, source: str) -> Recalled:
+    named = f"{source} · {memory.origin}" if memory.origin else source
+    return Recalled(memory.id, memory.at, memory.text, score, named, memory.taint)

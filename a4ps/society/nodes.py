@@ -6,7 +6,7 @@ Nodes hold no state of their own, so a step cut off by a crash is simply done ag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
@@ -73,7 +73,7 @@ class TurnContext:
     think: frozenset[str]
     limits: Limits
     speaker: Speaker
-    recall: Callable[[str], tuple[Recalled, ...]]
+    recall: Callable[[str], Awaitable[tuple[Recalled, ...]]]
     clock: Clock
     began_s: float
     turn: str
@@ -196,7 +196,7 @@ async def plan(state: TurnState, runtime: Runs) -> Command[Literal["use_tool", "
         greeting = await context.speaker.say(request, deadline_s=context.deadline_s(0, state))
         return Command(update={"kind": "trifle", **_heard(greeting)}, goto="__end__")
 
-    memories = context.recall(question)
+    memories = await context.recall(question)
     if memories:
         context.speaker.listener(Recollected(memories))
     asked_back = about_conversation(question)

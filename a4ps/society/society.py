@@ -14,11 +14,13 @@ from a4ps.image.approvals import Approvals
 from a4ps.image.effects import Effects
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.series_log import smoothed
-from a4ps.image.turns import Contribution, Load, MemoryUsed, Mind, Reply, Round, Turn, TurnLog, contribution_of
+from a4ps.image.turns import Contribution, Load, MemoryUsed, Mind, Reply, Round, Turn, contribution_of
 from a4ps.inference.engine import Engine
 from a4ps.inference.model_manager import Busy, ModelManager
-from a4ps.memory.recall import Recalled, recall
+from a4ps.memory.recall import Recalled
+from a4ps.memory.scrapbook import Scrapbook
 from a4ps.personas.character import distance
+from a4ps.personas.prompting import SNIPPET_CHARS
 from a4ps.settings import Settings
 from a4ps.society.beginning import Beginning
 from a4ps.society.cast import Cast
@@ -45,7 +47,7 @@ class Society:
     engine: Engine
     settings: Settings
     deliberation: Deliberation
-    log: TurnLog
+    scrapbook: Scrapbook
     clock: Clock
     forge: ToolForge | None = None
     approvals: Approvals = field(init=False)
@@ -127,15 +129,15 @@ class Society:
         settings = self.settings
         rehearsed = turn.engine == "rehearsal"
 
-        def recall_for(question: str) -> tuple[Recalled, ...]:
-            return recall(
-                self.log,
+        async def recall_for(question: str) -> tuple[Recalled, ...]:
+            return await self.scrapbook.recall(
                 question,
                 self.clock.now().astimezone(),
                 limit=settings.recall_limit,
                 floor=settings.recall_floor,
                 rehearsed=rehearsed,
                 before=int(turn.again or turn.id),
+                passage_chars=SNIPPET_CHARS,
             )
 
         def character(persona: str, text: str) -> float | None:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from a4ps.errors import EngineBroke, EngineGarbled, ToolRefused
 from a4ps.image.codex import Codex
+from a4ps.inference.calls import Who
 from a4ps.inference.engine import ChatRequest, Engine, Finished, JsonSchema, Message, Text
 from a4ps.personas import prompting
 
@@ -30,12 +31,16 @@ class Voice:
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Asks `engine`; `voice` gives the persona's codex and model. `turn` is the turn that this belongs to, "" for none."""
+    """Asks `engine`; `voice` gives the persona's codex and model. `turn` is the turn that this belongs to, "" for none.
+
+    `who` is on whose behalf: what can wait gives way to the Architect's turns.
+    """
 
     engine: Engine
     voice: Callable[[str], Voice]
     num_ctx: int = 8192
     turn: str = ""
+    who: Who = "architect"
 
     async def text(self, persona: str, step: str, **parts: str) -> str:
         """What `persona` says in `step`. Raises PeerError, EngineBroke where it was cut off for its length."""
@@ -82,6 +87,7 @@ class Asker:
             max_tokens=min(REPLY_TOKENS, self.num_ctx // 2),
             temperature=min(voice.codex.temperature, 0.4),
             turn=self.turn,
+            who=self.who,
         )
 
     async def _said(self, request: ChatRequest) -> str:

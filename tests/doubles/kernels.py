@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ from a4ps.image.turns import TurnLog
 from a4ps.inference.engine import Engine
 from a4ps.inference.model_manager import ModelManager, Parts
 from a4ps.kernel.kernel import Kernel
+from a4ps.memory.following import Means
+from a4ps.memory.records import Records
+from a4ps.memory.scrapbook import Scrapbook
 from a4ps.personas.roster import NAMES, enrol
 from a4ps.settings import Settings
 from a4ps.society.graph import Deliberation
@@ -34,11 +37,12 @@ async def open_kernel(
     clock: Clock | None = None,
     models: Mapping[str, str] | None = None,
     runner: Runner | None = None,
+    means: Callable[[ModelManager, Clock], Means] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Kernel]:
     """As `a4ps.kernel.wiring.open_kernel`, but the engine is given; a scripted one also gives the models.
 
-    Tools can be used where a `runner` is given.
+    Tools can be used where a `runner` is given, vectors where `means` are.
     """
     clock = clock or SystemClock()
     store = Store.open(folder / "image.a4ps", KeyFolder(folder / "keys"), clock)
@@ -60,7 +64,8 @@ async def open_kernel(
             clock,
         )
         forge = ToolForge(parts)
-    society = Society(protos, models, manager, Settings(**settings), deliberation, log, clock, forge)
+    scrapbook = Scrapbook(Records(store, log), None if means is None else means(manager, clock))
+    society = Society(protos, models, manager, Settings(**settings), deliberation, scrapbook, clock, forge)
     kernel = Kernel(store, log, manager, society, clock)
     try:
         yield kernel

@@ -74,7 +74,7 @@ async def finish(folder: Path, level: str) -> list[Approval]:
     async with acting_kernel(folder, level) as kernel:
         with suppress(NoSuchTurn):  # it had been answered
             await kernel.resume(None, ignore, approve=look)
-        assert answered_turn(kernel.log, "1").reply.answer
+        assert answered_turn(kernel.records, "1").reply.answer
     return asked
 
 
@@ -117,4 +117,4 @@ async def test_a_tool_is_made_once(dies: Dies, memory_path: Path, point: str) ->
         assert kernel.society.forge is not None
         assert kernel.society.forge.registry.names() == ["slugify"]
         assert kernel.society.forge.registry.get("slugify").version == 1
-        assert "hello-world" in answered_turn(kernel.log, "1").reply.contributions[1].text
+        assert "hello-world" in answered_turn(kernel.records, "1").reply.contributions[1].text

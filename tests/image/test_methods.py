@@ -143,9 +143,7 @@ def test_a_draft_runs_its_methods_without_any_image() -> None:
 
 def test_an_overrun_is_reported_with_its_stack_and_its_writes_are_discarded(tmp_path: Path) -> None:
     go = threading.Event()
-    with ProtoManager.open(
-        tmp_path / "image.a4ps", keys=KeyFolder(tmp_path / "keys"), method_deadline_s=1
-    ) as manager:
+    with ProtoManager.open(tmp_path / "image.a4ps", keys=KeyFolder(tmp_path / "keys"), method_deadline_s=1) as manager:
         brick = manager.register_proto(Proto("BRICK", CODEX, state={"n": 0}))
         brick.define(
             "hang", "def hang(self, go):\n    self.state['n'] = 9\n    go.wait(30)\n    self.state['n'] = 10\n"
@@ -160,9 +158,7 @@ def test_an_overrun_is_reported_with_its_stack_and_its_writes_are_discarded(tmp_
 
 def test_what_an_overrun_method_still_does_reaches_nothing(tmp_path: Path) -> None:
     go, ended = threading.Event(), threading.Event()
-    with ProtoManager.open(
-        tmp_path / "image.a4ps", keys=KeyFolder(tmp_path / "keys"), method_deadline_s=1
-    ) as manager:
+    with ProtoManager.open(tmp_path / "image.a4ps", keys=KeyFolder(tmp_path / "keys"), method_deadline_s=1) as manager:
         brick = manager.register_proto(Proto("BRICK", CODEX, state={"n": 0}))
         brick.define("add", ADD)
         brick.define(

@@ -192,13 +192,13 @@ class TestFinding:
         within = turn_log.latest(9, after=start + timedelta(seconds=60), before=start + timedelta(seconds=180))
         assert [turn.id for turn, _ in within] == ["3", "2"]
 
-    async def test_search_finds_question_and_answer_but_no_contribution(self, turn_log: TurnLog) -> None:
+    async def test_search_finds_question_and_answer_but_no_contribution(self, turn_log: TurnLog, store: Store) -> None:
         await turn_log.answer(await turn_log.accept(asked("Rust or Go?")), replied("Take Zig."))
-        assert [found.key for found in turn_log.search('"rust"', 9)] == ["1"]
-        assert [found.key for found in turn_log.search('"zig"', 9)] == ["1"]
-        assert turn_log.search('"because"', 9) == []
+        assert [found.key for found in store.search('"rust"', kind="reply", limit=9)] == ["1"]
+        assert [found.key for found in store.search('"zig"', kind="reply", limit=9)] == ["1"]
+        assert store.search('"because"', kind="reply", limit=9) == []
         with pytest.raises(CallerError):
-            turn_log.search('"', 9)
+            store.search('"', kind="reply", limit=9)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ class TestFinding:
     ["👩‍👩‍👧 ok", "\ud83d", "a\udcffb", "\x00", "\u2028\x85", '"}{\\', "e\u0301 Å ﷽", "x" * 1_000_000],
     ids=["emoji", "half an emoji", "broken byte", "nul", "separators", "json", "marks", "a megabyte"],
 )
-async def test_any_text_is_kept_as_it_is(turn_log: TurnLog, text: str) -> None:
+async def test_any_text_is_kept_as_it_is(turn_log: TurnLog, store: Store, text: str) -> None:
     """What was asked and said is kept to the character, and the turn can be committed and found beside it."""
     turn = await turn_log.accept(asked(text))
     await turn_log.answer(turn, replied(f"{text} findable"))
@@ -214,7 +214,7 @@ async def test_any_text_is_kept_as_it_is(turn_log: TurnLog, text: str) -> None:
     reply = turn_log.reply("1")
     assert reply is not None
     assert reply.answer == f"{text} findable"
-    assert [found.key for found in turn_log.search('"findable"', 9)] == ["1"]
+    assert [found.key for found in store.search('"findable"', kind="reply", limit=9)] == ["1"]
 
 
 def texts() -> SearchStrategy[str]:

@@ -50,7 +50,7 @@ async def test_what_was_said_and_its_contrary_are_both_shown_with_number_and_day
             clock.advance(86_400)
         engine.requests.clear()
         answered = await kernel.ask("Lanterns for the ferry crew: which should they buy?", ignore)
-        found = why(kernel.store, kernel.log, answered.turn.id)
+        found = why(kernel.records, answered.turn.id)
     assert {memory.id for memory in answered.memories} == {"1", "2"}
     assert found.memories == answered.memories
     for request in engine.requests:
@@ -67,7 +67,7 @@ async def test_an_empty_memory_is_no_hindrance_and_is_not_made_up(tmp_path: Path
     async with open_kernel(tmp_path, engine) as kernel:
         assert kernel.series.read() == {}
         answered = await kernel.ask(QUESTION, ignore)
-        found = why(kernel.store, kernel.log, "1")
+        found = why(kernel.records, "1")
     assert answered.memories == found.memories == ()
     assert not any("From the record" in request.messages[-1].content for request in engine.requests)
 
@@ -89,7 +89,7 @@ async def test_a_clock_that_is_set_back_costs_no_turn_and_no_order(tmp_path: Pat
             assert not answered.reply.dropped
         latest = [turn.id for turn, _ in kernel.log.latest(3)]
         series = kernel.series.read()
-        found = why(kernel.store, kernel.log, "3")
+        found = why(kernel.records, "3")
     assert latest == ["3", "2", "1"]
     assert {memory.id for memory in found.memories} <= {"1", "2"}
     for points in series.values():
@@ -151,7 +151,7 @@ async def test_a_turn_cancelled_in_mid_round_goes_on_in_that_round(tmp_path: Pat
         hangs = False
     async with open_kernel(tmp_path, engine) as kernel:
         answered = await kernel.resume(None, ignore)
-        assert answered_turn(kernel.log, "1").reply == answered.reply
+        assert answered_turn(kernel.records, "1").reply == answered.reply
         series = kernel.series.read()
     whole = ["plan", "thesis", "antithesis", "word", "thesis", "antithesis", "findings", "synthesis"]
     assert steps(engine) == [*whole[:stopped_at], *whole[stopped_at - 1 :]]

@@ -52,7 +52,7 @@ async def test_a_state_is_in_its_personas_prompts_alone(tmp_path: Path) -> None:
 async def test_what_each_prompt_was_made_of_is_kept_and_shown(tmp_path: Path) -> None:
     async with open_kernel(tmp_path, ScriptedEngine()) as kernel:
         answered = await kernel.ask(QUESTION, ignore)
-        found = why(kernel.store, kernel.log, answered.turn.id).as_json()
+        found = why(kernel.records, answered.turn.id).as_json()
     for prompt in found["prompts"]:
         shares = dict(prompt["shares"])
         assert shares.pop("budget") == 8192 - 400

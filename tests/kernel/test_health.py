@@ -49,6 +49,7 @@ WELL = Facts(
     keys_path="/home/me/state/keys",
     keys_fault="",
     unwritable="",
+    embedder="nomic",
 )
 #: A machine as it comes: nothing of ours, no card.
 BARE = replace(
@@ -78,7 +79,7 @@ def test_where_all_is_well_nothing_is_to_be_done() -> None:
     assert {one.verdict for one in checks} == {"ok"}
     assert {one.mend for one in checks} == {""}
     assert [one.name for one in checks] == (
-        "python settings engine models card memory disk profile sandbox display image keys".split()
+        "python settings engine models card memory disk profile sandbox display image recall keys".split()
     )
     assert packages_missing(WELL) == ()
 
@@ -138,6 +139,7 @@ FAULTS = [
     ("image", mended(image_holder_pid=77, image_generation=None), "note", "process 77", ""),
     ("image", mended(image_holder_pid=-1, image_generation=None), "note", "held by another process", ""),
     ("image", mended(unwritable="/home/me", image_generation=None), "bad", "/home/me cannot be written", "--home DIR"),
+    ("recall", mended(embedder="lexical"), "note", "by their words alone", "a4ps models pull nomic-embed-text"),
     ("keys", mended(keys_fault="k is readable by others"), "bad", "k is readable", "chmod -R go= /home/me/state/keys"),
     ("keys", mended(keys_fault="x", keys_path="/home/my keys"), "bad", "x", "chmod -R go= '/home/my keys'"),
 ]

@@ -318,7 +318,7 @@ async def test_the_turn_keeps_who_changed_whose_mind(tmp_path: Path) -> None:
     heard: list[Progress] = []
     async with open_kernel(tmp_path, ScriptedEngine(script)) as kernel:
         answered = await kernel.ask(QUESTION, heard.append)
-        again = answered_turn(kernel.log, answered.turn.id)
+        again = answered_turn(kernel.records, answered.turn.id)
     minds = (
         Mind("BRICK", "ROBIN", 2, "It compiles to one file.", "held", "given up"),
         Mind("ROBIN", "BRICK", 2, "It is small enough for two weekends.", "disagree", "agree"),
@@ -418,7 +418,7 @@ async def test_an_answer_outlives_the_process_and_can_be_shown_again(tmp_path: P
     async with open_kernel(tmp_path, ScriptedEngine()) as kernel:
         first = await kernel.ask(QUESTION, ignore)
     async with open_kernel(tmp_path, ScriptedEngine()) as kernel:
-        again = answered_turn(kernel.log, first.turn.id)
+        again = answered_turn(kernel.society.scrapbook.records, first.turn.id)
     assert again.as_json() == first.as_json()
 
 

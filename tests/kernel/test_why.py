@@ -37,7 +37,7 @@ async def test_a_turn_names_the_versions_that_spoke_and_what_made_them(tmp_path:
         answered = await kernel.ask(QUESTION, ignore)
         async with manager.transaction(reason="later") as change:
             change.edit("ROBIN").state["mood"] = "calm"
-        found = why(kernel.store, kernel.log, answered.turn.id)
+        found = why(kernel.records, answered.turn.id)
     voices = {voice.persona: voice for voice in found.voices}
     assert list(voices) == ["ALFRED", "BRICK", "ROBIN", "BABS"]
     assert voices["ROBIN"].version == spoke
@@ -55,7 +55,7 @@ async def test_a_model_is_told_by_the_weights_it_had_then(tmp_path: Path) -> Non
         ledger.check(MODEL, "sha256:old")
         second = await kernel.ask("Tea or coffee?", ignore)
         ledger.check(MODEL, "sha256:new")
-        found = [why(kernel.store, kernel.log, each.turn.id).voices[0].models for each in (first, second)]
+        found = [why(kernel.records, each.turn.id).voices[0].models for each in (first, second)]
     assert found == [{MODEL: ""}, {MODEL: "sha256:old"}]
 
 
@@ -63,7 +63,7 @@ async def test_memories_come_with_score_and_source(tmp_path: Path) -> None:
     async with open_kernel(tmp_path, ScriptedEngine()) as kernel:
         first = await kernel.ask(QUESTION, ignore)
         second = await kernel.ask("And should the command-line tool be in Rust or Go after two weekends?", ignore)
-        found = why(kernel.store, kernel.log, second.turn.id)
+        found = why(kernel.records, second.turn.id)
     assert [memory.id for memory in found.memories] == [first.turn.id]
     assert found.memories == second.memories
     assert found.memories[0].score > 0
@@ -84,7 +84,7 @@ async def test_a_tool_call_is_told_with_the_version_and_evidence_of_then(tmp_pat
         await log.answer(turn, Reply(said, 0.0, False, 1, 1.0, 1.0))
         async with manager.transaction(reason="mended", evidence={"checks": 9}) as change:
             change.edit("tool:add").state["version"] = 2
-        found = why(kernel.store, kernel.log, turn.id)
+        found = why(kernel.records, turn.id)
     assert [(call.tool, call.version, call.ms) for call in found.tools] == [("add", version, 4.0)]
     assert found.tools[0].change is not None
     assert found.tools[0].change.evidence == {"checks": 5}
@@ -94,7 +94,7 @@ async def test_a_tool_call_is_told_with_the_version_and_evidence_of_then(tmp_pat
 async def test_why_of_what_was_not_answered_says_so(tmp_path: Path) -> None:
     async with open_kernel(tmp_path, ScriptedEngine()) as kernel:
         with pytest.raises(NoSuchTurn):
-            why(kernel.store, kernel.log, "1")
+            why(kernel.records, "1")
 
 
 async def test_a_rerun_asks_todays_personas_with_what_was_known_then(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ async def test_a_rerun_asks_todays_personas_with_what_was_known_then(tmp_path: P
         engine.script = otherwise
         engine.requests.clear()
         again = await kernel.rerun(first.turn.id, ignore)
-        beside = compared(kernel.log, again)
+        beside = compared(kernel.records, again)
         assert kernel.log.turn(again.turn.id).again == first.turn.id
     assert again.turn.id != first.turn.id
     assert again.memories == ()  # the first answer is no memory of the second

@@ -10,8 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from a4ps.clock import ManualClock
+from a4ps.image.store import Store
 from a4ps.image.turns import Contribution, Reply, Turn, TurnLog
 from a4ps.memory.recall import Recalled, content_words, coverage, recall, time_route
+from a4ps.memory.records import Records
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)  # a Sunday
 
@@ -24,8 +26,9 @@ def clock() -> ManualClock:
 class Diary:
     """A log that is filled by asking, and recalled from at the clock's time."""
 
-    def __init__(self, log: TurnLog, clock: ManualClock) -> None:
+    def __init__(self, store: Store, log: TurnLog, clock: ManualClock) -> None:
         self.log = log
+        self.records = Records(store, log)
         self.clock = clock
 
     async def hears(self, question: str, answer: str = "So be it.", *, engine: str = "ollama") -> str:
@@ -37,15 +40,15 @@ class Diary:
 
     def recalls(self, question: str, *, zone: str = "UTC", limit: int = 3, rehearsed: bool = False) -> list[Recalled]:
         now = self.clock.now().astimezone(ZoneInfo(zone))
-        return list(recall(self.log, question, now, limit=limit, floor=0.34, rehearsed=rehearsed))
+        return list(recall(self.records, question, now, limit=limit, floor=0.34, rehearsed=rehearsed))
 
     def ids(self, question: str, *, zone: str = "UTC", limit: int = 3, rehearsed: bool = False) -> list[str]:
         return [memory.id for memory in self.recalls(question, zone=zone, limit=limit, rehearsed=rehearsed)]
 
 
 @pytest.fixture
-def diary(turn_log: TurnLog, clock: ManualClock) -> Diary:
-    return Diary(turn_log, clock)
+def diary(store: Store, turn_log: TurnLog, clock: ManualClock) -> Diary:
+    return Diary(store, turn_log, clock)
 
 
 class TestTheConversationCondition:

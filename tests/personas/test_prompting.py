@@ -34,6 +34,7 @@ CODICES = shipped_codices()
 STEPS = ("plan", "greeting", "thesis", "antithesis", "antithesis_plain", "word", "findings", "synthesis")
 ABOUT_DRIFT = ("probe", "judge_character")
 ABOUT_TOOLS = ("plan_tools", "tool_specification", "tool_writing", "tool_mending", "tool_tests", "tool_arguments")
+ASLEEP = ("distil",)
 #: Repeated, these are text of every kind of density: prose, words of a letter, no spaces, other scripts, signs.
 FILLERS = ("which of them is better ", "a ", "x", "漢字", "😀", "?!", "ü\u0301 ", "0.5,")
 
@@ -83,6 +84,9 @@ async def requests_of(question: str, contribution: str, remembered: tuple[Recall
     async def script(request: ChatRequest) -> str | None:
         return "no JSON" if request.step == "antithesis" and request.schema is not None else None
 
+    async def recall(_: str) -> tuple[Recalled, ...]:
+        return tuple(remembered)
+
     engine = ScriptedEngine(script)
     clock = ManualClock()
     context = TurnContext(
@@ -92,7 +96,7 @@ async def requests_of(question: str, contribution: str, remembered: tuple[Recall
         think=frozenset(),
         limits=Limits(1_000_000, 400, 1024, 1e9, Bounds(2, 0.5)),
         speaker=Speaker(engine, clock, lambda _: None),
-        recall=lambda _: remembered,
+        recall=recall,
         clock=clock,
         began_s=0.0,
     )
@@ -229,15 +233,15 @@ class TestTheFour:
         assert all(re.fullmatch("[0-9a-f]{16}", each) for each in prints)
 
 
-@pytest.mark.parametrize("step", [*STEPS, *ABOUT_TOOLS, *ABOUT_DRIFT])
+@pytest.mark.parametrize("step", [*STEPS, *ABOUT_TOOLS, *ABOUT_DRIFT, *ASLEEP])
 def test_a_template_names_its_parts_only(step: str) -> None:
     """Every file is known here, and nothing in it looks like a part by accident."""
     files = {entry.name for entry in resources.files("a4ps.personas").joinpath("prompts").iterdir()}
-    assert files == {f"{name}.md" for name in (*STEPS, *ABOUT_TOOLS, *ABOUT_DRIFT)}
+    assert files == {f"{name}.md" for name in (*STEPS, *ABOUT_TOOLS, *ABOUT_DRIFT, *ASLEEP)}
     assert Template(template(step)).is_valid()
     parts = set(Template(template(step)).get_identifiers())
     assert parts <= {
         "question", "memories", "plan", "objections", "thesis", "points", "antithesis", "findings", "research", "dissonance",
         "tool", "tools", "task", "examples", "taken", "specification", "packages", "source", "faults", "count",
-        "name", "answer", "items",
+        "name", "answer", "items", "episodes",
     }  # fmt: skip
