@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -21,7 +21,7 @@ Thing = tuple[str, str]
 """What is forgotten whole: a kind and a key, such as ("turn", "7")."""
 
 _DEPTH = 2
-_WRITTEN = (
+_WRITTEN: Final[tuple[Callable[[str], str], ...]] = (
     lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
     lambda text: json.dumps(text)[1:-1],
     lambda text: repr(text)[1:-1],

@@ -7,7 +7,6 @@ import sqlite3
 from datetime import datetime
 from typing import Protocol
 
-from a4ps.errors import IntegrityError
 from a4ps.image import verify
 from a4ps.image.keys import Mark
 from a4ps.image.rows import PackedRow, Row, StoredRow, generation_of, ordinal_of, pack, to_us
@@ -89,13 +88,9 @@ def _left_of_words(
 ) -> dict[int, tuple[verify.FoundCommit, str, str]]:
     left: dict[int, tuple[verify.FoundCommit, str, str]] = {}
     for commit in verify.commits_from(connection, 1):
-        if not isinstance(commit, verify.FoundCommit):
-            raise IntegrityError(f"commit {commit} is damaged", next_step="run: a4ps image verify --deep")
-        author, reason = redaction.words(commit.author, commit.reason)
-        if (author, reason) != (commit.author, commit.reason):
-            if not commit.is_stored(seal, verify.row_macs(connection, commit.generation)):
-                raise IntegrityError(
-                    f"commit {commit.generation} is not what was stored", next_step="run: a4ps image verify --deep"
-                )
+        words = verify.verified_commit(connection, seal, commit)
+        author, reason = redaction.words(words.author, words.reason)
+        if (author, reason) != (words.author, words.reason):
+            assert isinstance(commit, verify.FoundCommit)
             left[commit.generation] = commit, author, reason
     return left

@@ -292,6 +292,17 @@ class Store:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 
+    def commits(self) -> Iterator[Commit]:
+        """Every commit in the order of the log, on one snapshot; each is proved by its rows. As `walk` otherwise."""
+        with self._readers.lend("reading the image") as connection:
+            connection.execute("BEGIN")
+            try:
+                for found in verify.commits_from(connection, 1):
+                    yield verify.verified_commit(connection, self._seal, found)
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
     def newest(
         self, kind: str, *, limit: int, before: datetime | None = None, after: datetime | None = None
     ) -> list[StoredRow]:

@@ -14,7 +14,7 @@ from a4ps.errors import IntegrityError
 from a4ps.image import search_index
 from a4ps.image.connections import is_damage, is_worlds
 from a4ps.image.keys import Mark, Witness
-from a4ps.image.rows import MAX_GENERATION, StoredRow, from_us, generation_of, ordinal_of, place_of, unpack
+from a4ps.image.rows import MAX_GENERATION, Commit, StoredRow, from_us, generation_of, ordinal_of, place_of, unpack
 from a4ps.image.seal import Seal, same
 from a4ps.image.tombstones import Orders, Tombstone
 
@@ -140,10 +140,21 @@ def commits_from(connection: sqlite3.Connection, first: int) -> Iterator[FoundCo
             and isinstance(mac, bytes)
             and ((forgotten is None and stands is None) or (isinstance(forgotten, int) and isinstance(stands, bytes)))
         ):
-            stone = None if forgotten is None else Tombstone(forgotten, stands)
+            stone = None if forgotten is None or stands is None else Tombstone(forgotten, stands)
             yield FoundCommit(generation, commit_id, at_us, author, reason, previous_mac, mac, stone)
         else:
             yield generation
+
+
+def verified_commit(connection: sqlite3.Connection, seal: Seal, found: FoundCommit | int) -> Commit:
+    """Raises IntegrityError where it is not what was stored."""
+    if isinstance(found, int) or not found.is_stored(seal, row_macs(connection, found.generation)):
+        number = found if isinstance(found, int) else found.generation
+        raise IntegrityError(
+            f"commit {number} is not what was stored",
+            next_step="run: a4ps image verify --deep, then: a4ps image restore FILE",
+        )
+    return Commit(found.generation, found.id, from_us(found.at_us), found.author, found.reason)
 
 
 def row_macs(connection: sqlite3.Connection, generation: int) -> list[bytes]:

@@ -1,0 +1,137 @@
+"""How rows of each kind are forgotten: which of them are one thing, what they derive from, and what may be left of one. Pure.
+
+A kind that is not named here or by whoever makes its rows is forgotten whole, with all rows of its key: nothing is left by
+oversight. tests/kernel/test_holders.py fails for a kind that nobody has thought about.
+
+What is compared with what is sought are the words in a row, not the names of its fields, which are our own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from a4ps.governance.trust import needs_promotion
+from a4ps.sought import Sought, Thing
+
+TURN: Final = "turn"
+
+
+def words_of(payload: bytes) -> Iterator[str]:
+    """Every text in JSON but the names of its outermost fields; of anything else all of it, as one text."""
+    try:
+        value = json.loads(payload)
+    except (ValueError, RecursionError):
+        yield payload.decode("utf-8", "replace")
+        return
+    yield from _texts(list(value.values()) if isinstance(value, dict) else value)
+
+
+def _nothing(payload: bytes) -> Iterable[Any]:  # noqa: ARG001 - the shape of a treatment's functions
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """Of one kind of rows.
+
+    `thing`: rows of all kinds with the same `thing` and key are one, and are forgotten whole and together; "" means the
+    kind by itself. `says` is how a plan calls such a row, "" for the kind's name. `words` are the texts that somebody said
+    or wrote. `sources` are the things that a row derives from. `named_by` are the words by which what it holds is found
+    elsewhere; `addressed`: a person can name such a row by its key. `without` makes a payload without what is sought, for a kind of which the rest is kept; it may raise
+    ValueError or RecursionError, and the whole row goes then.
+    """
+
+    thing: str = ""
+    says: str = ""
+    words: Callable[[bytes], Iterable[str]] = words_of
+    sources: Callable[[bytes], Iterable[Thing]] = _nothing
+    named_by: Callable[[bytes], Iterable[str]] = _nothing
+    addressed: bool = False
+    without: Callable[[bytes, Sought], bytes] | None = None
+
+
+Treatments = Mapping[str, Treatment]
+
+
+def barred_fields(payload: bytes, sought: Sought) -> bytes:
+    """A JSON object, or a list of them, with bars in the values of its fields. Raises ValueError, RecursionError."""
+    value = json.loads(payload)
+    barred = [_barred(each, sought) for each in value] if isinstance(value, list) else _barred(value, sought)
+    return packed_json(barred)
+
+
+def packed_json(value: object) -> bytes:
+    """As the image's own writers spell it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def barred_author(author: str, sought: Sought) -> str:
+    """An author's name is what trust goes by: the Architect's and the package's are our own words, and stay."""
+    return sought.barred(author) if needs_promotion(author) else author
+
+
+def _barred(fields: dict[str, Any], sought: Sought) -> dict[str, Any]:
+    return {
+        name: barred_author(value, sought) if name in ("author", "by") else sought.barred_value(value)
+        for name, value in fields.items()
+    }
+
+
+def _barred_promotion(payload: bytes, sought: Sought) -> bytes:
+    """What decides where a text runs stays; a folder that cannot be named any more is no longer granted."""
+    fields = json.loads(payload)
+    fields["reason"] = sought.barred(fields["reason"])
+    for name in ("folders", "writable"):
+        if name in fields:
+            fields[name] = [folder for folder in fields[name] if not sought.in_text(folder)]
+    return packed_json(fields)
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, each in value.items():
+            yield str(name)
+            yield from _texts(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each)
+
+
+def _said(payload: bytes) -> Iterator[str]:
+    """In a reply, what somebody said; who and what said it are our own words."""
+    reply = json.loads(payload)
+    yield from (each["text"] for each in reply["contributions"])
+    yield from reply["notes"]
+
+
+def _asked(payload: bytes) -> list[str]:
+    return [json.loads(payload)["question"]]
+
+
+def _recalled(payload: bytes) -> list[Thing]:
+    return [(TURN, str(memory["id"])) for memory in json.loads(payload)["memories_used"]]
+
+
+def _numbers(payload: bytes, sought: Sought) -> bytes:  # noqa: ARG001 - the shape of `without`
+    return payload
+
+
+IMAGE_TREATMENTS: Final[Treatments] = {
+    "turn": Treatment(TURN, "the question", _asked, named_by=_asked, addressed=True),
+    "reply": Treatment(TURN, "what was said", _said, sources=_recalled),
+    "stop": Treatment(TURN, "why it ended"),
+    "resume": Treatment(TURN, "that it was resumed"),
+    "trust": Treatment(says="a promotion", without=_barred_promotion),
+    "model": Treatment(says="a model"),
+    "model-context": Treatment(says="a model"),
+    "loaded": Treatment(says="a takeover", words=_nothing, without=_numbers),
+    "loaded-history": Treatment(says="earlier changes", without=barred_fields),
+    "restored": Treatment(says="a restore", without=barred_fields),
+    "migrated": Treatment(says="a migration", without=barred_fields),
+}
+"""The kinds that the image itself makes, but for Protos, which proto_bars.py looks into, and what tombstones.py is about."""
