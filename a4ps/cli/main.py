@@ -27,6 +27,7 @@ COMMANDS = {
     "models": ("a4ps.cli.models", "List or fetch the models the personas speak with."),
     "approvals": ("a4ps.cli.approvals", "Allow or forbid what the personas want to do."),
     "tools": ("a4ps.cli.tools", "Have tools written and tested, and use them."),
+    "memory": ("a4ps.cli.forgetting", "What is remembered, and forgetting it for good."),
     "image": ("a4ps.cli.image", "Check, look back, undo, back up and carry what lives here."),
     "config": ("a4ps.cli.config", "Show every setting and its origin, or change one."),
     "completion": ("a4ps.cli.completion", "Print the completion script of a shell."),

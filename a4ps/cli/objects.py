@@ -219,6 +219,7 @@ class ChangeObject(TypedDict):
     at: str
     evidence: Any
     inherited: bool
+    forgotten: bool
 
 
 class HistoryObject(TypedDict):
@@ -323,6 +324,16 @@ class ApprovalObject(TypedDict):
 
 class ApprovalsObject(TypedDict):
     approvals: list[ApprovalObject]
+class TextPlaceObject(TypedDict):
+    holder: str
+    where: str
+    relation: Literal["holds", "derives", "named"]
+    next: str
+
+
+class ForgetObject(TypedDict):
+    forgotten: bool
+    places: list[TextPlaceObject]
 
 
 class ErrorDetail(TypedDict):
@@ -359,6 +370,7 @@ OBJECTS: Mapping[str, type] = {
     "tools show": WholeToolObject,
     "tools promote": ToolPromotedObject,
     "tools remove": ToolRemovedObject,
+    "memory forget": ForgetObject,
     "image verify": VerifyObject,
     "image history": HistoryObject,
     "image diff": DiffObject,

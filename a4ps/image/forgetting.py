@@ -27,6 +27,7 @@ from a4ps.image.proposal import GONE, KIND, delta_of
 from a4ps.image.proto_bars import barred_content, barred_record, holding_parts, parts_of_record
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.rows import GONE_SUFFIX, PackedRow, Row, StoredRow, pack
+from a4ps.image.store import Store
 from a4ps.image.tombstones import FORGETTING, FORGOT, FORGOTTEN, SCRUBBED
 from a4ps.image.treatments import IMAGE_TREATMENTS, TURN, Treatment, Treatments, barred_author
 from a4ps.sought import Sought, Thing
@@ -96,6 +97,10 @@ class ImageTexts:
         self._store = manager.store
         self._treatments = treatments
         self._rules = rules or {}
+
+    @property
+    def store(self) -> Store:
+        return self._store
 
     def holds_file(self, path: Path) -> bool:
         own = self._store.path
@@ -188,7 +193,7 @@ class ImageTexts:
 
     def _survey_row(self, survey: _Survey, row: StoredRow, text: str, sought: Sought) -> None:
         treatment = self._treatments.get(row.kind, _PLAIN_ROW)
-        holds = _holds(row, text, treatment, sought)
+        holds = row_holds(row.kind, row.key, row.payload, text, self._treatments, sought)
         if treatment.without is not None or row.kind.endswith(GONE_SUFFIX):
             if holds:
                 survey.others[f"{treatment.says or row.kind}"] += 1
@@ -245,7 +250,10 @@ class ImageTexts:
                 left = rule(state, sought)
                 if left is None:
                     return None
-                slots = {slot: Slot.of(value, slot_path(name, slot)) for slot, value in left.items()}
+                slots = {
+                    slot: content.slots[slot] if value is state.get(slot) else Slot.of(value, slot_path(name, slot))
+                    for slot, value in left.items()
+                }
                 content = Content(content.codex, content.parents, content.methods, slots)
         return barred_content(content, sought)
 
@@ -273,7 +281,7 @@ class _Redaction:
                 return pack(Row(row.kind, row.key, barred_record(row.payload, sought)))
             return None
         treatment = self._treatments.get(row.kind, _PLAIN_ROW)
-        holds = _holds(row, text, treatment, sought)
+        holds = row_holds(row.kind, row.key, row.payload, text, self._treatments, sought)
         if treatment.without is None:
             return self._nothing_of(row) if holds or (treatment.thing or row.kind, row.key) in self._things else None
         if not holds:
@@ -298,10 +306,11 @@ def _words_left(author: str, reason: str, sought: Sought) -> tuple[str, str]:
     return barred_author(author, sought), sought.barred(reason)
 
 
-def _holds(row: StoredRow, text: str, treatment: Treatment, sought: Sought) -> bool:
-    if sought.in_text(row.key) or sought.in_text(text):
+def row_holds(kind: str, key: str, payload: bytes, text: str, treatments: Treatments, sought: Sought) -> bool:
+    """Whether a row of another kind than Protos holds what is sought. Raises what its words cannot be read for."""
+    if sought.in_text(kind) or sought.in_text(key) or sought.in_text(text):
         return True
-    return bool(row.payload) and any(sought.in_text(words) for words in treatment.words(row.payload))
+    return bool(payload) and any(map(sought.in_text, treatments.get(kind, _PLAIN_ROW).words(payload)))
 
 
 def _turns_in(evidence: object) -> Iterable[Thing]:
