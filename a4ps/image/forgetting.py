@@ -140,7 +140,8 @@ class ImageTexts:
         return places
 
     def begin(self, sought: Sought) -> None:
-        """Record durably that a forgetting has begun."""
+        """Record durably that a forgetting has begun. Raises UsageError as `find`; nothing has begun then."""
+        self._need_no_names(sought)
         number = str(self._store.generation + 1)
         self._store.commit([Row(FORGETTING, number, sought.to_json())], author=ARCHITECT, reason="forget")
 
@@ -155,15 +156,16 @@ class ImageTexts:
         return bool(self._store.newest(FORGETTING, limit=1) or self._store.keys_without(FORGOT, SCRUBBED))
 
     def remove(self, sought: Sought) -> None:
-        """Forget what is sought, and all that was begun; nothing is left when this returns.
+        """Forget what is sought, and all that was begun; nothing is left when this returns, but for a Proto's name that
+        came into use meanwhile.
 
-        Raises UsageError as `find`, Conflict where others go on changing the same Protos, IntegrityError, DiskFull,
-        StorageFailed; what was begun stays so then.
+        Raises Conflict where others go on changing the same Protos, IntegrityError, DiskFull, StorageFailed; what was
+        begun stays so then.
         """
-        self._need_no_names(sought)
         self._change_the_present(sought)
         first, derived = self._survey(sought).closure(sought)
-        redaction = _Redaction(sought, frozenset({**first, **derived}), self._treatments)
+        in_use = frozenset(self._manager.names())
+        redaction = _Redaction(sought, frozenset({**first, **derived}), in_use, self._treatments)
         self._store.forget(redaction, author=ARCHITECT, reason="forget")
         self.finish()
 
@@ -261,9 +263,12 @@ class ImageTexts:
 class _Redaction:
     """See redaction.Redaction."""
 
-    def __init__(self, sought: Sought, things: frozenset[Thing], treatments: Treatments) -> None:
+    def __init__(
+        self, sought: Sought, things: frozenset[Thing], in_use: frozenset[str], treatments: Treatments
+    ) -> None:
         self._sought = sought
         self._things = things
+        self._in_use = in_use
         self._treatments = treatments
 
     def row(self, row: StoredRow, text: str) -> PackedRow | None:
@@ -275,7 +280,7 @@ class _Redaction:
         if row.kind == FORGOTTEN:
             return None
         if row.kind in (KIND, GONE):
-            if sought.in_text(row.key):
+            if sought.in_text(row.key) and row.key not in self._in_use:
                 return self._nothing_of(row)
             if row.kind == KIND and any(True for _ in parts_of_record(row.payload, sought)):
                 return pack(Row(row.kind, row.key, barred_record(row.payload, sought)))

@@ -28,7 +28,14 @@ class Redaction(Protocol):
 
 
 def forget(
-    connection: sqlite3.Connection, seal: Seal, tip: Mark, redaction: Redaction, *, at: datetime, author: str, reason: str
+    connection: sqlite3.Connection,
+    seal: Seal,
+    tip: Mark,
+    redaction: Redaction,
+    *,
+    at: datetime,
+    author: str,
+    reason: str,
 ) -> SignedCommit:
     """Put tombstones in place, and the commit that orders them after `tip`, in the caller's transaction.
 

@@ -1,4 +1,4 @@
-"""How rows of each kind are forgotten: which of them are one thing, what they derive from, and what may be left of one. Pure.
+"""How rows of each kind are forgotten: which are one thing, what they derive from, what may be left of one. Pure.
 
 A kind that is not named here or by whoever makes its rows is forgotten whole, with all rows of its key: nothing is left by
 oversight. tests/kernel/test_holders.py fails for a kind that nobody has thought about.
@@ -40,8 +40,8 @@ class Treatment:
     `thing`: rows of all kinds with the same `thing` and key are one, and are forgotten whole and together; "" means the
     kind by itself. `says` is how a plan calls such a row, "" for the kind's name. `words` are the texts that somebody said
     or wrote. `sources` are the things that a row derives from. `named_by` are the words by which what it holds is found
-    elsewhere; `addressed`: a person can name such a row by its key. `without` makes a payload without what is sought, for a kind of which the rest is kept; it may raise
-    ValueError or RecursionError, and the whole row goes then.
+    elsewhere; `addressed`: a person can name such a row by its key. `without` makes a payload without what is sought, for
+    a kind of which the rest is kept; it may raise ValueError or RecursionError, and the whole row goes then.
     """
 
     thing: str = ""

@@ -189,7 +189,9 @@ class TurnLog:
         """Raises `NoSuchTurn`, `Forgotten`."""
         row = self._store.head("turn", turn_id) if turn_id.isdecimal() else None
         if row is None and turn_id.isdecimal() and self._store.head(FORGOTTEN, f"turn {turn_id}") is not None:
-            raise Forgotten(f"turn {turn_id} was forgotten", next_step="a4ps chat, then /last, lists what is remembered")
+            raise Forgotten(
+                f"turn {turn_id} was forgotten", next_step="a4ps chat, then /last, lists what is remembered"
+            )
         if row is None:
             step = f"turns are numbered 1 to {self._last}" if self._last else 'none was asked yet: a4ps ask "..."'
             named = turn_id if turn_id.isprintable() else ascii(turn_id)
@@ -253,7 +255,9 @@ class TurnLog:
         newest = self._store.newest("turn", limit=1)
         forgotten = (key.removeprefix("turn ") for key in self._store.heads(FORGOTTEN) if key.startswith("turn "))
         # No number is given twice: what names a turn that was forgotten must not mean another one.
-        self._last = max([int(row.key) for row in newest] + [int(key) for key in forgotten if key.isdecimal()], default=0)
+        self._last = max(
+            [int(row.key) for row in newest] + [int(key) for key in forgotten if key.isdecimal()], default=0
+        )
         self._open = self._store.keys_without("turn", "reply")
         self._stopped = {key for key in self._open if self._was_stopped(key)}
 

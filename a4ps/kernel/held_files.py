@@ -11,8 +11,8 @@ from pathlib import Path
 from a4ps.errors import StorageFailed
 from a4ps.holders import HolderOfText, TextPlace
 from a4ps.image.drafts import PREFIX, draft_of, sweep
-from a4ps.image.keys import fsync_folder
 from a4ps.image.kept_images import image_holds
+from a4ps.image.keys import fsync_folder
 from a4ps.image.salvage import WORKPLACE
 from a4ps.places import Places
 from a4ps.sought import Sought
@@ -24,7 +24,7 @@ _PIECE_BYTES = 1 << 20
 
 
 class ChatHistory:
-    """A HolderOfText over the lines that were typed into a chat: entries of lines that begin with "+", each after its time."""
+    """A HolderOfText over what was typed into a chat: entries of lines that begin with "+", each after its time."""
 
     name = "chat history"
 
@@ -47,7 +47,9 @@ class ChatHistory:
             return
         try:
             with draft_of(self._file) as draft:
-                with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+                with os.fdopen(
+                    os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb"
+                ) as file:
                     file.write(left.encode("utf-8", "surrogateescape"))
                     file.flush()
                     os.fsync(file.fileno())

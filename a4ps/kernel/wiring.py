@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import logging
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from a4ps.clock import SystemClock
-from a4ps.errors import EngineUnreachable, ModelMissing
+from a4ps.errors import EngineUnreachable, ModelMissing, WorldError
 from a4ps.holders import HolderOfText, Holders
 from a4ps.image.forgetting import ImageTexts
 from a4ps.image.kept_images import KeptImages
@@ -51,6 +52,8 @@ from a4ps.tools.method_runner import MethodRunner
 from a4ps.tools.registry import ToolRegistry
 from a4ps.tools.running import Runner
 from a4ps.tools.tool_forge import ForgeParts, ToolForge
+
+_log = logging.getLogger(__name__)
 
 #: The models of the service that Ollama's installer makes. Only its home, two levels up, is open to others.
 SERVICE_MODELS = Path("/usr/share/ollama/.ollama/models")
@@ -203,7 +206,7 @@ async def open_kernel(env: Environment) -> Kernel:
     async with AsyncExitStack() as undo:
         store = undo.enter_context(Store.open(env.places.image, KeyFolder(env.places.keys), clock))
         protos = ProtoManager.over(store)
-        forgetter_of(env.places, protos).finish()
+        _finish_forgetting(env.places, protos)
         log = TurnLog(store)
         last = log.latest(1)
         choice = await choose_engine(env, last[0][0].engine if last else "")
@@ -302,6 +305,14 @@ def default_forge() -> ForgeParts:
     executor = SecureCodeExecutor(tier=tier_of(env.settings))
     protos.close_with(executor.close)
     return forge_parts(env, protos, executor, engine, env.models_of(choice))
+
+
+def _finish_forgetting(places: Places, manager: ProtoManager) -> None:
+    """What the disk refuses now keeps nobody from asking; the next opening, or `a4ps memory forget`, tries again."""
+    try:
+        forgetter_of(places, manager).finish()
+    except WorldError:
+        _log.exception("a forgetting that was cut off could not be finished")
 
 
 def _notice(env: Environment, choice: Choice) -> str:

@@ -12,6 +12,8 @@ from a4ps.holders import TextPlace
 from a4ps.sought import Sought
 
 _TURN = "turn"
+_TABLES = ("SELECT * FROM checkpoints", "SELECT * FROM writes")
+"""All that LangGraph's saver has."""
 
 
 class CheckpointTexts:
@@ -51,7 +53,9 @@ class CheckpointTexts:
             if sought.in_bytes(path.read_bytes()):
                 return True
         except OSError as error:
-            raise StorageFailed(f"{path} cannot be read: {error.strerror}", next_step="check its permissions") from error
+            raise StorageFailed(
+                f"{path} cannot be read: {error.strerror}", next_step="check its permissions"
+            ) from error
         return path == self._file and any(_holding(path, sought))
 
 
@@ -59,9 +63,8 @@ def _holding(file: Path, sought: Sought) -> Iterator[bool]:
     """Value by value, as one may lie across pages. A file that SQLite cannot read is taken to hold it."""
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
-            tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
-            for table in tables:
-                cursor = connection.execute(f'SELECT * FROM "{table}"')
+            for table in _TABLES:
+                cursor = connection.execute(table)
                 threads = [column[0] == "thread_id" for column in cursor.description]
                 for values in cursor:
                     yield any(
