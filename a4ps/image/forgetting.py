@@ -28,8 +28,8 @@ from a4ps.image.proto_bars import barred_content, barred_record, holding_parts, 
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.rows import GONE_SUFFIX, PackedRow, Row, StoredRow, pack
 from a4ps.image.store import Store
-from a4ps.image.tombstones import FORGETTING, FORGOT, FORGOTTEN, SCRUBBED
-from a4ps.image.treatments import IMAGE_TREATMENTS, TURN, Treatment, Treatments, barred_author
+from a4ps.image.tombstones import FORGETTING, FORGETTING_KINDS, FORGOT, FORGOTTEN, SCRUBBED
+from a4ps.image.treatments import IMAGE_TREATMENTS, ODD, TURN, Treatment, Treatments, barred_author
 from a4ps.sought import Sought, Thing
 
 ProtoRule = Callable[[Mapping[str, Any], Sought], Mapping[str, Any] | None]
@@ -44,6 +44,9 @@ COLUMNS_WITH_WORDS: Final = {
     "search.text": "made anew from the rows",
 }
 """Every column of the image in which a person's words can be, and what becomes of them there."""
+
+REASON: Final = "forgotten"
+"""What commits of a forgetting say by themselves: a word that cannot be sought, as it stands for what was forgotten."""
 
 _OWN = frozenset({FORGOT, SCRUBBED})
 _TRIES = 5
@@ -139,11 +142,11 @@ class ImageTexts:
                 places.append(TextPlace(self.name, where, "named", step))
         return places
 
-    def begin(self, sought: Sought) -> None:
+    def begin(self, sought: Sought, *, reason: str = REASON) -> None:
         """Record durably that a forgetting has begun. Raises UsageError as `find`; nothing has begun then."""
         self._need_no_names(sought)
         number = str(self._store.generation + 1)
-        self._store.commit([Row(FORGETTING, number, sought.to_json())], author=ARCHITECT, reason="forget")
+        self._store.commit([Row(FORGETTING, number, sought.to_json())], author=ARCHITECT, reason=reason)
 
     def begun(self) -> list[Sought]:
         """What was begun to be forgotten and is not yet, oldest first."""
@@ -155,18 +158,18 @@ class ImageTexts:
         """Whether a forgetting was cut off."""
         return bool(self._store.newest(FORGETTING, limit=1) or self._store.keys_without(FORGOT, SCRUBBED))
 
-    def remove(self, sought: Sought) -> None:
-        """Forget what is sought, and all that was begun; nothing is left when this returns, but for a Proto's name that
-        came into use meanwhile.
+    def remove(self, sought: Sought, *, reason: str = REASON) -> None:
+        """Forget what is sought, and that it was begun; nothing is left when this returns, but for a Proto's name that
+        came into use meanwhile. `reason` is for the history.
 
         Raises Conflict where others go on changing the same Protos, IntegrityError, DiskFull, StorageFailed; what was
         begun stays so then.
         """
-        self._change_the_present(sought)
+        self._change_the_present(sought, reason)
         first, derived = self._survey(sought).closure(sought)
         in_use = frozenset(self._manager.names())
         redaction = _Redaction(sought, frozenset({**first, **derived}), in_use, self._treatments)
-        self._store.forget(redaction, author=ARCHITECT, reason="forget")
+        self._store.forget(redaction, author=ARCHITECT, reason=reason)
         self.finish()
 
     def finish(self) -> None:
@@ -175,7 +178,7 @@ class ImageTexts:
         if open_keys:
             self._store.scrub()
             rows = [Row(SCRUBBED, key, b"") for key in open_keys]
-            self._store.commit(rows, author=ARCHITECT, reason="forgotten")
+            self._store.commit(rows, author=ARCHITECT, reason=REASON)
 
     def _place(self, where: str, relation: Any) -> TextPlace:
         return TextPlace(self.name, where, relation)
@@ -202,10 +205,9 @@ class ImageTexts:
             return
         thing = (treatment.thing or row.kind, row.key)
         survey.says.setdefault(thing, []).append(treatment.says or row.kind)
-        if row.payload:
-            survey.sources.setdefault(thing, set()).update(treatment.sources(row.payload))
-            if thing in sought.things:
-                survey.named_by.setdefault(thing, []).extend(treatment.named_by(row.payload))
+        survey.sources.setdefault(thing, set()).update(treatment.sources_in(row.payload))
+        if thing in sought.things:
+            survey.named_by.setdefault(thing, []).extend(treatment.named_by_in(row.payload))
         if holds:
             survey.holding[thing] = None
 
@@ -226,7 +228,7 @@ class ImageTexts:
                 next_step="remove it first (a tool: a4ps tools remove NAME), or look for other words",
             )
 
-    def _change_the_present(self, sought: Sought) -> None:
+    def _change_the_present(self, sought: Sought, reason: str) -> None:
         for attempt in range(_TRIES):
             pin = self._manager.pin()
             deltas = []
@@ -234,11 +236,11 @@ class ImageTexts:
                 base = proto.current
                 content = self._content_without(name, base.content, sought)
                 if content is not base.content:
-                    deltas.append(delta_of(name, base, content, act="forget", author=ARCHITECT, reason="forget"))
+                    deltas.append(delta_of(name, base, content, act="forget", author=ARCHITECT, reason=reason))
             if not deltas:
                 return
             try:
-                self._manager.commit(deltas, ARCHITECT, "forget")
+                self._manager.commit(deltas, ARCHITECT, reason)
             except Conflict:
                 if attempt == _TRIES - 1:
                     raise
@@ -275,10 +277,11 @@ class _Redaction:
         sought = self._sought
         if row.kind in _OWN:
             return None
-        if row.kind == FORGETTING or (row.kind == FORGOTTEN and sought.in_text(row.key)):
-            return self._nothing_of(row)
+        if row.kind == FORGETTING:
+            # Another one that was begun still has to be finished.
+            return self._nothing_of(row) if row.payload == sought.to_json() else None
         if row.kind == FORGOTTEN:
-            return None
+            return self._nothing_of(row) if sought.in_text(row.key) else None
         if row.kind in (KIND, GONE):
             if sought.in_text(row.key) and row.key not in self._in_use:
                 return self._nothing_of(row)
@@ -293,7 +296,7 @@ class _Redaction:
             return None
         try:
             payload = treatment.without(row.payload, sought)
-        except (ValueError, RecursionError, KeyError, TypeError):
+        except ODD:
             return self._nothing_of(row)
         return pack(Row(row.kind, sought.barred(row.key), payload, sought.barred(text)))
 
@@ -301,9 +304,9 @@ class _Redaction:
         return _words_left(author, reason, self._sought)
 
     def _nothing_of(self, row: StoredRow) -> PackedRow:
-        named = f"{row.kind} {row.key}"
-        if self._sought.in_text(named):
-            named = "" if self._sought.in_text(row.kind) else row.kind
+        named = row.kind if self._sought.in_text(row.key) else f"{row.kind} {row.key}"
+        if not _is_ours(row.kind, self._treatments) and self._sought.in_text(row.kind):
+            named = ""
         return pack(Row(FORGOTTEN, named, b""))
 
 
@@ -312,10 +315,15 @@ def _words_left(author: str, reason: str, sought: Sought) -> tuple[str, str]:
 
 
 def row_holds(kind: str, key: str, payload: bytes, text: str, treatments: Treatments, sought: Sought) -> bool:
-    """Whether a row of another kind than Protos holds what is sought. Raises what its words cannot be read for."""
-    if sought.in_text(kind) or sought.in_text(key) or sought.in_text(text):
-        return True
-    return bool(payload) and any(map(sought.in_text, treatments.get(kind, _PLAIN_ROW).words(payload)))
+    """Whether a row of another kind than Protos holds what is sought."""
+    words = treatments.get(kind, _PLAIN_ROW).words_in(payload)
+    named = (key,) if _is_ours(kind, treatments) else (kind, key)
+    return any(map(sought.in_text, (*named, text, *words)))
+
+
+def _is_ours(kind: str, treatments: Treatments) -> bool:
+    """Whether a kind is one of our own words, and not one that came with somebody else's image."""
+    return kind.removesuffix(GONE_SUFFIX) in treatments or kind in FORGETTING_KINDS or kind in (KIND, GONE)
 
 
 def _turns_in(evidence: object) -> Iterable[Thing]:

@@ -20,7 +20,7 @@ from a4ps.image.keys import fsync_folder
 from a4ps.image.proposal import KIND
 from a4ps.image.proto_bars import parts_of_record
 from a4ps.image.rows import unpack_unverified
-from a4ps.image.treatments import IMAGE_TREATMENTS, TURN, Treatments
+from a4ps.image.treatments import IMAGE_TREATMENTS, ODD, TURN, Treatments
 from a4ps.sought import Sought
 
 _BESIDE = ("", "-wal", "-shm", "-journal", ".lock")
@@ -95,9 +95,9 @@ def _unverified_holds(kind: str, key: str, body: bytes, sought: Sought, treatmen
         if kind == KIND:
             unpack_record(payload)
             return sought.in_text(key) or any(_any(parts_of_record(payload, sought)))
-        asked = kind == TURN and any(words in sought.whole for words in treatments[TURN].words(payload))
+        asked = kind == TURN and any(words in sought.whole for words in treatments[TURN].words_in(payload))
         return asked or row_holds(kind, key, payload, text, treatments, sought)
-    except (A4PSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+    except (A4PSError, *ODD):
         # Anything at all may be wrong with it; its bytes are there to be searched all the same.
         return sought.in_bytes(payload)
 

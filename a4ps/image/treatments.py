@@ -41,7 +41,7 @@ class Treatment:
     kind by itself. `says` is how a plan calls such a row, "" for the kind's name. `words` are the texts that somebody said
     or wrote. `sources` are the things that a row derives from. `named_by` are the words by which what it holds is found
     elsewhere; `addressed`: a person can name such a row by its key. `without` makes a payload without what is sought, for
-    a kind of which the rest is kept; it may raise ValueError or RecursionError, and the whole row goes then.
+    a kind of which the rest is kept; where it raises one of ODD, the whole row goes.
     """
 
     thing: str = ""
@@ -52,6 +52,30 @@ class Treatment:
     addressed: bool = False
     without: Callable[[bytes, Sought], bytes] | None = None
 
+    def words_in(self, payload: bytes) -> list[str]:
+        """`words`, and where the payload is not as ours are, as one taken over from elsewhere may be, all there are."""
+        try:
+            return list(self.words(payload)) if payload else []
+        except ODD:
+            return list(words_of(payload))
+
+    def sources_in(self, payload: bytes) -> list[Thing]:
+        """`sources`, none where the payload is not as ours are."""
+        try:
+            return list(self.sources(payload)) if payload else []
+        except ODD:
+            return []
+
+    def named_by_in(self, payload: bytes) -> list[str]:
+        """`named_by`, none where the payload is not as ours are."""
+        try:
+            return list(self.named_by(payload)) if payload else []
+        except ODD:
+            return []
+
+
+ODD: Final = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
+"""What reading a payload may raise that is not as our writers make it."""
 
 Treatments = Mapping[str, Treatment]
 

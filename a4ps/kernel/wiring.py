@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from a4ps.clock import SystemClock
-from a4ps.errors import EngineUnreachable, ModelMissing, WorldError
+from a4ps.errors import A4PSError, EngineUnreachable, ModelMissing
 from a4ps.holders import HolderOfText, Holders
 from a4ps.image.forgetting import ImageTexts
 from a4ps.image.kept_images import KeptImages
@@ -308,10 +308,10 @@ def default_forge() -> ForgeParts:
 
 
 def _finish_forgetting(places: Places, manager: ProtoManager) -> None:
-    """What the disk refuses now keeps nobody from asking; the next opening, or `a4ps memory forget`, tries again."""
+    """What keeps it from that keeps nobody from asking; the next opening, or `a4ps memory forget`, tries again."""
     try:
         forgetter_of(places, manager).finish()
-    except WorldError:
+    except A4PSError:
         _log.exception("a forgetting that was cut off could not be finished")
 
 

@@ -219,7 +219,7 @@ def test_names_of_fields_are_no_words(manager: ProtoManager) -> None:
     turn(manager, 1, "What is a hedge?")
     manager.register_proto(Proto("BRICK", CODEX, state={"slots": 1}))
     texts = ImageTexts(manager)
-    for text in ("question", "contributions", "memories_used", "codex", "methods"):
+    for text in ("question", "contributions", "memories_used", "codex", "methods", "turn", "proto", "forget"):
         assert where(texts, Sought(texts=(text,))) == [], text
 
 
