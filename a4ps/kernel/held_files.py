@@ -156,14 +156,11 @@ class OtherFiles:
 
 
 def _entries(text: str) -> list[str]:
-    """The pieces that a history consists of, each with the time before it; what is no entry is a piece as well."""
+    """The pieces that a history consists of, each from its empty line on; what is no entry is a piece as well."""
     entries: list[str] = []
-    typed = True
+    typed = False
     for line in text.splitlines(keepends=True):
-        # A time, or the empty line before it, begins the next entry.
-        if typed and not line.startswith("+"):
-            entries.append("")
-        if not entries:
+        if not entries or not line.strip() or (typed and not line.startswith("+")):
             entries.append("")
         entries[-1] += line
         typed = line.startswith("+")
