@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -45,7 +46,12 @@ def test_what_does_not_hold_it_stays_as_it_is(value: object) -> None:
 
 def test_values_are_barred_at_every_depth_and_keep_their_shape() -> None:
     shared = ["my secret"]
-    value = {"a": [shared, shared, ("secret", 1)], "secret": {"SECRET", "other"}, "n": 2, "b": b"a secret"}
+    value: dict[str, Any] = {
+        "a": [shared, shared, ("secret", 1)],
+        "secret": {"SECRET", "other"},
+        "n": 2,
+        "b": b"a secret",
+    }
     barred = Sought(texts=("secret",)).barred_value(value)
     assert barred == {"a": [[f"my {BAR}"], [f"my {BAR}"], (BAR, 1)], BAR: {BAR, "other"}, "n": 2, "b": BAR.encode()}
     assert barred["a"][0] is barred["a"][1]

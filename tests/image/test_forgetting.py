@@ -54,7 +54,7 @@ def turn(
     manager: ProtoManager, number: int, question: str, *, recalled: tuple[int, ...] = (), said: str = "No."
 ) -> None:
     """An answered turn, as two rows."""
-    asked = {"question": question, "asked_at": "2026-11-22T12:00:00+00:00", "engine": "scripted"}
+    asked: dict[str, object] = {"question": question, "asked_at": "2026-11-22T12:00:00+00:00", "engine": "scripted"}
     asked |= {"models": {}, "pins": {}, "everyone": False}
     manager.store.commit([json_row("turn", number, asked)], author="architect", reason="ask")
     spoken = Contribution("ALFRED", "synthesis", said, "m", 1, 1, 1.0)
@@ -293,7 +293,6 @@ def test_what_was_begun_is_finished_after_a_cut(manager: ProtoManager, tmp_path:
     manager.close()
     with opened(tmp_path) as again:
         texts = ImageTexts(again)
-        assert texts.unfinished
         assert texts.begun() == [SOUGHT]
         assert whole(again)
         texts.remove(SOUGHT)

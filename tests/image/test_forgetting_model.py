@@ -134,18 +134,19 @@ class ForgettingAgainstModel(RuleBasedStateMachine):
         name = data.draw(st.sampled_from(sorted(name for name, each in model.versions.items() if len(each) > 1)))
         at = data.draw(st.integers(1, len(model.versions[name]) - 1))
         (_, before), (generation, after) = model.versions[name][at - 1 : at + 1]
+        change = next(each for each in self.manager.history(name) if each.generation == generation)
         touched = [slot for slot in {**before, **after} if before.get(slot, self) != after.get(slot, self)]
         now = model.current[name]
         if any(BAR in repr(before.get(slot)) for slot in touched):
             with pytest.raises(Forgotten):
-                self.manager.revert(generation)
+                self.manager.revert(change)
         elif any(now.get(slot, self) != after.get(slot, self) for slot in touched):
             with pytest.raises(Conflict):
-                self.manager.revert(generation)
+                self.manager.revert(change)
         else:
             new = {slot: value for slot, value in now.items() if slot not in touched}
             new.update({slot: before[slot] for slot in touched if slot in before})
-            self.manager.revert(generation, reason="undo")
+            self.manager.revert(change, reason="undo")
             model.committed({name: new}, "undo")
 
     @rule()
