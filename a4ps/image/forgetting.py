@@ -29,7 +29,16 @@ from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.rows import GONE_SUFFIX, PackedRow, Row, StoredRow, pack
 from a4ps.image.store import Store
 from a4ps.image.tombstones import FORGETTING, FORGETTING_KINDS, FORGOT, FORGOTTEN, SCRUBBED
-from a4ps.image.treatments import IMAGE_TREATMENTS, ODD, TURN, Treatment, Treatments, barred_author
+from a4ps.image.treatments import (
+    IMAGE_TREATMENTS,
+    ODD,
+    TURN,
+    UNKNOWN,
+    Treatment,
+    Treatments,
+    barred_author,
+    treatment_of,
+)
 from a4ps.sought import Sought, Thing
 
 ProtoRule = Callable[[Mapping[str, Any], Sought], Mapping[str, Any] | None]
@@ -50,7 +59,6 @@ REASON: Final = "forgotten"
 
 _OWN = frozenset({FORGOT, SCRUBBED})
 _TRIES = 5
-_PLAIN_ROW = Treatment()
 
 
 @dataclass(slots=True)
@@ -113,7 +121,7 @@ class ImageTexts:
         """The thing that a person names by `key`, such as a turn by its number; None where there is none."""
         for kind, treatment in self._treatments.items():
             if treatment.addressed and self._store.head(kind, key) is not None:
-                return treatment.thing or kind, key
+                return _thing(kind, key, treatment)
         return None
 
     def words_by(self, thing: Thing) -> list[str]:
@@ -128,7 +136,7 @@ class ImageTexts:
         places = [
             *(self._place(_spelt(thing, survey), "holds") for thing in first),
             *(
-                self._place(f"{_spelt(thing, survey)}: recalled {' '.join(source)}", "derives")
+                self._place(f"{_spelt(thing, survey)}: rests on {' '.join(source)}", "derives")
                 for thing, source in derived.items()
             ),
             *(self._place(_versions(name, part, count), "holds") for (name, part), count in survey.parts.items()),
@@ -197,15 +205,15 @@ class ImageTexts:
         return survey
 
     def _survey_row(self, survey: _Survey, row: StoredRow, text: str, sought: Sought) -> None:
-        treatment = self._treatments.get(row.kind, _PLAIN_ROW)
+        treatment = treatment_of(row.kind, self._treatments)
         holds = row_holds(row.kind, row.key, row.payload, text, self._treatments, sought)
         if treatment.without is not None or row.kind.endswith(GONE_SUFFIX):
             if holds:
                 survey.others[f"{treatment.says or row.kind}"] += 1
             return
-        thing = (treatment.thing or row.kind, row.key)
+        thing = _thing(row.kind, row.key, treatment)
         survey.says.setdefault(thing, []).append(treatment.says or row.kind)
-        survey.sources.setdefault(thing, set()).update(treatment.sources_in(row.payload))
+        survey.sources.setdefault(thing, set()).update(treatment.sources_in(row.key, row.payload))
         if thing in sought.things:
             survey.named_by.setdefault(thing, []).extend(treatment.named_by_in(row.payload))
         if holds:
@@ -288,10 +296,10 @@ class _Redaction:
             if row.kind == KIND and any(True for _ in parts_of_record(row.payload, sought)):
                 return pack(Row(row.kind, row.key, barred_record(row.payload, sought)))
             return None
-        treatment = self._treatments.get(row.kind, _PLAIN_ROW)
+        treatment = treatment_of(row.kind, self._treatments)
         holds = row_holds(row.kind, row.key, row.payload, text, self._treatments, sought)
         if treatment.without is None:
-            return self._nothing_of(row) if holds or (treatment.thing or row.kind, row.key) in self._things else None
+            return self._nothing_of(row) if holds or _thing(row.kind, row.key, treatment) in self._things else None
         if not holds:
             return None
         try:
@@ -316,14 +324,19 @@ def _words_left(author: str, reason: str, sought: Sought) -> tuple[str, str]:
 
 def row_holds(kind: str, key: str, payload: bytes, text: str, treatments: Treatments, sought: Sought) -> bool:
     """Whether a row of another kind than Protos holds what is sought."""
-    words = treatments.get(kind, _PLAIN_ROW).words_in(payload)
+    words = treatment_of(kind, treatments).words_in(payload)
     named = (key,) if _is_ours(kind, treatments) else (kind, key)
     return any(map(sought.in_text, (*named, text, *words)))
 
 
 def _is_ours(kind: str, treatments: Treatments) -> bool:
     """Whether a kind is one of our own words, and not one that came with somebody else's image."""
-    return kind.removesuffix(GONE_SUFFIX) in treatments or kind in FORGETTING_KINDS or kind in (KIND, GONE)
+    described = treatment_of(kind.removesuffix(GONE_SUFFIX), treatments) is not UNKNOWN
+    return described or kind in FORGETTING_KINDS or kind in (KIND, GONE)
+
+
+def _thing(kind: str, key: str, treatment: Treatment) -> Thing:
+    return (kind, key) if treatment.thing is None else treatment.thing(key)
 
 
 def _turns_in(evidence: object) -> Iterable[Thing]:

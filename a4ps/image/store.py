@@ -56,6 +56,7 @@ from a4ps.image.rows import (
     to_us,
 )
 from a4ps.image.seal import Seal
+from a4ps.image.tombstones import FORGETTING, FORGOT, SCRUBBED
 from a4ps.image.verify import VerifyReport
 from a4ps.image.writer import CommitJob, ForgetJob, Judge, RebuildJob, ScrubJob, Writer
 
@@ -431,8 +432,16 @@ class Store:
             raise _IndexDamaged from error
 
     def _verify(self, *, deep: bool) -> tuple[bool, VerifyReport]:
+        warnings = (*self._writer.warnings, *self._cut_off())
         with self._readers.lend("verifying") as connection:
-            return verify.check_image(connection, self._seal, self._meta_mac, self._writer.warnings, deep=deep)
+            return verify.check_image(connection, self._seal, self._meta_mac, warnings, deep=deep)
+
+    def _cut_off(self) -> list[str]:
+        """A warning where a forgetting was begun and not finished."""
+        with suppress(IntegrityError):  # the check tells of it
+            if self.heads(FORGETTING) or self.heads(FORGOT).keys() - self.heads(SCRUBBED).keys():
+                return ["a forgetting was cut off, and what was to be forgotten may be there: a4ps memory forget"]
+        return []
 
     def _rebuilt(self) -> A4PSError | None:
         outcome: concurrent.futures.Future[A4PSError | None] = concurrent.futures.Future()

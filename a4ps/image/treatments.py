@@ -29,7 +29,14 @@ def words_of(payload: bytes) -> Iterator[str]:
     yield from _texts(list(value.values()) if isinstance(value, dict) else value)
 
 
-def _nothing(payload: bytes) -> Iterable[Any]:  # noqa: ARG001 - the shape of a treatment's functions
+def no_words(payload: bytes) -> Iterable[str]:
+    """Of a kind that holds numbers and names of our own only."""
+    del payload
+    return ()
+
+
+def _no_sources(key: str, payload: bytes) -> Iterable[Thing]:
+    del key, payload
     return ()
 
 
@@ -37,18 +44,19 @@ def _nothing(payload: bytes) -> Iterable[Any]:  # noqa: ARG001 - the shape of a 
 class Treatment:
     """Of one kind of rows.
 
-    `thing`: rows of all kinds with the same `thing` and key are one, and are forgotten whole and together; "" means the
-    kind by itself. `says` is how a plan calls such a row, "" for the kind's name. `words` are the texts that somebody said
-    or wrote. `sources` are the things that a row derives from. `named_by` are the words by which what it holds is found
-    elsewhere; `addressed`: a person can name such a row by its key. `without` makes a payload without what is sought, for
-    a kind of which the rest is kept; where it raises one of ODD, the whole row goes.
+    `thing`, given a row's key, is what the row is part of: its rows, of whatever kinds, are forgotten whole and together.
+    None means the kind and the key. `says` is how a plan calls such a row, "" for the kind's name. `words` are the texts
+    that somebody said or wrote. `sources`, given key and payload, are the things that a row derives from. `named_by` are
+    the words by which what it holds is found elsewhere; `addressed`: a person can name such a row by its key. `without`
+    makes a payload without what is sought, for a kind of which the rest is kept; where it raises one of ODD, the whole
+    row goes.
     """
 
-    thing: str = ""
     says: str = ""
+    thing: Callable[[str], Thing] | None = None
     words: Callable[[bytes], Iterable[str]] = words_of
-    sources: Callable[[bytes], Iterable[Thing]] = _nothing
-    named_by: Callable[[bytes], Iterable[str]] = _nothing
+    sources: Callable[[str, bytes], Iterable[Thing]] = _no_sources
+    named_by: Callable[[bytes], Iterable[str]] = no_words
     addressed: bool = False
     without: Callable[[bytes, Sought], bytes] | None = None
 
@@ -59,10 +67,10 @@ class Treatment:
         except ODD:
             return list(words_of(payload))
 
-    def sources_in(self, payload: bytes) -> list[Thing]:
+    def sources_in(self, key: str, payload: bytes) -> list[Thing]:
         """`sources`, none where the payload is not as ours are."""
         try:
-            return list(self.sources(payload)) if payload else []
+            return list(self.sources(key, payload)) if payload else []
         except ODD:
             return []
 
@@ -78,6 +86,15 @@ ODD: Final = (ValueError, KeyError, TypeError, AttributeError, IndexError, Recur
 """What reading a payload may raise that is not as our writers make it."""
 
 Treatments = Mapping[str, Treatment]
+"""By kind; what ends with a colon is for all kinds that begin so."""
+
+UNKNOWN: Final = Treatment()
+
+
+def treatment_of(kind: str, treatments: Treatments) -> Treatment:
+    """UNKNOWN for a kind that nobody has described."""
+    family, colon, _ = kind.partition(":")
+    return treatments.get(kind) or treatments.get(family + colon, UNKNOWN)
 
 
 def barred_fields(payload: bytes, sought: Sought) -> bytes:
@@ -137,23 +154,30 @@ def _asked(payload: bytes) -> list[str]:
     return [json.loads(payload)["question"]]
 
 
-def _recalled(payload: bytes) -> list[Thing]:
+def _recalled(key: str, payload: bytes) -> list[Thing]:
+    del key
     return [(TURN, str(memory["id"])) for memory in json.loads(payload)["memories_used"]]
 
 
-def _numbers(payload: bytes, sought: Sought) -> bytes:  # noqa: ARG001 - the shape of `without`
+def _numbers(payload: bytes, sought: Sought) -> bytes:
+    del sought
     return payload
 
 
+def turn_of(key: str) -> Thing:
+    """The turn of this number."""
+    return TURN, key
+
+
 IMAGE_TREATMENTS: Final[Treatments] = {
-    "turn": Treatment(TURN, "the question", _asked, named_by=_asked, addressed=True),
-    "reply": Treatment(TURN, "what was said", _said, sources=_recalled),
-    "stop": Treatment(TURN, "why it ended"),
-    "resume": Treatment(TURN, "that it was resumed"),
+    "turn": Treatment("the question", turn_of, _asked, named_by=_asked, addressed=True),
+    "reply": Treatment("what was said", turn_of, _said, sources=_recalled),
+    "stop": Treatment("why it ended", turn_of),
+    "resume": Treatment("that it was resumed", turn_of),
     "trust": Treatment(says="a promotion", without=_barred_promotion),
     "model": Treatment(says="a model"),
     "model-context": Treatment(says="a model"),
-    "loaded": Treatment(says="a takeover", words=_nothing, without=_numbers),
+    "loaded": Treatment(says="a takeover", words=no_words, without=_numbers),
     "loaded-history": Treatment(says="earlier changes", without=barred_fields),
     "restored": Treatment(says="a restore", without=barred_fields),
     "migrated": Treatment(says="a migration", without=barred_fields),

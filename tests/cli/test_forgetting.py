@@ -73,7 +73,7 @@ def test_what_derives_from_it_can_be_spared(person: Household) -> None:
     again = person.json("ask", "Is tea better than coffee in the morning?")
     assert [memory["id"] for memory in again["memories_used"]] == ["1"]
     plan = forget(person, "1", "--dry-run")["places"]
-    assert ("turn 3: the question, what was said: recalled turn 1", "derives") in [
+    assert ("turn 3: the question, what was said: rests on turn 1", "derives") in [
         (place["where"], place["relation"]) for place in plan
     ]
     forget(person, "1", "--spare-derived", "--yes")

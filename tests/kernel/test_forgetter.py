@@ -39,7 +39,7 @@ def test_every_place_is_found_and_none_is_left(tmp_path: Path) -> None:
         plan = forgetting.plan(Forgetter.by_text(SECRET))
         assert [(place.holder, place.where) for place in plan.going] == [
             ("image", "turn 1: the question, what was said"),
-            ("image", "turn 2: the question, what was said: recalled turn 1"),
+            ("image", "turn 2: the question, what was said: rests on turn 1"),
             ("image", "BRICK: what its changes say of themselves"),
             ("image", 'BRICK.state["notes"]'),
             ("image", "failed calls of a tool"),

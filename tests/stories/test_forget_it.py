@@ -44,7 +44,7 @@ def test_i_told_it_something_private(tmp_path: Path) -> None:
 
         plan = person.run("memory", "forget", "2", "--dry-run")
         assert plan.returncode == 0
-        for place in ("turn 2: the question", "turn 3", "recalled turn 2", "chat history", "earlier images"):
+        for place in ("turn 2: the question", "turn 3", "rests on turn 2", "chat history", "earlier images"):
             assert place in plan.stdout, place
         assert found_in(tmp_path, SECRET) == everywhere
 
