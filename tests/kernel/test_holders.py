@@ -100,12 +100,13 @@ def kinds_in(path: Path, maker: str) -> Iterator[str | None]:
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         if name != maker:
             continue
-        kind = node.args[0].left if isinstance(node.args[0], ast.BinOp) else node.args[0]
+        given = node.args[0]
+        kind = given.left if isinstance(given, ast.BinOp) else given
         if isinstance(kind, ast.Constant):
             yield str(kind.value)
         elif isinstance(kind, ast.Name) and kind.id.isupper():
             yield str(getattr(module, kind.id))
-        else:
+        elif not (isinstance(given, ast.BinOp) and ast.unparse(given.right) == "GONE_SUFFIX"):  # made elsewhere
             yield None
 
 
