@@ -6,6 +6,7 @@ how things were, and only as good as it is complete.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -22,6 +23,9 @@ from a4ps.image.proto_bars import parts_of_record
 from a4ps.image.rows import unpack_unverified
 from a4ps.image.treatments import IMAGE_TREATMENTS, ODD, TURN, Treatments
 from a4ps.sought import Sought
+
+_KEPT = re.compile(r"-(?:\d{8}-\d{6}|format-\d+)(?:-\d+)?")
+"""backup.dated and migrations name them so."""
 
 _BESIDE = ("", "-wal", "-shm", "-journal", ".lock")
 
@@ -64,9 +68,15 @@ class KeptImages:
 
     def _kept(self) -> list[Path]:
         image = self._image
-        patterns = (f"{image.stem}-*{image.suffix}", f"{image.name}.migrating", f"{image.name}.new")
-        found = {path for pattern in patterns for path in image.parent.glob(pattern)}
+        unfinished = {beside(image, ".migrating"), beside(image, ".new")}
+        found = [path for path in image.parent.glob(f"{image.stem}*") if path in unfinished or self._is_kept(path)]
         return sorted(path for path in found if path.is_file() and not path.is_symlink())
+
+    def _is_kept(self, path: Path) -> bool:
+        """By its name, which A4PS gives; a backup that a person has put beside the image is called otherwise."""
+        return (
+            path.suffix == self._image.suffix and _KEPT.fullmatch(path.stem.removeprefix(self._image.stem)) is not None
+        )
 
 
 def image_holds(image: Path, sought: Sought, treatments: Treatments = IMAGE_TREATMENTS) -> bool | None:

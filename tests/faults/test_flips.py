@@ -17,7 +17,7 @@ from a4ps.errors import IntegrityError
 from a4ps.image.keys import KeyFolder
 from a4ps.image.rows import PackedRow, StoredRow, pack
 from a4ps.image.store import Row, Store
-from a4ps.image.tombstones import FORGOTTEN
+from a4ps.image.tombstones import FORGOTTEN, SCRUBBED
 from tests.faults.damage import IMAGE, LOG, Original, Rows, campaign, damaging, examine, flipped_at, rows_in
 from tests.faults.killing import LONG, killer
 
@@ -65,8 +65,9 @@ class EveryTenth:
 def forgotten_image(folder: Path) -> Original:
     close_image(folder, 90)
     with Store.open(folder / IMAGE, KeyFolder(folder / "keys"), ManualClock()) as store:
-        store.forget(EveryTenth(), author="test", reason="forgotten")
+        done = store.forget(EveryTenth(), author="test", reason="forgotten")
         store.scrub()
+        store.commit([Row(SCRUBBED, str(done.generation), b"")], author="test", reason="forgotten")
         return Original(folder, IMAGE, rows_in(store))
 
 

@@ -17,10 +17,11 @@ import pytest
 from a4ps.clock import ManualClock
 from a4ps.errors import Forgotten, IntegrityError, UsageError
 from a4ps.image import redaction
+from a4ps.image.backup import dated
 from a4ps.image.codec import opaque
 from a4ps.image.content import MAX_DEPTH
 from a4ps.image.forgetting import ImageTexts
-from a4ps.image.kept_images import image_holds
+from a4ps.image.kept_images import KeptImages, image_holds
 from a4ps.image.keys import KeyFolder
 from a4ps.image.proto import Proto
 from a4ps.image.proto_manager import ProtoManager
@@ -511,3 +512,20 @@ def test_what_an_image_file_holds_is_told_without_its_key(manager: ProtoManager,
     assert [path.name for path in tmp_path.glob("kept*")] == ["kept.a4ps"]
     kept.write_bytes(kept.read_bytes()[:5000])
     assert image_holds(kept, SOUGHT) is None
+
+
+def test_only_images_that_a4ps_kept_are_removed(manager: ProtoManager, tmp_path: Path) -> None:
+    """By their names; one that a person put beside the image is somebody else's to name."""
+    turn(manager, 1, f"My PIN is {SECRET}.")
+    kept = [dated(manager.store.path, manager.store.clock.now()), tmp_path / "image-format-1.a4ps"]
+    kept += [tmp_path / "image-20261122-120000-1.a4ps", tmp_path / "image.a4ps.migrating"]
+    mine = [tmp_path / "image-mine.a4ps", tmp_path / "image-2026.a4ps", tmp_path / "other.a4ps"]
+    for path in (*kept, *mine):
+        manager.backup(path)
+    holder = KeptImages(manager.store.path)
+    assert len(holder.find(SOUGHT)) == len(kept)
+    assert holder.find(Sought(texts=("something else",))) == []
+    assert [holder.holds_file(path) for path in (*kept, *mine)] == [True] * len(kept) + [False] * len(mine)
+    holder.remove(SOUGHT)
+    assert not any(path.exists() for path in kept)
+    assert all(path.exists() for path in mine)
