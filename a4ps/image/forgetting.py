@@ -12,6 +12,7 @@ a change of its own. Turns go whole, and so do those that recalled one that goes
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -153,8 +154,9 @@ class ImageTexts:
     def begin(self, sought: Sought, *, reason: str = REASON) -> None:
         """Record durably that a forgetting has begun. Raises UsageError as `find`; nothing has begun then."""
         self._need_no_names(sought)
-        number = str(self._store.generation + 1)
-        self._store.commit([Row(FORGETTING, number, sought.to_json())], author=ARCHITECT, reason=reason)
+        # A name of its own, so that of two that begin at once neither is taken for the older of one.
+        name = secrets.token_hex(8)
+        self._store.commit([Row(FORGETTING, name, sought.to_json())], author=ARCHITECT, reason=reason)
 
     def begun(self) -> list[Sought]:
         """What was begun to be forgotten and is not yet, oldest first."""

@@ -251,7 +251,9 @@ class Ledger:
         elif act_of(key) in TAKEOVERS:
             self.forgotten = []
         expect, count = EXPECTED[act_of(key)]
-        assert count in (None, len(changes)), f"{key} is there by half, or by more: {[str(change) for change in changes]}"
+        assert count in (None, len(changes)), (
+            f"{key} is there by half, or by more: {[str(change) for change in changes]}"
+        )
         before = self.chain[-1].state if self.chain else {}
         past = Past([entry.state for entry in self.chain], self.at)
         return Entry(key, changes[0].at, expect(before, Found(key, besides, changes), past))

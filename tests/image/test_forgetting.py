@@ -28,7 +28,7 @@ from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.restore import restore
 from a4ps.image.rows import PackedRow, StoredRow, pack
 from a4ps.image.salvage import salvage
-from a4ps.image.store import Row
+from a4ps.image.store import Row, Store
 from a4ps.image.tombstones import FORGETTING, FORGOT
 from a4ps.image.treatments import IMAGE_TREATMENTS, Treatment, no_words
 from a4ps.image.turns import Contribution, Reply, flat
@@ -328,6 +328,19 @@ def test_what_was_begun_is_finished_after_a_cut(manager: ProtoManager, tmp_path:
         assert again.store.heads(FORGETTING) == {}
         assert whole(again)
     assert found_in(tmp_path, SECRET) == []
+
+
+def test_two_that_begin_at_once_are_both_begun(manager: ProtoManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut off, both are gone on with: the campaign of kills once met two of one name."""
+    other = Sought(texts=("something else",))
+    monkeypatch.setattr(Store, "generation", 5)  # what both may see before either has committed
+    texts = ImageTexts(manager)
+    texts.begin(SOUGHT)
+    texts.begin(other)
+    monkeypatch.undo()
+    assert texts.begun() == [SOUGHT, other]
+    texts.remove(SOUGHT)
+    assert texts.begun() == [other]
 
 
 class TestWithTombstones:
