@@ -324,6 +324,8 @@ class ApprovalObject(TypedDict):
 
 class ApprovalsObject(TypedDict):
     approvals: list[ApprovalObject]
+
+
 class TextPlaceObject(TypedDict):
     holder: str
     where: str

@@ -169,11 +169,25 @@ def turn_of(key: str) -> Thing:
     return TURN, key
 
 
+def _turn_of_effect(key: str) -> Thing:
+    """An effect's key is TURN/STEP/ORDINAL."""
+    return turn_of(key.partition("/")[0])
+
+
+def _approval(key: str, payload: bytes) -> list[Thing]:
+    """What was agreed to for good ends with the approval that says so."""
+    del key
+    return [("approval", str(json.loads(payload)["approval"]))]
+
+
 IMAGE_TREATMENTS: Final[Treatments] = {
     "turn": Treatment("the question", turn_of, _asked, named_by=_asked, addressed=True),
     "reply": Treatment("what was said", turn_of, _said, sources=_recalled),
     "stop": Treatment("why it ended", turn_of),
     "resume": Treatment("that it was resumed", turn_of),
+    "effect": Treatment("what it did", _turn_of_effect),
+    "approval": Treatment("an approval"),
+    "approval-kept": Treatment("an approval for good", words=no_words, sources=_approval),
     "trust": Treatment(says="a promotion", without=_barred_promotion),
     "model": Treatment(says="a model"),
     "model-context": Treatment(says="a model"),

@@ -9,7 +9,7 @@ from typing import Any, Final
 from a4ps.image.treatments import Treatment, Treatments, packed_json
 from a4ps.sought import Sought
 from a4ps.tools.registry import PREFIX
-from a4ps.tools.tool_use import FAILURE, USE
+from a4ps.tools.tool_use import FAILED, FAILURE, USE
 
 _MADE_OF = ("source", "specification")
 
@@ -33,13 +33,17 @@ def _holds(value: object, sought: Sought) -> bool:
 
 
 def _fewer_failures(payload: bytes, sought: Sought) -> bytes:
-    use = json.loads(payload)
-    use["failed"] = [each for each in use["failed"] if not _holds(each, sought)]
-    return packed_json(use)
+    """The list of failed calls without those that hold it; rows of before had it beside the figures."""
+    plain = json.loads(payload)
+    if isinstance(plain, dict):
+        failed = [each for each in plain.get("failed", ()) if not _holds(each, sought)]
+        return packed_json({**plain, **({"failed": failed} if "failed" in plain else {})})
+    return packed_json([each for each in plain if not _holds(each, sought)])
 
 
 TOOL_TREATMENTS: Final[Treatments] = {
-    USE: Treatment(says="failed calls of a tool", without=_fewer_failures),
-    FAILURE: Treatment(says="a tool that could not be made"),
+    USE: Treatment("the use of a tool", without=_fewer_failures),
+    FAILED: Treatment("failed calls of a tool", without=_fewer_failures),
+    FAILURE: Treatment("a tool that could not be made"),
 }
 TOOL_RULES: Final = {PREFIX: without_words}

@@ -42,7 +42,7 @@ def test_every_place_is_found_and_none_is_left(tmp_path: Path) -> None:
             ("image", "turn 2: the question, what was said: rests on turn 1"),
             ("image", "BRICK: what its changes say of themselves"),
             ("image", 'BRICK.state["notes"]'),
-            ("image", "failed calls of a tool"),
+            ("image", "the use of a tool"),
             ("image", "what commits say of themselves"),
             ("chat history", "1 line that was typed"),
             ("log", "a4ps.log"),

@@ -16,6 +16,7 @@ from a4ps.holders import HolderOfText
 from a4ps.image.forgetting import COLUMNS_WITH_WORDS, ImageTexts
 from a4ps.image.image_file import schema_sql
 from a4ps.image.rows import GONE_SUFFIX
+from a4ps.image.seal import Seal
 from a4ps.image.search_index import create
 from a4ps.image.tombstones import FORGETTING_KINDS
 from a4ps.kernel.wiring import TREATMENTS, holders_of
@@ -42,7 +43,7 @@ NO_WORDS = {
 KINDS_OF_PROTOS = {"proto"}
 """Looked into part by part: image/proto_bars.py."""
 
-MAKERS = {"image/turns.py": "_row", "tools/tool_use.py": "_commit"}
+MAKERS = {"image/turns.py": "_row", "tools/tool_use.py": "_row"}
 """Files that make a Row in a function of their own, which is given the kind."""
 
 OF_OTHERS = {
@@ -152,7 +153,7 @@ def test_every_place_that_a4ps_knows_is_answered_for(tmp_path: Path) -> None:
 
 
 async def test_the_checkpoints_have_no_other_tables(tmp_path: Path) -> None:
-    deliberation = await Deliberation.open(tmp_path / "cache" / "checkpoints.sqlite")
+    deliberation = await Deliberation.open(tmp_path / "cache" / "checkpoints.sqlite", Seal(bytes(32), bytes(16)))
     await deliberation.aclose()
     with closing(sqlite3.connect(tmp_path / "cache" / "checkpoints.sqlite")) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}

@@ -38,7 +38,7 @@ def install(shop: Workshop, source: str = SLUG, task: str = "slugs") -> None:
 def test_a_tool_goes_on_without_the_examples_that_held_it(tmp_path: Path) -> None:
     with workshop(tmp_path, Craftsmen([])) as shop:
         install(shop, task="slugs for Rumpelstilz")
-        shop.registry.promote("slugify", "granted", read=[tmp_path])
+        shop.registry.promote("slugify", "granted", folders=[tmp_path])
         use = shop.registry.use
         use.count("slugify", ["Rumpelstilz"], 1.0, "gave nothing")
         use.count("slugify", ["other"], 1.0, "gave nothing")
