@@ -231,6 +231,10 @@ class ToolFailed(CallerError):
         self.declared = declared
 
 
+class Forgotten(CallerError):
+    """What was asked for was forgotten: that it was there is known, and nothing else of it."""
+
+
 class ModelTooLarge(CallerError):
     """A model that does not fit the memory there is. Nothing was loaded; `next_step` says what would fit.
 

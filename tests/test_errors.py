@@ -44,6 +44,7 @@ KINDS = {
     "unknown_tool": 1,
     "tool_refused": 1,
     "tool_failed": 1,
+    "forgotten": 1,
     "model_too_large": 1,
     "model_file_bad": 1,
     "model_unexamined": 1,

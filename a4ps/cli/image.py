@@ -314,6 +314,7 @@ def _change_object(change: Change) -> Mapping[str, Any]:
         "at": change.at.isoformat(),
         "evidence": change.evidence,
         "inherited": change.inherited,
+        "forgotten": change.forgotten,
     }
 
 

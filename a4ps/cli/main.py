@@ -29,7 +29,7 @@ COMMANDS = {
     "doctor": ("a4ps.cli.doctor", "Tell what works here, and how to mend what does not."),
     "models": ("a4ps.cli.models", "List or fetch the models the personas speak with."),
     "approvals": ("a4ps.cli.approvals", "Allow or forbid what the personas want to do."),
-    "memory": ("a4ps.cli.memory", "Add to what is remembered, search it, and carry it away."),
+    "memory": ("a4ps.cli.memory", "Add to what is remembered, search it, forget it for good."),
     "tools": ("a4ps.cli.tools", "Have tools written and tested, and use them."),
     "image": ("a4ps.cli.image", "Check, look back, undo, back up and carry what lives here."),
     "config": ("a4ps.cli.config", "Show every setting and its origin, or change one."),

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from a4ps.cli.forgetting import forget
 from a4ps.cli.frame import Frame, framed
 from a4ps.cli.plain import plain
 from a4ps.cli.streams import json_line, standard_input
@@ -30,6 +31,9 @@ def command() -> None:
 
     Every answered question is remembered by itself; its number is its id.
     """
+
+
+command.add_command(forget)
 
 
 @command.command("add")

@@ -405,6 +405,7 @@ class ChangeObject(TypedDict):
     at: str
     evidence: Any
     inherited: bool
+    forgotten: bool
 
 
 class HistoryObject(TypedDict):
@@ -511,6 +512,18 @@ class ApprovalsObject(TypedDict):
     approvals: list[ApprovalObject]
 
 
+class TextPlaceObject(TypedDict):
+    holder: str
+    where: str
+    relation: Literal["holds", "derives", "named"]
+    next: str
+
+
+class ForgetObject(TypedDict):
+    forgotten: bool
+    places: list[TextPlaceObject]
+
+
 class ErrorDetail(TypedDict):
     kind: str
     message: str
@@ -554,6 +567,7 @@ OBJECTS: Mapping[str, type] = {
     "memory export": MemoryExportedObject,
     "memory rebuild": MemoryRebuiltObject,
     "memory sleep": MemorySleptObject,
+    "memory forget": ForgetObject,
     "image verify": VerifyObject,
     "image history": HistoryObject,
     "image diff": DiffObject,

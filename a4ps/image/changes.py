@@ -22,7 +22,8 @@ class Change:
     """One change of one Proto. Its id is `generation`, the commit's number; a commit may change several Protos.
 
     `base` is the generation of the version before, 0 where the Proto was new. `inherited` marks an ancestor's change in
-    a descendant's history. `author`, `reason` and `evidence` are as they were given.
+    a descendant's history. `author`, `reason` and `evidence` are as they were given. `forgotten` says that something of
+    it, or of what it made, was forgotten.
     """
 
     generation: int
@@ -34,17 +35,24 @@ class Change:
     at: datetime
     evidence: object = field(default=None, hash=False)
     inherited: bool = False
+    forgotten: bool = False
 
     @classmethod
     def of(
-        cls, name: str, generation: int, record: Record | Written, at: datetime, *, inherited: bool = False
+        cls,
+        name: str,
+        generation: int,
+        record: Record | Written,
+        at: datetime,
+        *,
+        inherited: bool = False,
+        forgotten: bool = False,
     ) -> Change:
-        return cls(
-            generation, name, record.base, record.act, record.author, record.reason, at, record.evidence, inherited
-        )
+        said = (record.base, record.act, record.author, record.reason)
+        return cls(generation, name, *said, at, record.evidence, inherited, forgotten)
 
     def __str__(self) -> str:
-        via = ", inherited" if self.inherited else ""
+        via = (", inherited" if self.inherited else "") + (", forgotten in part" if self.forgotten else "")
         reason = f": {self.reason}" if self.reason else ""
         return f"{self.generation} {self.at:%Y-%m-%d %H:%M:%S} {self.name} {self.act} by {self.author}{via}{reason}"
 
@@ -101,14 +109,20 @@ class Merged:
 
 def diff(proto: str, before: Content | None, after: Content | None) -> Diff:
     """The parts in which two contents of one Proto differ: codex, parents, slots, methods; None has no parts."""
-    old, new = _parts(before), _parts(after)
     return Diff(
         tuple(
-            Difference(proto, part, _value(proto, part, old.get(part)), _value(proto, part, new.get(part)))
-            for part in dict.fromkeys((*old, *new))
-            if old.get(part) != new.get(part)
+            Difference(proto, part, _value(proto, part, was), _value(proto, part, became))
+            for part, was, became in differing(before, after)
         )
     )
+
+
+def differing(before: Content | None, after: Content | None) -> Iterator[tuple[Part, object, object]]:
+    """Each part in which two contents differ, as it was and as it became; a slot is a Slot."""
+    old, new = _parts(before), _parts(after)
+    for part in dict.fromkeys((*old, *new)):
+        if old.get(part) != new.get(part):
+            yield part, old.get(part), new.get(part)
 
 
 def merge(base: Content, mine: Content, theirs: Content) -> Merged:

@@ -27,7 +27,7 @@ def draft_of(path: Path) -> Iterator[Path]:
     What is there at its end is removed; a finished file is renamed or linked to `path` before. The parent of `path` must
     be there.
     """
-    _sweep(path.parent)
+    sweep(path.parent)
     folder, lock = _begin(path.parent)
     try:
         yield folder / path.name
@@ -68,8 +68,8 @@ def _hold(folder: Path) -> int | None:
     return None
 
 
-def _sweep(parent: Path) -> None:
-    """What cannot be removed stays: it is in nobody's way."""
+def sweep(parent: Path) -> None:
+    """Remove what killed writers have left in `parent`. What cannot be removed stays: it is in nobody's way."""
     for left in parent.glob(f"{PREFIX}*"):
         with suppress(OSError):
             lock = _hold(left)

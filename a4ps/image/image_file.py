@@ -19,7 +19,7 @@ from a4ps.image.keys import KeyFolder, fsync_folder, tighten
 from a4ps.image.rows import to_us
 from a4ps.image.seal import Seal, same
 
-FORMAT = 2
+FORMAT = 3
 APPLICATION_ID = 0x41345053
 """ASCII "A4PS", in SQLite's header."""
 

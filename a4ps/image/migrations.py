@@ -106,6 +106,19 @@ def _give_rows_a_time(connection: sqlite3.Connection) -> None:
     connection.execute("DROP TABLE rows_of_format_1")
 
 
+_FORMAT_2 = _FORMAT_1[: _FORMAT_1.index("CREATE TABLE rows")] + ";\n".join((_FORMAT_2_ROWS[0], *_FORMAT_2_ROWS[2:]))
+
+_FORMAT_3_TOMBSTONES = """CREATE TABLE tombstones (
+  generation INTEGER PRIMARY KEY,
+  forgotten INTEGER NOT NULL,  -- the commit that forgot them
+  mac BLOB NOT NULL
+) STRICT"""
+
+
+def _give_commits_tombstones(connection: sqlite3.Connection) -> None:
+    connection.execute(_FORMAT_3_TOMBSTONES)
+
+
 MIGRATIONS = (
     Migration(
         2,
@@ -113,6 +126,13 @@ MIGRATIONS = (
         "each row has a time of its own, so that what is taken over from another image keeps its time",
         _FORMAT_1,
         _give_rows_a_time,
+    ),
+    Migration(
+        3,
+        "2026-11-30",
+        "rows and the words of commits can be forgotten, and what is left of them is signed",
+        _FORMAT_2,
+        _give_commits_tombstones,
     ),
 )
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from a4ps.errors import Conflict, IntegrityError, UnknownProto
-from a4ps.image.changes import Change, Diff, diff, merge, part_name
+from a4ps.errors import Conflict, Forgotten, IntegrityError, UnknownProto
+from a4ps.image.changes import Change, Diff, diff, differing, merge, part_name
 from a4ps.image.content import Content, Record, unpack_record
 from a4ps.image.heads import Versions
 from a4ps.image.proposal import GONE, KIND
+from a4ps.image.proto_bars import is_barred
 from a4ps.image.store import Store
+from a4ps.image.tombstones import FORGOTTEN
 from a4ps.image.versions import ProtoVersion, ancestors_of
 
 
@@ -47,11 +49,16 @@ class Past:
     def changes(self, generation: int) -> list[Change]:
         """See `ProtoManager.changes`."""
         rows = self._store.rows_of(generation, KIND)
+        if not rows and any(row.key.split(" ")[0] == KIND for row in self._store.rows_of(generation, FORGOTTEN)):
+            raise Forgotten(f"change {generation} was forgotten", next_step="a4ps image history names what is left")
         if not rows:
             raise UnknownProto(
                 f"{generation} is not a change of a Proto", next_step="a4ps image history has the numbers"
             )
-        return [Change.of(row.key, row.generation, unpack_record(row.payload), row.at) for row in rows]
+        return [
+            Change.of(row.key, row.generation, unpack_record(row.payload), row.at, forgotten=bool(row.forgotten))
+            for row in rows
+        ]
 
     def diff(self, changes: Iterable[Change]) -> Diff:
         """What the changes did, one after the other."""
@@ -68,18 +75,27 @@ class Past:
     ) -> list[tuple[str, ProtoVersion | None, Content | None]]:
         """For each change: its Proto, the current version, and the content that undoes the change in it.
 
-        Raises Conflict where a later change touched the same part.
+        Raises Forgotten where it would bring back what was forgotten, Conflict where a later change touched the same
+        part.
         """
         undone = []
         for change in changes:
             before, after = self.around(change)
+            _need_remembered(change, before, after)
             head = versions.get(change.name)
             undone.append((change.name, head, _undone(change, before, after, head)))
         return undone
 
     def _changes_of(self, name: str, *, inherited: bool) -> list[Change]:
         return [
-            Change.of(name, row.generation, unpack_record(row.payload), row.at, inherited=inherited)
+            Change.of(
+                name,
+                row.generation,
+                unpack_record(row.payload),
+                row.at,
+                inherited=inherited,
+                forgotten=bool(row.forgotten),
+            )
             for row in self._store.past(KIND, name)
         ]
 
@@ -103,6 +119,15 @@ class Past:
                 f"version {version.generation} of {version.name} is gone from the image",
                 next_step="run: a4ps image verify --deep, then: a4ps image restore FILE",
             ) from error
+
+
+def _need_remembered(change: Change, before: Content | None, after: Content | None) -> None:
+    barred = [part_name(change.name, part) for part, was, _ in differing(before, after) if is_barred(was)]
+    if barred:
+        raise Forgotten(
+            f"{', '.join(barred)} was forgotten, as it was before change {change.generation}",
+            next_step="set it by hand: what was forgotten cannot be brought back",
+        )
 
 
 def _undone(change: Change, before: Content | None, after: Content | None, head: ProtoVersion | None) -> Content | None:

@@ -49,7 +49,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class StoredRow:
-    """A row that was read and whose MAC was right. `ordinal` is its place within its commit."""
+    """A row that was read and whose MAC was right. `ordinal` is its place within its commit.
+
+    `forgotten` is the commit that forgot the rest of it, 0 where it is as it was written.
+    """
 
     kind: str
     key: str
@@ -57,6 +60,7 @@ class StoredRow:
     generation: int
     at: datetime
     ordinal: int = 0
+    forgotten: int = 0
 
     @property
     def place(self) -> int:

@@ -35,7 +35,9 @@ from a4ps.image.unverified import EXPORT, REPORT, Found
 
 _log = logging.getLogger(__name__)
 
-_WORKPLACE = ".salvage-"
+WORKPLACE: Final = ".salvage-"
+"""What the names of the folders begin with that a file is read in."""
+
 _MAGIC = b"SQLite format 3\x00"
 _PORTABLE = b"A4PSport"
 _ANOTHER = "name another file, or restore a backup: a4ps image restore FILE"
@@ -149,9 +151,9 @@ def _need_file(source: Path) -> None:
 @contextmanager
 def _workplace(home: Path) -> Iterator[Path]:
     """A folder beside the image, whose lock is held: what a salvage that was killed left there is nobody's."""
-    for left in home.glob(f"{_WORKPLACE}*"):
+    for left in home.glob(f"{WORKPLACE}*"):
         shutil.rmtree(left, ignore_errors=True)
-    place = Path(tempfile.mkdtemp(prefix=_WORKPLACE, dir=home))
+    place = Path(tempfile.mkdtemp(prefix=WORKPLACE, dir=home))
     try:
         yield place
     finally:

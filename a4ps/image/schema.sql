@@ -1,4 +1,4 @@
--- The tables of an image, format 2. What a column means is here; how a row is signed is in seal.py; what earlier formats
+-- The tables of an image, format 3. What a column means is here; how a row is signed is in seal.py; what earlier formats
 -- were is in migrations.py.
 
 -- One row: which image this is, and in which format it was made; user_version has the one that it is in. Its MAC is also
@@ -22,6 +22,7 @@ CREATE TABLE commits (
 ) STRICT;
 
 -- place = generation << 20 | ordinal within its commit: one number orders all rows and names the commit of each.
+-- What was forgotten has its tombstone in the place of its salt: see tombstones.py.
 CREATE TABLE rows (
   place INTEGER PRIMARY KEY,
   kind TEXT NOT NULL,
@@ -30,6 +31,14 @@ CREATE TABLE rows (
   salt BLOB NOT NULL,
   mac BLOB NOT NULL,
   body BLOB NOT NULL  -- payload and text, packed by rows.py; last, so that reading the MACs skips long bodies
+) STRICT;
+
+-- A commit whose author or reason was forgotten: they read otherwise now, and what is here stands for the commit's MAC,
+-- which stays for the chain.
+CREATE TABLE tombstones (
+  generation INTEGER PRIMARY KEY,
+  forgotten INTEGER NOT NULL,  -- the commit that forgot them
+  mac BLOB NOT NULL
 ) STRICT;
 
 -- An index entry ends with the place, so both give the newest row first without touching the table.

@@ -9,7 +9,9 @@ that lies beside it (a new, empty one is made); a copy of an image, opened with 
 itself: both have one witness, and the one that is behind does not open; a head whose newest row was taken out of
 SQLite by hand behind the last commits (`verify(deep=True)` finds it; reading finds the row before it).
 
-Nothing is ever deleted: a later row of the kind `<kind>-gone` under the same key takes what is there out of sight.
+Nothing is deleted in the course of things: a later row of the kind `<kind>-gone` under the same key takes what is there
+out of sight. `forget` is the exception: of what it forgets, a signed tombstone is left (tombstones.py), and no byte of the
+rest once `scrub` has returned.
 
 One process owns an image at a time. A process that has it open must not fork without exec: the child would share the
 lock and SQLite's files; its commits and `close` raise CallerError.
@@ -39,6 +41,7 @@ from a4ps.image.image_file import OlderFormat, create
 from a4ps.image.keys import KeyFolder, make_folder
 from a4ps.image.lock import OwnerLock
 from a4ps.image.migrations import migrate
+from a4ps.image.redaction import Redaction
 from a4ps.image.rows import (
     MAX_GENERATION,
     MAX_ROWS,
@@ -53,8 +56,9 @@ from a4ps.image.rows import (
     to_us,
 )
 from a4ps.image.seal import Seal
+from a4ps.image.tombstones import FORGETTING, FORGOT, SCRUBBED
 from a4ps.image.verify import VerifyReport
-from a4ps.image.writer import CommitJob, Judge, RebuildJob, Writer
+from a4ps.image.writer import CommitJob, ForgetJob, Judge, RebuildJob, ScrubJob, Writer
 
 __all__ = ["Commit", "Row", "Store", "StoredRow", "VerifyReport"]
 
@@ -219,6 +223,30 @@ class Store:
             raise cancelled
         return _raise_or_return(outcome.result())
 
+    def forget(self, redaction: Redaction, *, author: str, reason: str) -> Commit:
+        """Put in place of each row and commit what `redaction` leaves of it, in one commit: all or none. Blocks.
+
+        Commits wait meanwhile; it takes as long as reading the image and making its full-text index anew. What it took
+        out may still be read from the log by who has its file: see `scrub`. Raises as `commit`, and IntegrityError where
+        something is not what was stored.
+        """
+        check_text("author", author)
+        check_text("reason", reason)
+        outcome = _Outcome()
+        self._writer.enqueue(ForgetJob(redaction, author, reason, outcome.settle))
+        return _raise_or_return(outcome.wait())
+
+    def scrub(self) -> None:
+        """Empty the log, so that no page is left of how the image was. Waits for whoever reads.
+
+        Raises StorageFailed, also where another program has the image open, DiskFull.
+        """
+        outcome: concurrent.futures.Future[A4PSError | None] = concurrent.futures.Future()
+        self._writer.enqueue(ScrubJob(outcome.set_result))
+        failed = outcome.result()
+        if failed is not None:
+            raise failed
+
     def head(self, kind: str, key: str) -> StoredRow | None:
         """The newest row of (`kind`, `key`), or None where there is none or it is gone."""
         with self._readers.lend("reading a row") as connection:
@@ -283,6 +311,17 @@ class Store:
             try:
                 for found in connection.execute(_ROW + "ORDER BY place"):
                     yield verify.verified_row(self._seal, found)
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def commits(self) -> Iterator[Commit]:
+        """Every commit in the order of the log, on one snapshot; each is proved by its rows. As `walk` otherwise."""
+        with self._readers.lend("reading the image") as connection:
+            connection.execute("BEGIN")
+            try:
+                for found in verify.commits_from(connection, 1):
+                    yield verify.verified_commit(connection, self._seal, found)
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
@@ -420,8 +459,16 @@ class Store:
         return matches
 
     def _verify(self, *, deep: bool) -> tuple[bool, VerifyReport]:
+        warnings = (*self._writer.warnings, *self._cut_off())
         with self._readers.lend("verifying") as connection:
-            return verify.check_image(connection, self._seal, self._meta_mac, self._writer.warnings, deep=deep)
+            return verify.check_image(connection, self._seal, self._meta_mac, warnings, deep=deep)
+
+    def _cut_off(self) -> list[str]:
+        """A warning where a forgetting was begun and not finished."""
+        with suppress(IntegrityError):  # the check tells of it
+            if self.heads(FORGETTING) or self.heads(FORGOT).keys() - self.heads(SCRUBBED).keys():
+                return ["a forgetting was cut off, and what was to be forgotten may be there: a4ps memory forget"]
+        return []
 
     def _rebuilt(self) -> A4PSError | None:
         outcome: concurrent.futures.Future[A4PSError | None] = concurrent.futures.Future()

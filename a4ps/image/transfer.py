@@ -8,7 +8,8 @@ be changes of today, so the last rows keep that:
     loaded           ends them. In an image of format 1 its payload has the times of the other rows in their order,
                      MessagePack, microseconds since 1970, because rows had none of their own
 
-Both, and rows of kind `restored` (see restore.py), tell of an image's course; they are no part of its content.
+Both, and rows of kind `restored` (see restore.py), tell of an image's course; they are no part of its content, and nor is
+that something was forgotten.
 """
 
 from __future__ import annotations
@@ -33,13 +34,14 @@ from a4ps.image.proposal import GONE, KIND, Upon
 from a4ps.image.rows import GONE_SUFFIX, MAX_ROWS, PackedRow, Row, StoredRow, from_us, pack
 from a4ps.image.snapshot import MethodSnapshot, PortableImage, PortableRecord, ProtoSnapshot
 from a4ps.image.store import Store
+from a4ps.image.tombstones import FORGETTING_KINDS, FORGOTTEN
 from a4ps.image.writer import Judged
 
 LOADED = "loaded"
 LOADED_HISTORY = "loaded-history"
 RESTORED = "restored"
 
-_NO_CONTENT = frozenset({KIND, GONE, LOADED, LOADED_HISTORY, RESTORED, MIGRATED})
+_NO_CONTENT = frozenset({KIND, GONE, LOADED, LOADED_HISTORY, RESTORED, MIGRATED, *FORGETTING_KINDS})
 """Kinds of rows that a value may not bring along as records: a stranger could write anything into them."""
 
 
@@ -135,7 +137,12 @@ class Gathering:
         elif row.kind == LOADED:
             self.put_loaded(msgpack.unpackb(row.payload) if row.payload else None)
         elif row.kind.endswith(GONE_SUFFIX):
-            self.records.pop((row.kind.removesuffix(GONE_SUFFIX), row.key), None)
+            kind = row.kind.removesuffix(GONE_SUFFIX)
+            self.records.pop((kind, row.key), None)
+            self.records.pop((FORGOTTEN, f"{kind} {row.key}"), None)
+        elif row.kind == FORGOTTEN:
+            # It had a place in the order, which the times of an old takeover count on.
+            self.put_record(PortableRecord(FORGOTTEN, row.key, b"", row.at))
         elif row.kind not in _NO_CONTENT:
             self.put_record(PortableRecord(row.kind, row.key, row.payload, row.at, text))
 
@@ -145,7 +152,7 @@ class Gathering:
             at,
             {name: _snapshot(name, content) for name, content in sorted(self.protos.items())},
             {name: tuple(lines) for name, lines in sorted(self.history.items())},
-            tuple(self.records.values()),
+            tuple(record for record in self.records.values() if record.kind != FORGOTTEN),
         )
 
     def record_of(self, row: StoredRow) -> Record:
@@ -170,6 +177,9 @@ class Gathering:
         """The last row of a takeover: what came before it is now what the value said."""
         self.history, self.loaded = self.loaded, {}
         if times_us is None:
+            return
+        if len(times_us) != len(self.records) and any(kind == FORGOTTEN for kind, _ in self.records):
+            # A record's name was forgotten with it, and nothing says which time was whose.
             return
         timed = zip(self.records.items(), times_us, strict=True)
         self.records = {key: replace(record, at=from_us(at_us)) for (key, record), at_us in timed}

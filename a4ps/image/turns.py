@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from a4ps.errors import A4PSError, IntegrityError, NoSuchTurn
+from a4ps.errors import A4PSError, Forgotten, IntegrityError, NoSuchTurn
 from a4ps.image.rows import Row, StoredRow
 from a4ps.image.store import Match, Store
+from a4ps.image.tombstones import FORGOT, FORGOTTEN
 from a4ps.image.transfer import LOADED
 
 ARCHITECT = "architect"
@@ -241,8 +242,12 @@ class TurnLog:
         return [self.turn(key) for key in self._cut_off()]
 
     def turn(self, turn_id: str) -> Turn:
-        """Raises `NoSuchTurn`."""
+        """Raises `NoSuchTurn`, `Forgotten`."""
         row = self._store.head("turn", turn_id) if turn_id.isdecimal() else None
+        if row is None and turn_id.isdecimal() and self._store.head(FORGOTTEN, f"turn {turn_id}") is not None:
+            raise Forgotten(
+                f"turn {turn_id} was forgotten", next_step="a4ps chat, then /last, lists what is remembered"
+            )
         if row is None:
             step = f"turns are numbered 1 to {self._last}" if self._last else 'none was asked yet: a4ps ask "..."'
             named = turn_id if turn_id.isprintable() else ascii(turn_id)
@@ -286,13 +291,14 @@ class TurnLog:
     async def _changing(self, turn: Turn | None = None) -> AsyncIterator[None]:
         """One change at a time. A commit that was cancelled or failed may be there all the same, so it is looked up.
 
-        Raises `NoSuchTurn` where `turn` is no longer the open one of its number: another content was loaded meanwhile.
+        Raises `NoSuchTurn` where `turn` is no longer the open one of its number: another content was loaded meanwhile, or
+        it was forgotten.
         """
         async with self._writing:
-            if self._store.heads(LOADED) != self._loaded:
+            if self._replaced() != self._loaded:
                 self._read_back()
             if turn is not None and self._loaded and (turn.id not in self._open or self.turn(turn.id) != turn):
-                raise NoSuchTurn(f"turn {turn.id} is not in the image that was loaded", next_step="ask again")
+                raise NoSuchTurn(f"turn {turn.id} is no longer in the image", next_step="ask again")
             try:
                 yield
             except BaseException:
@@ -301,11 +307,19 @@ class TurnLog:
                 raise
 
     def _read_back(self) -> None:
-        self._loaded = self._store.heads(LOADED)
+        self._loaded = self._replaced()
         newest = self._store.newest("turn", limit=1)
-        self._last = int(newest[0].key) if newest else 0
+        forgotten = (key.removeprefix("turn ") for key in self._store.heads(FORGOTTEN) if key.startswith("turn "))
+        # No number is given twice: what names a turn that was forgotten must not mean another one.
+        self._last = max(
+            [int(row.key) for row in newest] + [int(key) for key in forgotten if key.isdecimal()], default=0
+        )
         self._open = self._store.keys_without("turn", "reply")
         self._stopped = {key for key in self._open if self._was_stopped(key)}
+
+    def _replaced(self) -> dict[tuple[str, str], int]:
+        """What tells that turns went or came otherwise than by this log."""
+        return {(kind, key): at for kind in (LOADED, FORGOT) for key, at in self._store.heads(kind).items()}
 
     def _cut_off(self) -> Sequence[str]:
         return [key for key in self._open if key not in self._stopped]

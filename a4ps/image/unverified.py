@@ -78,11 +78,13 @@ _TABLES: Final = {
     "commits": frozenset(("generation", "at")),
     "rows": frozenset(("place", "kind", "key", "body")),
 }
+_TIMED: Final = _Layout(
+    {**_TABLES, "rows": _TABLES["rows"] | {"at"}}, "SELECT place, kind, key, body, at FROM rows WHERE place = ?"
+)
 _LAYOUTS: Final = {
     1: _Layout(_TABLES, "SELECT place, kind, key, body, NULL FROM rows WHERE place = ?"),
-    2: _Layout(
-        {**_TABLES, "rows": _TABLES["rows"] | {"at"}}, "SELECT place, kind, key, body, at FROM rows WHERE place = ?"
-    ),
+    2: _TIMED,
+    3: _TIMED,
 }
 """By format, all there ever were; the newest is image_file.FORMAT."""
 

@@ -7,15 +7,16 @@ all that is wrong.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from a4ps.errors import IntegrityError
 from a4ps.image import search_index
 from a4ps.image.connections import is_damage, is_worlds
 from a4ps.image.keys import Mark, Witness
-from a4ps.image.rows import MAX_GENERATION, StoredRow, from_us, generation_of, ordinal_of, place_of, unpack
+from a4ps.image.rows import MAX_GENERATION, Commit, StoredRow, from_us, generation_of, ordinal_of, place_of, unpack
 from a4ps.image.seal import Seal, same
+from a4ps.image.tombstones import Orders, Tombstone
 
 TAIL_COMMITS = 64
 _MAX_FAULTS = 50
@@ -46,6 +47,28 @@ class ChainCheck:
     rows: int = 0
     faults: list[str] = field(default_factory=list)
     texts_missing: bool = False
+    orders: Orders = field(default_factory=Orders)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCommit:
+    """A commit as it lies in the image, with the types that it must have; `tombstone` where its words were forgotten."""
+
+    generation: int
+    id: bytes
+    at_us: int
+    author: str
+    reason: str
+    previous_mac: bytes
+    mac: bytes
+    tombstone: Tombstone | None
+
+    def is_stored(self, seal: Seal, row_macs: Sequence[bytes]) -> bool:
+        """Whether it is what was stored, or what was left of that."""
+        parts = (self.previous_mac, self.generation, self.id, self.at_us, self.author, self.reason, row_macs)
+        if self.tombstone is None:
+            return same(self.mac, seal.commit(*parts))
+        return same(self.tombstone.mac, seal.forgotten_words(self.tombstone.forgotten, self.mac, *parts))
 
 
 def verified_row(seal: Seal, found: tuple[object, ...]) -> tuple[StoredRow, str]:
@@ -61,10 +84,17 @@ def verified_row(seal: Seal, found: tuple[object, ...]) -> tuple[StoredRow, str]
         and isinstance(body, bytes)
         and isinstance(at_us, int)
     ):
-        generation = generation_of(place)
-        if same(mac, seal.row(generation, ordinal_of(place), at_us, kind, key, salt, body)):
+        generation, ordinal = generation_of(place), ordinal_of(place)
+        stone = Tombstone.of(salt)
+        if stone is None:
+            stored = same(mac, seal.row(generation, ordinal, at_us, kind, key, salt, body))
+        else:
+            left = seal.forgotten_row(generation, ordinal, at_us, kind, key, mac, stone.forgotten, body)
+            stored = same(stone.mac, left)
+        if stored:
             payload, text = unpack(body)
-            return StoredRow(kind, key, payload, generation, from_us(at_us), ordinal_of(place)), text
+            forgotten = 0 if stone is None else stone.forgotten
+            return StoredRow(kind, key, payload, generation, from_us(at_us), ordinal, forgotten), text
     where = f"commit {generation_of(place)}" if isinstance(place, int) else "an unknown commit"
     raise IntegrityError(
         f"a row of {where} ({kind!s:.40} {key!s:.40}) is not what was stored",
@@ -83,12 +113,7 @@ def check_chain(connection: sqlite3.Connection, seal: Seal, meta_mac: bytes, *, 
         before = connection.execute("SELECT mac FROM commits WHERE generation = ?", (first - 1,)).fetchone()
         previous = before[0] if before and isinstance(before[0], bytes) else b""
     check = ChainCheck(Mark(first - 1, previous))
-    commits = connection.execute(
-        "SELECT generation, id, at, author, reason, previous_mac, mac FROM commits WHERE generation >= ? "
-        "ORDER BY generation",
-        (first,),
-    )
-    for found in commits:
+    for found in commits_from(connection, first):
         _check_commit(connection, seal, check, found)
         if len(check.faults) >= _MAX_FAULTS:
             check.faults.append("there may be more: the check stopped here")
@@ -97,39 +122,74 @@ def check_chain(connection: sqlite3.Connection, seal: Seal, meta_mac: bytes, *, 
     return check
 
 
-def _check_commit(connection: sqlite3.Connection, seal: Seal, check: ChainCheck, found: tuple[object, ...]) -> None:
-    generation, commit_id, at_us, author, reason, previous_mac, mac = found
-    if not (
-        isinstance(generation, int)
-        and isinstance(commit_id, bytes)
-        and isinstance(at_us, int)
-        and isinstance(author, str)
-        and isinstance(reason, str)
-        and isinstance(previous_mac, bytes)
-        and isinstance(mac, bytes)
+def commits_from(connection: sqlite3.Connection, first: int) -> Iterator[FoundCommit | int]:
+    """The commits from `first` on; of one with a column of a wrong type its number. Raises sqlite3.Error."""
+    for found in connection.execute(
+        "SELECT c.generation, id, at, author, reason, previous_mac, c.mac, t.forgotten, t.mac "
+        "FROM commits AS c LEFT JOIN tombstones AS t USING (generation) WHERE c.generation >= ? ORDER BY c.generation",
+        (first,),
     ):
-        check.faults.append(f"commit {generation} has a column of a wrong type")
+        generation, commit_id, at_us, author, reason, previous_mac, mac, forgotten, stands = found
+        if (
+            isinstance(generation, int)
+            and isinstance(commit_id, bytes)
+            and isinstance(at_us, int)
+            and isinstance(author, str)
+            and isinstance(reason, str)
+            and isinstance(previous_mac, bytes)
+            and isinstance(mac, bytes)
+            and ((forgotten is None and stands is None) or (isinstance(forgotten, int) and isinstance(stands, bytes)))
+        ):
+            stone = None if forgotten is None or stands is None else Tombstone(forgotten, stands)
+            yield FoundCommit(generation, commit_id, at_us, author, reason, previous_mac, mac, stone)
+        else:
+            yield generation
+
+
+def verified_commit(connection: sqlite3.Connection, seal: Seal, found: FoundCommit | int) -> Commit:
+    """Raises IntegrityError where it is not what was stored."""
+    if isinstance(found, int) or not found.is_stored(seal, row_macs(connection, found.generation)):
+        number = found if isinstance(found, int) else found.generation
+        raise IntegrityError(
+            f"commit {number} is not what was stored",
+            next_step="run: a4ps image verify --deep, then: a4ps image restore FILE",
+        )
+    return Commit(found.generation, found.id, from_us(found.at_us), found.author, found.reason)
+
+
+def row_macs(connection: sqlite3.Connection, generation: int) -> list[bytes]:
+    """The MACs that the rows of one commit were stored with, in its order. Raises sqlite3.Error."""
+    return [row[4] if isinstance(row[4], bytes) else b"" for row in rows_of(connection, generation)]
+
+
+def _check_commit(connection: sqlite3.Connection, seal: Seal, check: ChainCheck, found: FoundCommit | int) -> None:
+    if isinstance(found, int):
+        check.faults.append(f"commit {found} has a column of a wrong type")
         return
+    generation = found.generation
     if generation != check.tip.generation + 1:
         check.faults.append(f"commits {check.tip.generation + 1} to {generation - 1} are missing")
-    elif not same(previous_mac, check.tip.mac):
+    elif not same(found.previous_mac, check.tip.mac):
         check.faults.append(f"commit {generation} does not follow the commit before it")
-    row_macs = []
+    macs = []
     for ordinal, row in enumerate(rows_of(connection, generation)):
         check.rows += 1
         if row[0] != place_of(generation, ordinal):
             check.faults.append(f"commit {generation} lacks its row {ordinal}")
         try:
-            _, text = verified_row(seal, row)
+            stored, text = verified_row(seal, row)
         except IntegrityError as error:
             check.faults.append(error.message)
         else:
+            check.orders.meet(stored)
             check.texts_missing |= bool(text) and not search_index.holds(connection, row[0])
-        row_macs.append(row[4] if isinstance(row[4], bytes) else b"")
-    if not same(mac, seal.commit(previous_mac, generation, commit_id, at_us, author, reason, row_macs)):
+        macs.append(row[4] if isinstance(row[4], bytes) else b"")
+    if not found.is_stored(seal, macs):
         check.faults.append(f"commit {generation} is not what was stored")
+    if found.tombstone is not None:
+        check.orders.words_there[generation] = found.tombstone.forgotten
     check.commits += 1
-    check.tip = Mark(generation, mac)
+    check.tip = Mark(generation, found.mac)
 
 
 def _check_strays(connection: sqlite3.Connection, check: ChainCheck, *, deep: bool) -> None:
@@ -143,6 +203,10 @@ def _check_strays(connection: sqlite3.Connection, check: ChainCheck, *, deep: bo
             check.faults.append(
                 f"{commits} commits and {rows} rows are stored, {check.commits} and {check.rows} belong to the chain"
             )
+        stray = "SELECT count(*) FROM tombstones WHERE generation NOT IN (SELECT generation FROM commits)"
+        if connection.execute(stray).fetchone()[0]:
+            check.faults.append("there are tombstones of commits that are missing")
+        check.faults += check.orders.faults()
 
 
 def rows_of(

@@ -19,7 +19,7 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -32,6 +32,7 @@ from a4ps.image.connections import Readers, closed_error, concerns_one_statement
 from a4ps.image.heads import Heads, Versions
 from a4ps.image.image_file import Attached, attach
 from a4ps.image.keys import KeyFolder, Mark, Witness, fsync_folder
+from a4ps.image.redaction import Redaction, forget
 from a4ps.image.rows import Commit, PackedRow, place_of
 from a4ps.image.signed import SignedCommit, insert, sign
 
@@ -72,7 +73,24 @@ class RebuildJob:
     settle: Callable[[A4PSError | None], None]
 
 
-Job = CommitJob | RebuildJob
+@dataclass(frozen=True, slots=True)
+class ForgetJob:
+    """A request to forget what `redaction` names, as one commit; `settle` as that of a CommitJob."""
+
+    redaction: Redaction
+    author: str
+    reason: str
+    settle: Callable[[Commit | A4PSError], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubJob:
+    """A request to write the log back and empty it; `settle` gets None or why it could not be done."""
+
+    settle: Callable[[A4PSError | None], None]
+
+
+Job = CommitJob | RebuildJob | ForgetJob | ScrubJob
 
 
 @dataclass(slots=True)
@@ -212,6 +230,10 @@ class Writer:
         for job in group:
             if isinstance(job, RebuildJob):
                 job.settle(self._rebuild())
+            elif isinstance(job, ForgetJob):
+                job.settle(self._forgotten(job))
+            elif isinstance(job, ScrubJob):
+                job.settle(self._scrubbed())
 
     # Committing
 
@@ -234,6 +256,15 @@ class Writer:
         if tip.generation == self.tip.generation:
             self._abandon(connection)
             return outcomes
+        self._make_durable(connection, tip, outcomes)
+        if heads is not self.heads:
+            self._show(heads.merged())
+        # Last: where showing it fails, for want of memory say, the next group takes it up and is not judged past it.
+        self._shown = tip
+        return outcomes
+
+    def _make_durable(self, connection: sqlite3.Connection, tip: Mark, outcomes: Sequence[Commit | A4PSError]) -> None:
+        """COMMIT what leads to `tip`. Raises where it is not durable, and where that is not known."""
         try:
             connection.execute("COMMIT")
         except (sqlite3.Error, MemoryError) as error:
@@ -242,11 +273,6 @@ class Writer:
         self.tip = tip
         if self._witness is not None:
             self._witness.write(tip)
-        if heads is not self.heads:
-            self._show(heads.merged())
-        # Last: where showing it fails, for want of memory say, the next group takes it up and is not judged past it.
-        self._shown = tip
-        return outcomes
 
     def _need_file(self) -> None:
         """Nothing is acknowledged that lies in a file which has lost its name. Raises StorageFailed."""
@@ -351,6 +377,68 @@ class Writer:
             self.index_stale = True
         connection.execute("RELEASE indexing")
 
+    # Forgetting
+
+    def _forgotten(self, job: ForgetJob) -> Commit | A4PSError:
+        try:
+            return self._forget(job)
+        except A4PSError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - the thread's edge: whoever waits must be answered
+            _log.exception("the image's writer failed")
+            self.read_only = f"the writer failed: {error}"
+            return StorageFailed(f"the image's writer failed: {error}", next_step="look into the log")
+
+    def _forget(self, job: ForgetJob) -> Commit:
+        self._need_file()
+        # On a new connection: FTS5 remembers what it has read of the index, which is made anew.
+        self._reopen(everything=False)
+        if self.tip != self._shown:
+            self._take_up()
+        attached = self.attached
+        connection = attached.connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            at = self._clock.now()
+            done = forget(
+                connection, attached.seal, self.tip, job.redaction, at=at, author=job.author, reason=job.reason
+            )
+            search_index.rebuild(connection, verify.texts(connection, attached.seal))
+            faults = verify.check_pages(connection)
+            if faults:
+                raise IntegrityError(
+                    f"the image {self._path} is damaged: {faults[0]}",
+                    next_step="restore a backup: a4ps image restore FILE",
+                )
+            self._make_durable(connection, done.tip, [done.commit])
+        except sqlite3.Error as error:
+            raise translate(error, self._path, "forgetting") from error
+        finally:
+            self._abandon(connection)
+        self.index_stale = False
+        if self.reload is not None:
+            # What readers had of the old rows is let go.
+            self._show(self.reload())
+        self._shown = self.tip
+        return done.commit
+
+    def _scrubbed(self) -> A4PSError | None:
+        """Have no page of what was forgotten left in the log: it is written back, when no reader needs it, and emptied."""
+        try:
+            readers = self._readers
+            with readers.paused() if readers is not None else nullcontext():
+                busy = self.attached.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            if busy:
+                raise StorageFailed(
+                    f"the log of the image {self._path} is in use by another program",
+                    next_step="close whatever else has the file open, for example sqlite3",
+                )
+        except sqlite3.Error as error:
+            return translate(error, self._path, "writing the log back")
+        except A4PSError as error:
+            return error
+        return None
+
     # When the disk fails
 
     def _refuse(self, error: A4PSError) -> None:
@@ -363,7 +451,7 @@ class Writer:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
 
-    def _settle_unknown(self, error: A4PSError, outcomes: list[Commit | A4PSError], *, everything: bool) -> None:
+    def _settle_unknown(self, error: A4PSError, outcomes: Sequence[Commit | A4PSError], *, everything: bool) -> None:
         """After a failed COMMIT: return when the group is durable all the same, raise when it is not.
 
         SQLite may have written a complete commit to the log and failed later (at the fsync, say). This process would not

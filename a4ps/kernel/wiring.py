@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import logging
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
@@ -13,11 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from a4ps.clock import Clock, SystemClock
-from a4ps.errors import EngineUnreachable, ModelMissing, PeerError
+from a4ps.errors import A4PSError, EngineUnreachable, ModelMissing, PeerError
+from a4ps.holders import HolderOfText, Holders
+from a4ps.image.forgetting import ImageTexts
+from a4ps.image.kept_images import KeptImages
 from a4ps.image.keys import KeyFolder
 from a4ps.image.model_ledger import ModelLedger
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.store import Store
+from a4ps.image.treatments import IMAGE_TREATMENTS, Treatments
 from a4ps.image.turns import TurnLog
 from a4ps.inference import lexical
 from a4ps.inference.catalog import lacking, load_catalog
@@ -32,10 +37,13 @@ from a4ps.inference.ollama_wire import base_url, is_loopback
 from a4ps.inference.rehearsal import MODEL as REHEARSAL_MODEL
 from a4ps.inference.rehearsal import RehearsalEngine
 from a4ps.kernel.engine_choice import Choice, Signs, choose
+from a4ps.kernel.forgetter import Forgetter
 from a4ps.kernel.health import LOCAL_OLLAMA
+from a4ps.kernel.held_files import ChatHistory, Leftovers, LogTexts, OtherFiles
 from a4ps.kernel.invoker import EngineInvoker
 from a4ps.kernel.kernel import KEPT_OPEN, Kernel
 from a4ps.memory.following import Means
+from a4ps.memory.forgetting import MEMORY_TREATMENTS, VectorTexts
 from a4ps.memory.records import Records
 from a4ps.memory.scrapbook import Scrapbook
 from a4ps.memory.tuning import Options
@@ -43,14 +51,22 @@ from a4ps.personas.roster import BY_PROFILE, NAMES, enrol
 from a4ps.places import Places
 from a4ps.sandbox.executor import SecureCodeExecutor
 from a4ps.settings import Loaded, Settings, load
+from a4ps.society.checkpoint_texts import CheckpointTexts
 from a4ps.tools.asking import Asker, Voice
+from a4ps.tools.forgetting import TOOL_RULES, TOOL_TREATMENTS
 from a4ps.tools.method_runner import MethodRunner
 from a4ps.tools.registry import ToolRegistry
 from a4ps.tools.running import Runner
 from a4ps.tools.tool_forge import ForgeParts, ToolForge
 
+_log = logging.getLogger(__name__)
+
 #: The models of the service that Ollama's installer makes. Only its home, two levels up, is open to others.
 SERVICE_MODELS = Path("/usr/share/ollama/.ollama/models")
+
+
+#: How rows of each kind are forgotten, whoever makes them.
+TREATMENTS: Treatments = {**IMAGE_TREATMENTS, **MEMORY_TREATMENTS, **TOOL_TREATMENTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +216,27 @@ def means_of(env: Environment, embedder: str, manager: ModelManager, clock: Cloc
     return Means(manager, env.places.scrapbook, clock, settings.vector_floor, prefixes, options)
 
 
+def holders_of(places: Places) -> Holders:
+    """All that keeps words of a person in this home, but for the image: whoever adds a place adds its holder here."""
+    holders = Holders()
+    holders.add(ChatHistory(places.chat_history))
+    holders.add(LogTexts(places.log))
+    holders.add(CheckpointTexts(places.checkpoints))
+    holders.add(KeptImages(places.image, TREATMENTS))
+    holders.add(VectorTexts(places.scrapbook))
+    holders.add(Leftovers(places.home))
+    return holders
+
+
+def forgetter_of(places: Places, manager: ProtoManager) -> Forgetter:
+    """What forgets in this home, with its image open and nothing else."""
+    image = ImageTexts(manager, TREATMENTS, TOOL_RULES)
+    holders = holders_of(places)
+    known: list[HolderOfText] = [image, *holders]
+    holders.add(OtherFiles(places, lambda: known))
+    return Forgetter(image, holders)
+
+
 async def open_kernel(env: Environment) -> Kernel:
     """Open image, engine and society. Raises every kind of `A4PSError`; nothing stays open then."""
     from a4ps.society.graph import Deliberation  # LangGraph takes a second to import; doctor and config do without
@@ -209,6 +246,8 @@ async def open_kernel(env: Environment) -> Kernel:
     clock = SystemClock()
     async with AsyncExitStack() as undo:
         store = undo.enter_context(Store.open(env.places.image, KeyFolder(env.places.keys), clock))
+        protos = ProtoManager.over(store)
+        _finish_forgetting(env.places, protos)
         log = TurnLog(store)
         last = log.latest(1)
         choice = await choose_engine(env, last[0][0].engine if last else "")
@@ -222,7 +261,6 @@ async def open_kernel(env: Environment) -> Kernel:
         deliberation = await Deliberation.open(env.places.checkpoints, store.seal)
         undo.push_async_callback(deliberation.aclose)
         await deliberation.sweep(keep=log.open_ids[-KEPT_OPEN:])
-        protos = ProtoManager.over(store)
         enrol(protos)
         executor = SecureCodeExecutor(tier=tier_of(env.settings))
         undo.callback(executor.close)
@@ -344,6 +382,14 @@ def _chosen(env: Environment) -> tuple[Choice, str]:
 
     with ThreadPoolExecutor(1) as thread:  # the caller's thread may have an event loop
         return thread.submit(lambda: asyncio.run(chosen())).result()
+
+
+def _finish_forgetting(places: Places, manager: ProtoManager) -> None:
+    """What keeps it from that keeps nobody from asking; the next opening, or `a4ps memory forget`, tries again."""
+    try:
+        forgetter_of(places, manager).finish()
+    except A4PSError:
+        _log.exception("a forgetting that was cut off could not be finished")
 
 
 def _notice(env: Environment, choice: Choice) -> str:

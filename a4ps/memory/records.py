@@ -27,6 +27,7 @@ from a4ps.errors import NoSuchMemory
 from a4ps.governance.taint import ARCHITECTS_WORDS, FILES, Taint, union
 from a4ps.image.rows import GONE_SUFFIX, Row, StoredRow
 from a4ps.image.store import Store
+from a4ps.image.tombstones import FORGOTTEN
 from a4ps.image.transfer import LOADED
 from a4ps.image.turns import ARCHITECT, Reply, Turn, TurnLog
 
@@ -290,7 +291,10 @@ class Records:
             self._numbers.clear()
             self._loaded = loaded
         if kind not in self._numbers:
-            self._numbers[kind] = self.store.greatest_number(kind, "m" if kind == MEMORY else "d")
+            prefix = "m" if kind == MEMORY else "d"
+            forgotten = (key.removeprefix(f"{kind} {prefix}") for key in self.store.heads(FORGOTTEN))
+            greatest = (int(number) for number in forgotten if number.isdecimal())
+            self._numbers[kind] = max(self.store.greatest_number(kind, prefix), *greatest, 0)
         self._numbers[kind] += 1
         return self._numbers[kind]
 

@@ -20,11 +20,13 @@ from typing import Any, NamedTuple
 
 from a4ps.errors import CallerError, Conflict, UnknownProto
 from a4ps.image.changes import Change
+from a4ps.image.forgetting import ImageTexts
 from a4ps.image.image_file import FORMAT
 from a4ps.image.portable import read_portable
 from a4ps.image.proto import Proto
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.text_export import import_text
+from a4ps.sought import BAR, Sought
 
 CODEX = {"role": "logic", "model_name": "none", "system_prompt": "Think."}
 PAIR = ("BRICK", "ROBIN")
@@ -35,6 +37,9 @@ MIGRATE = "migrate"
 OLD = Path(__file__).parents[1] / "data" / "formats" / "image-1"
 """An image of an earlier format, with its keys, that some images of the campaign begin as."""
 NO_COMMIT, REFUSED = 0, -1
+SECRET_OF = "secret of "
+RESUMED = "resumed"
+"""What the keys of commits begin with that go on with a forgetting of somebody who was killed."""
 BALLAST_BYTES = 150_000
 
 State = Mapping[str, Mapping[str, Any]]
@@ -117,7 +122,7 @@ def everybody() -> dict[str, Proto]:
     protos = {name: Proto(name, CODEX, state={"a": 0, "b": 0, "last": ""}) for name in PAIR}
     protos[COMMON] = Proto(COMMON, CODEX, state={"contended": ""})
     for number in range(WORKERS):
-        protos[f"own {number}"] = Proto(f"own {number}", CODEX, state={"n": 0, "list": []})
+        protos[f"own {number}"] = Proto(f"own {number}", CODEX, state={"n": 0, "list": [], "told": []})
     return protos
 
 
@@ -212,6 +217,52 @@ def _reverted(before: State, found: Found, past: Past) -> State:
     touched = {slot for slot in became if was.get(slot) != became[slot]}
     kept = {slot: value for slot, value in before[name].items() if slot not in touched}
     return {**before, name: kept | {slot: was[slot] for slot in touched & was.keys()}}
+
+
+def tell(worker: Worker, key: str) -> int:
+    """Something that nothing else says."""
+    with worker.manager.transaction(reason=key) as tx:
+        tx.edit(f"own {worker.number}").state["told"].append(_secret(key))
+    return tx.changes[0].generation
+
+
+def _secret(key: str) -> str:
+    return f"{SECRET_OF}{key}"
+
+
+def _told(before: State, found: Found, past: Past) -> State:
+    name = f"own {worker_of(found.key)}"
+    return _with(before, **{name: {"told": [*before[name]["told"], _secret(found.key)]}})
+
+
+def forget(worker: Worker, key: str) -> int:
+    """The first of what this worker told and what was not forgotten yet."""
+    told = [each for each in worker.manager.get_proto(f"own {worker.number}").state["told"] if each != BAR]
+    if not told:
+        return REFUSED
+    texts = ImageTexts(worker.manager)
+    before = worker.manager.store.generation
+    sought = Sought(texts=(told[0],))
+    reason = f"{key} {told[0].removeprefix(SECRET_OF)}"
+    texts.begin(sought, reason=reason)
+    texts.remove(sought, reason=reason)
+    return _generation_of(worker.manager, key, before)
+
+
+def finish_forgetting(manager: ProtoManager) -> None:
+    """What an opening does first; the history says what it was that was cut off."""
+    texts = ImageTexts(manager)
+    for sought in texts.begun():
+        key = sought.texts[0].removeprefix(SECRET_OF)
+        texts.remove(sought, reason=f"{RESUMED}.{worker_of(key)}.{manager.store.generation}.forget {key}")
+    texts.finish()
+
+
+def _forgotten(before: State, found: Found, past: Past) -> State:
+    """Told by one worker, and by a takeover perhaps known to be told again; never by another."""
+    name = f"own {worker_of(found.besides)}"
+    told = [BAR if each == _secret(found.besides) else each for each in before[name]["told"]]
+    return _with(before, **{name: {"told": told}})
 
 
 def define(worker: Worker, key: str) -> int:
@@ -321,6 +372,8 @@ ACTS: dict[str, Act] = {
     "swap": Act(6, swap, _swapped),
     "contend": Act(4, contend, _contended),
     "revert": Act(4, revert, _reverted),
+    "tell": Act(2, tell, _told),
+    "forget": Act(2, forget, _forgotten),
     "define": Act(2, define, _defined),
     "come_and_go": Act(2, come_and_go, _came_or_went),
     "back_up": Act(1.5, back_up),

@@ -22,7 +22,7 @@ KILLS_OF_AN_OLD_ONE = 8
 """Of an image that begins in an earlier format: fewer, so that more of them are migrations."""
 DEEP_EACH = 7
 AIMS = ("open", "close", "restore", *ACTS)
-RARE = ("restore", "restore", "load", "bring_in", "revert")
+RARE = ("restore", "restore", "load", "bring_in", "revert", "forget")
 
 
 class Campaign:
@@ -91,6 +91,8 @@ class Campaign:
         aim = self.chance.choice((*AIMS, *RARE))
         if aim == "load" and ledger.place.portable(0) not in ledger.held:
             return "save"
+        if aim == "forget" and not ledger.has_told():
+            return "tell"
         if aim == "bring_in" and ledger.place.export(0) not in ledger.held:
             return "export"
         return aim

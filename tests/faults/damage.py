@@ -93,9 +93,13 @@ class Original:
 def flipped(original: Original, number: int) -> str:
     """What becomes of a copy with one bit changed, which one being drawn from `number`."""
     chance = random.Random(number)
+    return flipped_at(original, 8 * chance.randrange(original.length) + chance.randrange(8))
+
+
+def flipped_at(original: Original, bit: int) -> str:
     content = bytearray((original.folder / original.name).read_bytes())
-    content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
-    return _outcome(original, bytes(content), f"flip {number}")
+    content[bit // 8] ^= 1 << bit % 8
+    return _outcome(original, bytes(content), f"flip of bit {bit}")
 
 
 def cut(original: Original, length: int) -> str:

@@ -22,6 +22,7 @@ from a4ps.clock import SystemClock
 from a4ps.errors import CallerError, UnknownProto
 from a4ps.image.codec import decode_slot, opaque
 from a4ps.image.drafts import PREFIX
+from a4ps.image.forgetting import ImageTexts
 from a4ps.image.keys import KeyFolder
 from a4ps.image.migrations import MIGRATED
 from a4ps.image.portable import read_portable
@@ -29,15 +30,31 @@ from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.rows import from_us
 from a4ps.image.snapshot import PortableImage
 from a4ps.image.text_export import import_text
+from a4ps.image.tombstones import FORGETTING_KINDS
 from a4ps.image.transfer import LOADED, RESTORED
-from tests.faults.acts import EXPECTED, MIGRATE, OLD, WORKERS, Found, Past, Place, State, act_of, worker_of
+from a4ps.sought import BAR
+from tests.faults.acts import (
+    EXPECTED,
+    MIGRATE,
+    OLD,
+    RESUMED,
+    SECRET_OF,
+    WORKERS,
+    Found,
+    Past,
+    Place,
+    State,
+    act_of,
+    finish_forgetting,
+    worker_of,
+)
 from tests.image.images import an_image
 from tests.image.plain_values import Point
 
 TAKEOVERS = ("load", "bring_in")
 OUTPUTS = ("save", "export", "back_up")
-TAKEN_OVER, MIGRATION = NOBODYS = ("takeover of nothing", "migration")
-"""Commits that say no act's key."""
+TAKEN_OVER, MIGRATION, STEP, _ = NOBODYS = ("takeover of nothing", "migration", "step of forgetting", RESUMED)
+"""Commits that say no act's key, or one of somebody who was killed."""
 
 OLD_COMMITS = 30
 
@@ -106,6 +123,7 @@ class Ledger:
         self.at: dict[datetime, State] = {}
         self.held: dict[Path, Held] = {}
         self.counts: Counter[str] = Counter()
+        self.forgotten: list[str] = []
         for name in ("files", "backups", "exports"):
             (folder / name).mkdir(parents=True)
         self.old = old
@@ -134,6 +152,11 @@ class Ledger:
         with ProtoManager.open(self.place.image, keys=self.keys, clock=SystemClock()) as manager:
             self._follow_restore(manager, heard)
             self._follow(manager, heard)
+            if ImageTexts(manager).unfinished:
+                self.counts["forgettings finished"] += 1
+                finish_forgetting(manager)
+                self._follow(manager, Heard())
+            self._look_for_forgotten()
             expected = self.chain[-1].state if self.chain else {}
             found = state_of(manager)
             assert found == expected, f"not what the commits come to: {self._differing(found, expected)}"
@@ -151,6 +174,18 @@ class Ledger:
             migrating = any(act_of(key) == MIGRATE for key in heard.in_flight)
             self.counts["migrations in flight, in place"] += migrating and in_place
         self.counts.update(act_of(key) for key, result in heard.done.items() if result >= 0)
+
+    def has_told(self) -> bool:
+        """Whether there is something that the first worker could forget."""
+        told = self.chain[-1].state.get("own 0", {}).get("told", []) if self.chain else []
+        return any(each != BAR for each in told)
+
+    def _look_for_forgotten(self) -> None:
+        """I12: in no byte of the image or its log, unless a file from before has brought it back."""
+        for suffix in ("", "-wal"):
+            path = self.place.image.with_name(self.place.image.name + suffix)
+            data = path.read_bytes() if path.exists() else b""
+            assert not [text for text in self.forgotten if text.encode() in data], "forgotten, and still there"
 
     def _differing(self, found: State, expected: State) -> str:
         """For whoever has to understand it: the slots that differ, and the newest commits."""
@@ -173,6 +208,7 @@ class Ledger:
                 assert new or key not in heard.done, "an acknowledged restore is not there"
                 if new:
                     self.chain = list(chain)
+                    self.forgotten = []
                     self._append(Entry(key, rows[0].at, chain[-1].state))
                     self.counts["restores in flight, done"] += key not in heard.done
 
@@ -200,13 +236,24 @@ class Ledger:
             for row in manager.store.rows_of(generation, MIGRATED):
                 assert json.loads(row.payload)["kept"] == self.place.kept.name
                 return Entry(MIGRATION, row.at, state)
+            for kind in FORGETTING_KINDS:
+                for row in manager.store.rows_of(generation, kind):
+                    return Entry(f"{STEP} {generation} {row.at}", row.at, state)
             # No Proto differed, and so no change says which takeover it was.
             (row,) = manager.store.rows_of(generation, LOADED)
             assert any(act_of(key) in TAKEOVERS for key in heard.begun)
+            self.forgotten = []
             return Entry(f"{TAKEN_OVER} {generation} {row.at}", row.at, state)
         key, _, besides = changes[0].reason.partition(" ")
+        if act_of(key) == "forget":
+            self.forgotten.append(f"{SECRET_OF}{besides}")
+            self.counts["forgotten"] += 1
+        elif act_of(key) in TAKEOVERS:
+            self.forgotten = []
         expect, count = EXPECTED[act_of(key)]
-        assert count in (None, len(changes)), f"{key} is there by half"
+        assert count in (None, len(changes)), (
+            f"{key} is there by half, or by more: {[str(change) for change in changes]}"
+        )
         before = self.chain[-1].state if self.chain else {}
         past = Past([entry.state for entry in self.chain], self.at)
         return Entry(key, changes[0].at, expect(before, Found(key, besides, changes), past))
@@ -306,7 +353,7 @@ def _exported(folder: Path) -> tuple[datetime, State] | None:
 def _time_of(manager: ProtoManager) -> datetime:
     """When the newest commit was made."""
     generation = manager.store.generation
-    for kind in (LOADED, RESTORED):
+    for kind in (LOADED, RESTORED, *FORGETTING_KINDS):
         for row in manager.store.rows_of(generation, kind):
             return row.at
     return manager.changes(generation)[0].at

@@ -33,7 +33,18 @@ from a4ps.image import connections
 from a4ps.image.keys import KeyFolder
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.restore import restore
-from tests.faults.acts import ACTS, COMMON, INSTALL, MIGRATE, REFUSED, Place, Worker, act_of, everybody
+from tests.faults.acts import (
+    ACTS,
+    COMMON,
+    INSTALL,
+    MIGRATE,
+    REFUSED,
+    Place,
+    Worker,
+    act_of,
+    everybody,
+    finish_forgetting,
+)
 
 LEARNING = 0.2
 PIECE = select.PIPE_BUF // 2 - 10
@@ -81,6 +92,9 @@ class Life:
                 result[0] = done.report.generation + 1
         with self.doing(f"{seed}.0.0.{MIGRATE if self.place.is_old() else 'open'}"):
             manager = ProtoManager.open(self.place.image, keys=keys, clock=SystemClock())
+        if COMMON in manager:
+            with self.doing(f"{seed}.0.0.finish"):
+                finish_forgetting(manager)
         if COMMON not in manager:
             key = f"{seed}.0.0.{INSTALL}"
             with self.doing(key) as result:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
-from contextlib import suppress
+from collections import Counter
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,10 @@ import pytest
 from a4ps.clock import ManualClock
 from a4ps.errors import IntegrityError
 from a4ps.image.keys import KeyFolder
+from a4ps.image.rows import PackedRow, StoredRow, pack
 from a4ps.image.store import Row, Store
-from tests.faults.damage import IMAGE, LOG, Original, Rows, campaign, examine, rows_in
+from a4ps.image.tombstones import FORGOTTEN, SCRUBBED
+from tests.faults.damage import IMAGE, LOG, Original, Rows, campaign, damaging, examine, flipped_at, rows_in
 from tests.faults.killing import LONG, killer
 
 FLIPS = 10_000 if LONG else 1_000
@@ -43,6 +47,54 @@ def test_flips_and_cuts_of_a_closed_image(memory_path: Path, capsys: pytest.Capt
     assert cuts["harmless"] == 0
     with capsys.disabled():
         print(f"\nclosed image: {FLIPS} flips {dict(flips)}, {cuts.total()} cuts {dict(cuts)}")
+
+
+class EveryTenth:
+    """A redaction: of some turns nothing is left, of some notes another text, and commits say nothing of themselves."""
+
+    def row(self, row: StoredRow, text: str) -> PackedRow | None:
+        del text
+        if row.kind == "turn" and row.generation % 10 == 0:
+            return pack(Row(FORGOTTEN, f"turn {row.key}", b""))
+        return pack(Row(row.kind, row.key, b"barred")) if row.kind == "log" and row.generation % 10 == 1 else None
+
+    def words(self, author: str, reason: str) -> tuple[str, str]:
+        return author, reason.replace("a reason", "")
+
+
+def forgotten_image(folder: Path) -> Original:
+    close_image(folder, 90)
+    with Store.open(folder / IMAGE, KeyFolder(folder / "keys"), ManualClock()) as store:
+        done = store.forget(EveryTenth(), author="test", reason="forgotten")
+        store.scrub()
+        store.commit([Row(SCRUBBED, str(done.generation), b"")], author="test", reason="forgotten")
+        return Original(folder, IMAGE, rows_in(store))
+
+
+@pytest.mark.timeout(3600)
+def test_flips_and_cuts_of_an_image_with_tombstones(memory_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """I2: as of one without."""
+    original = forgotten_image(memory_path / "original")
+    flips, cuts = campaign(original, flips=FLIPS // 2, cuts=CUTS // 2)
+    assert cuts["harmless"] == 0
+    with capsys.disabled():
+        print(f"\nimage with tombstones: {FLIPS // 2} flips {dict(flips)}, {cuts.total()} cuts {dict(cuts)}")
+
+
+@pytest.mark.timeout(3600)
+def test_every_flip_of_a_tombstone_is_found(memory_path: Path) -> None:
+    """I2: of what stands in the place of a salt, of what is left of a row, and of what stands for a commit's words."""
+    original = forgotten_image(memory_path / "original")
+    with closing(sqlite3.connect(memory_path / "original" / IMAGE)) as connection:
+        stones = [salt for (salt,) in connection.execute("SELECT salt FROM rows WHERE length(salt) <> 16")]
+        stones += [mac for (mac,) in connection.execute("SELECT mac FROM tombstones")]
+    content = (memory_path / "original" / IMAGE).read_bytes()
+    assert len(stones) == 9 + 9 + 90
+    chance = random.Random(12)
+    bits = [8 * (content.index(stone) + chance.randrange(len(stone))) + chance.randrange(8) for stone in stones]
+    with damaging() as pool:
+        outcomes = Counter(pool.map(partial(flipped_at, original), bits, chunksize=20))
+    assert outcomes.keys() <= {"at open", "at read", "by verify"}
 
 
 @pytest.mark.timeout(3600)

@@ -1,0 +1,106 @@
+"""`a4ps memory forget`: what is to be forgotten for good, every place that has it, and then none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from a4ps.cli.frame import Frame, framed
+from a4ps.cli.plain import plain
+from a4ps.cli.streams import somebody_is_there, standard_input
+from a4ps.cli.waiting import waiting
+from a4ps.errors import CallerError, Stopped, UsageError
+from a4ps.holders import TextPlace
+from a4ps.image.keys import KeyFolder
+from a4ps.image.proto_manager import ProtoManager
+from a4ps.kernel.forgetter import Forgetter, Plan
+from a4ps.kernel.wiring import forgetter_of
+from a4ps.sought import Sought
+
+#: What a line of the plan begins with.
+_MARKS = {"holds": ("-", "red"), "derives": ("-", "yellow"), "named": ("·", None)}
+
+
+@click.command("forget")
+@click.argument("name", metavar="[ID|TURN]", required=False)
+@click.option("--text", metavar="TEXT", help="Forget whatever holds TEXT, in any case; - reads it from standard input.")
+@click.option("--spare-derived", is_flag=True, help="Leave what only derives from it, such as turns that recalled it.")
+@click.option("--dry-run", is_flag=True, help="Show the plan, and change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@framed
+def forget(frame: Frame, name: str | None, text: str | None, spare_derived: bool, dry_run: bool, yes: bool) -> None:
+    """Forget a turn or a memory, or whatever holds a TEXT, for good.
+
+    First shows the plan: every place that holds it or derives from it. Then takes it out of all of them: no search of
+    A4PS's folders finds it again, and nothing brings it back. That something was there stays known; `image verify` holds.
+    What is only named is yours to deal with, as the plan says how: backups, and files that you wrote.
+
+    Without arguments, finishes a forgetting that was cut off. Your shell may keep what you typed: --text - avoids it.
+    """
+    if (name is not None) and (text is not None):
+        raise UsageError("name a turn or a memory, or give a text, not both", next_step="a4ps memory forget --help")
+    places = frame.env.places
+    if not places.image.exists():
+        raise CallerError(f"there is no image at {places.image} yet", next_step='a4ps ask "..." makes one')
+    with ProtoManager.open(places.image, keys=KeyFolder(places.keys)) as manager:
+        forgetter = forgetter_of(places, manager)
+        if name is None and text is None:
+            _finish(frame, forgetter)
+            return
+        sought = _sought(forgetter, name, text, spare_derived)
+        with waiting("Looking for it everywhere"):
+            plan = forgetter.plan(sought)
+        if not frame.as_json:
+            _show(plan)
+        doing = bool(plan.going) and not dry_run
+        if doing:
+            _ask(frame, yes, len(plan.going))
+            with waiting("Forgetting"):
+                forgetter.forget(sought)
+    if frame.as_json:
+        frame.print_object({"forgotten": doing, "places": [_object(place) for place in plan.places]})
+    elif doing:
+        click.echo("Forgotten.")
+
+
+def _sought(forgetter: Forgetter, name: str | None, text: str | None, spare_derived: bool) -> Sought:
+    if name is not None:
+        return forgetter.by_name(name, spare_derived=spare_derived)
+    if text == "-":
+        text = standard_input().read().decode("utf-8", "surrogateescape")
+    return forgetter.by_text(text or "", spare_derived=spare_derived)
+
+
+def _finish(frame: Frame, forgetter: Forgetter) -> None:
+    with waiting("Forgetting"):
+        finished = forgetter.finish()
+    if frame.as_json:
+        frame.print_object({"forgotten": bool(finished), "places": []})
+    elif finished:
+        click.echo("What was cut off is forgotten now.")
+    else:
+        raise UsageError("nothing is waiting to be forgotten", next_step="name it: a4ps memory forget TURN, or --text")
+
+
+def _show(plan: Plan) -> None:
+    if not plan.going:
+        click.echo("Nothing here holds it.")
+    for place in plan.places:
+        mark, colour = _MARKS[place.relation]
+        click.echo(f"{click.style(mark, fg=colour)} {plain(place.holder)}: {plain(place.where)}")
+        if place.next_step:
+            click.echo(f"    → {plain(place.next_step)}")
+
+
+def _ask(frame: Frame, yes: bool, count: int) -> None:
+    """Raises `Stopped` where a person says no."""
+    if yes or frame.as_json or not somebody_is_there():
+        return
+    what = "this" if count == 1 else f"these {count:,} places"
+    if not click.confirm(f"Forget {what} for good?", default=False, err=True):
+        raise Stopped("nothing was changed")
+
+
+def _object(place: TextPlace) -> dict[str, Any]:
+    return {"holder": place.holder, "where": place.where, "relation": place.relation, "next": place.next_step}

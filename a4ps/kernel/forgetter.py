@@ -1,0 +1,111 @@
+"""Forgetting for good (I12): a plan of every place that holds or derives from what is sought, and carrying it out.
+
+What is sought is recorded in the image before anything is touched. Then each holder removes its part, and last the image,
+record included. Cut off at any moment, the next opening finishes what was begun; doing a part again changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from a4ps.errors import NoSuchTurn, StorageFailed, UsageError
+from a4ps.holders import Holders, TextPlace
+from a4ps.image.forgetting import ImageTexts
+from a4ps.image.turns import TurnLog
+from a4ps.sought import BAR, Sought
+
+LEAST: Final = 3
+"""Characters of a text that is looked for."""
+
+LONG_ENOUGH: Final = 12
+"""Characters of a question that is looked for wherever it might be quoted; a shorter one counts where it is all there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is sought, and the places in the order in which they are dealt with."""
+
+    sought: Sought
+    places: tuple[TextPlace, ...]
+
+    @property
+    def going(self) -> tuple[TextPlace, ...]:
+        """Those that forgetting takes away."""
+        return tuple(place for place in self.places if place.relation != "named")
+
+    @property
+    def named(self) -> tuple[TextPlace, ...]:
+        """Those that are left to the person."""
+        return tuple(place for place in self.places if place.relation == "named")
+
+
+class Forgetter:
+    """Over an open image and the other holders of its home."""
+
+    def __init__(self, image: ImageTexts, holders: Holders) -> None:
+        self._image = image
+        self._holders = holders
+
+    def by_name(self, name: str, *, spare_derived: bool = False) -> Sought:
+        """What a person means by a turn's number or a memory's name. Raises NoSuchTurn, Forgotten."""
+        thing = self._image.thing_of(name)
+        if thing is None:
+            if name.isdecimal():
+                TurnLog(self._image.store).turn(name)
+            raise NoSuchTurn(f"there is no turn and no memory {name}", next_step="search by content: --text TEXT")
+        words = [words.strip() for words in self._image.words_by(thing)]
+        return Sought(
+            tuple(each for each in words if len(each) >= LONG_ENOUGH),
+            tuple(each for each in words if each),
+            (thing,),
+            spare_derived,
+        )
+
+    @staticmethod
+    def by_text(text: str, *, spare_derived: bool = False) -> Sought:
+        """Raises UsageError where the text is too short to be looked for."""
+        text = text.strip()
+        if len(text) < LEAST:
+            raise UsageError(f"a text of fewer than {LEAST} characters is everywhere", next_step="give more of it")
+        if text.casefold() in BAR:
+            raise UsageError(f"{text!r} is what stands for what was forgotten", next_step="give other words")
+        return Sought((text,), (text,), (), spare_derived)
+
+    def plan(self, sought: Sought) -> Plan:
+        """Every place there is; changes nothing. Raises UsageError where it cannot be forgotten as things are."""
+        places: list[TextPlace] = [*self._image.find(sought)]
+        for holder in self._holders:
+            places.extend(holder.find(sought))
+        return Plan(sought, tuple(places))
+
+    def forget(self, sought: Sought) -> None:
+        """Carry a plan out: what is sought by then, which may be more. Nothing is left when this returns.
+
+        Raises what the holders raise, and StorageFailed where something is there again: somebody wrote it meanwhile. The
+        forgetting is then unfinished, and `finish` goes on with it.
+        """
+        self.finish()
+        self._image.begin(sought)
+        self._carry_out(sought)
+        left = self.plan(sought).going
+        if left:
+            raise StorageFailed(
+                f"it was written again meanwhile: {left[0].where}", next_step="end what writes it, and forget it again"
+            )
+
+    def finish(self) -> Sequence[Sought]:
+        """Go on with what was cut off; returns what that was."""
+        if not self._image.unfinished:
+            return ()
+        begun = self._image.begun()
+        for sought in begun:
+            self._carry_out(sought)
+        self._image.finish()
+        return begun
+
+    def _carry_out(self, sought: Sought) -> None:
+        for holder in self._holders:
+            holder.remove(sought)
+        self._image.remove(sought)
