@@ -38,6 +38,7 @@ WAYS_OUT: tuple[WayOut, ...] = (
         "architect",
         ("image.backup", "image.portable", "image.text_export", "image.restore", "image.exchange"),
     ),
+    WayOut("what is remembered, as text", "architect", ("cli.memory",)),
 )
 
 #: Actions that let nothing out, and why.
@@ -67,6 +68,12 @@ HARMLESS: Mapping[str, str] = {
     "inference.ollama_wire": "takes addresses apart",
     "inference.part_file": "model files in the home",
     "kernel.examine": "asks the system what it is",
+    "kernel.held_files": "takes what is forgotten out of files in the home",
+    "memory.documents": "a bounded process that reads a PDF",
+    "memory.following": "names what LanceDB raises",
+    "memory.lance_build": "a process of low priority that builds the index in the home",
+    "memory.lance_index": "the index in the home",
+    "memory.vector_index": "the index in the home, and the process that builds it",
     "sandbox.bubblewrap": "starts sandboxes, which have no network",
     "sandbox.guest": "runs inside a sandbox",
     "sandbox.guest_pipes": "runs inside a sandbox",

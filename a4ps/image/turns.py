@@ -375,7 +375,7 @@ def reply_of(row: StoredRow) -> Reply:
     fields["memories_used"] = tuple(MemoryUsed(**entry) for entry in fields["memories_used"])
     fields["argued"] = tuple(_round(entry) for entry in fields.get("argued", ()))
     fields["minds"] = tuple(Mind(**entry) for entry in fields.get("minds", ()))
-    fields["load"] = Load(**fields["load"]) if "load" in fields else None
+    fields["load"] = Load(**fields["load"]) if fields.get("load") is not None else None
     lists = {name: tuple(fields.get(name, ())) for name in ("dropped", "notes", "taint")}
     return Reply(**{**fields, **lists})
 
