@@ -72,7 +72,8 @@ async def _ask_child(source: int, deadline_s: float) -> bytes:
     finally:
         if child.returncode is None:
             child.kill()
-            await child.wait()
+            # Not `wait`: asyncio says that a child is gone only once all that it wrote has been read.
+            await child.communicate()
     if child.returncode != 0:
         raise _NoAnswer(f"its examiner ended with {child.returncode}")
     return answer

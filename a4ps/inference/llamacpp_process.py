@@ -54,6 +54,10 @@ class Frames:
         self._length = None
         return decode(body)
 
+    async def drop(self) -> None:
+        """Read what is left to the end of the stream."""
+        await self._stream.read()
+
 
 class WorkerProcess:
     """One child. Made by `start`; `kill` ends it at any moment, `ended` waits for that. Not for several tasks at once."""
@@ -131,7 +135,7 @@ class WorkerProcess:
 
     async def ended(self) -> None:
         """Wait until the killed child is gone, its memory with it."""
-        await self._process.wait()
+        await self._exit_code()
         self._folder.cleanup()
         await asyncio.wait([self._listening])
         self._to.close()
@@ -150,11 +154,16 @@ class WorkerProcess:
         return "; ".join(line for line in dict.fromkeys(lines) if line)[-_SAID_CHARS:]
 
     async def _obituary(self) -> str:
-        code = await self._process.wait()
+        code = await self._exit_code()
         await asyncio.wait([self._listening])
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with {code}"
         said = self.said()
         return f"it ended {how}: {said}" if said else f"it ended {how}"
+
+    async def _exit_code(self) -> int:
+        """Of the dead child. asyncio tells it only once all that the child wrote has been read."""
+        await self._frames.drop()
+        return await self._process.wait()
 
     async def _listen(self) -> None:
         """Keep the last lines of stderr and log all; the child never waits for a reader."""

@@ -10,10 +10,12 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from a4ps.errors import EngineRefused
+from a4ps.inference import llamacpp_process
 from a4ps.inference.llamacpp import LlamaCppEngine
 from a4ps.inference.llamacpp_process import Frames, WorkerDied, WorkerProcess
 from a4ps.inference.llamacpp_wire import Cancel, Ended, Load, Piece, Ready, Speak, encode
@@ -169,3 +171,15 @@ def test_the_embedded_engine_fetches_nothing(tmp_path: Path) -> None:
     with pytest.raises(EngineRefused) as caught:
         LlamaCppEngine(tmp_path).pull("tiny")
     assert str(tmp_path) in caught.value.next_step
+
+
+async def test_a_killed_worker_whose_words_nobody_read_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio stops reading what nobody takes, and then says of no dead child that it is dead."""
+    monkeypatch.setattr(llamacpp_process, "CHILD", ("-c", "import os\nwhile True: os.write(1, bytes(65_536))"))
+    worker = await WorkerProcess.start()
+    stream: Any = worker._frames._stream
+    while not stream._paused:
+        await asyncio.sleep(0)
+    worker.kill()
+    async with asyncio.timeout(60):
+        await worker.ended()

@@ -324,12 +324,21 @@ def test_without_wiring_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_fifty_calls_at_once_are_all_answered() -> None:
-    engine = MemoryEngine(FOUR)
+    """None of the four is loaded twice: who waits for one in memory is served before another takes its place."""
+
+    async def once_all_wait(model: str) -> None:
+        del model
+        while not all_wait and len(manager.waits) < 49:
+            await asyncio.sleep(0)
+        all_wait.append(True)
+
+    all_wait: list[bool] = []
+    engine = MemoryEngine(FOUR, loading=once_all_wait)
     manager = manager_of(engine)
     names = list(FOUR)
     replies = await asyncio.gather(*(hear(manager, request(names[n % 4], names[n % 4].upper())) for n in range(50)))
     assert [text_of(reply) for reply in replies] == ["Well."] * 50
-    assert len(engine.loads()) <= 8
+    assert sorted(engine.loads()) == sorted(names)
 
 
 @settings(max_examples=60, deadline=None)
