@@ -63,6 +63,7 @@ class Seat:
         self._deadlines = deadlines
         self._means = means
         self._worker: WorkerProcess | None = None
+        self._going: set[asyncio.Task[None]] = set()
         self._idle: asyncio.TimerHandle | None = None
         self._hushing: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -240,18 +241,22 @@ class Seat:
             self._worker.kill()
 
     async def end(self) -> None:
-        """Kill the worker and wait until it is gone, its memory with it. Raises `EngineTimeout` where it stays."""
+        """Kill the worker and wait until it is gone, its memory with it, and so is one that somebody else ends.
+
+        Cancelled, it goes on by itself. Raises `EngineTimeout` where one stays.
+        """
         worker, self._worker, self.num_ctx = self._worker, None, 0
-        if worker is None:
-            return
-        worker.kill()
-        try:
-            async with asyncio.timeout(_GONE_S):
-                await worker.ended()
-        except TimeoutError as error:
-            raise EngineTimeout(
-                f"the killed worker {worker.pid} does not end", stage="load", next_step="see whether its disk answers"
-            ) from error
+        if worker is not None:
+            worker.kill()
+            going = asyncio.create_task(worker.ended())
+            self._going.add(going)
+            going.add_done_callback(self._going.discard)
+        if self._going:
+            _, left = await asyncio.wait(set(self._going), timeout=_GONE_S)
+            if left:
+                raise EngineTimeout(
+                    "a killed worker does not end", stage="load", next_step="see whether its disk answers"
+                )
 
     async def close(self) -> None:
         """`end`, for good; calls that wait or run end as broken."""
