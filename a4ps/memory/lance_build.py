@@ -39,7 +39,8 @@ def outcome(child: subprocess.Popen[bytes]) -> Tuning:
     """Wait for it. Raises IndexDamaged where it was killed or could not do it."""
     answer, _ = child.communicate()
     if child.returncode != 0:
-        raise IndexDamaged(f"the program that builds the vector index ended with {child.returncode}")
+        why = answer.decode("utf-8", "replace").strip() or f"it ended with {child.returncode}"
+        raise IndexDamaged(f"the program that builds the vector index failed: {why}")
     plain: dict[str, Any] = json.loads(answer)
     return Tuning(**plain)
 
@@ -52,7 +53,8 @@ def main() -> None:
     try:
         table = LanceTable.open(Path(folder), int(dimensions), None)
         tuning = table.build(cast(Method, method), float(target))
-    except IndexDamaged:
+    except IndexDamaged as error:
+        sys.stdout.write(" ".join(str(error).split()))
         sys.exit(1)
     sys.stdout.write(json.dumps(asdict(tuning)))
 

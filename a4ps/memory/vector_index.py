@@ -88,6 +88,7 @@ class VectorIndex:
         self._table: LanceTable | None = None
         self._state: IndexState | None = None
         self._at: Path | None = None
+        self._looked_at = 0
         self._untidied = 0
         self._child: subprocess.Popen[bytes] | None = None
         self._closing = False
@@ -212,7 +213,7 @@ class VectorIndex:
             self._replace(table, str(damage))
             return
         indexed = self._options.flat_max if state.tuning is None else 2 * state.tuning.rows
-        if self._state is not None and self._state.rows > indexed:
+        if self._state is not None and self._state.rows > max(indexed, self._looked_at):
             self._rebuild()
 
     def _replace(self, table: LanceTable, why: str) -> None:
@@ -235,7 +236,7 @@ class VectorIndex:
             table = LanceTable.create(folder, (self._batch(batch) for batch in _batched(rows)), self._dimensions)
             tuning = None
             if passed.rows > self._options.flat_max:
-                tuning = self._index(folder)
+                tuning = self._index(folder, passed.rows)
                 table = LanceTable.open(folder, self._dimensions, tuning)
         except OSError as error:
             remove(folder)
@@ -255,12 +256,20 @@ class VectorIndex:
                 remove(other)
         return Rebuilt(passed.rows, time.monotonic() - began_s, tuning)
 
-    def _index(self, folder: Path) -> Tuning:
+    def _index(self, folder: Path, rows: int) -> Tuning | None:
+        """How to search the table of `folder` from now on; None where no index could be made: all rows are looked at then,
+        and it is tried again at twice as many, or once the next process has more.
+        """
         self._child = lance_build.start(folder, self._dimensions, self._options.method, self._options.target)
         try:
             if self._closing:
                 self._child.kill()
             return lance_build.outcome(self._child)
+        except IndexDamaged:
+            if not self._closing:
+                _log.exception("all vectors are looked at, as they could not be indexed")
+            self._looked_at = 2 * rows
+            return None
         finally:
             self._child = None
 

@@ -178,7 +178,7 @@ async def test_a_killed_worker_whose_words_nobody_read_is_gone(monkeypatch: pyte
     monkeypatch.setattr(llamacpp_process, "CHILD", ("-c", "import os\nwhile True: os.write(1, bytes(65_536))"))
     worker = await WorkerProcess.start()
     stream: Any = worker._frames._stream
-    while not stream._paused:
+    while not stream._paused:  # noqa: ASYNC110 - it tells nobody
         await asyncio.sleep(0)
     worker.kill()
     async with asyncio.timeout(60):

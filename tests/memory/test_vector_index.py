@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from a4ps.image.keys import KeyFolder
 from a4ps.image.rows import GONE_SUFFIX, Row
 from a4ps.image.store import Store
 from a4ps.image.transfer import LOADED
+from a4ps.memory import lance_build
 from a4ps.memory.records import VECTOR, Records
 from a4ps.memory.tuning import Options
 from a4ps.memory.vector_index import QUARANTINE, STATE, VectorIndex
@@ -294,3 +297,31 @@ def test_closed_in_mid_work_it_ends(tmp_path: Path) -> None:
         index.open()
         index.close()
         assert index.near(vectors(1)[0], 3) is None
+
+
+def test_where_it_cannot_be_indexed_all_vectors_are_looked_at(
+    records: Records, opens: Opens, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Until there are twice as many, or the next process has more."""
+    rows = vectors(600)
+    ids = remembers(records, rows)
+    started: list[int] = []
+
+    def fails(*_: object) -> subprocess.Popen[bytes]:
+        started.append(1)
+        return subprocess.Popen([sys.executable, "-c", "print('no room'); raise SystemExit(1)"], stdout=subprocess.PIPE)
+
+    monkeypatch.setattr(lance_build, "start", fails)
+    index = opens()
+    assert index.state is not None
+    assert index.state.tuning is None
+    assert finds_all(index, ids[:20], rows[:20])
+    assert "no room" in caplog.text
+    remembers(records, vectors(20, seed=7))
+    index.follow().result()
+    assert len(started) == 1
+    monkeypatch.undo()
+    remembers(records, vectors(20, seed=8))
+    index = opens()
+    assert index.state is not None
+    assert index.state.tuning is not None
