@@ -67,6 +67,7 @@ class _Survey:
     """What one walk through the image has met."""
 
     sources: dict[Thing, set[Thing]] = field(default_factory=dict)
+    same: dict[Thing, set[Thing]] = field(default_factory=dict)
     says: dict[Thing, list[str]] = field(default_factory=dict)
     holding: dict[Thing, None] = field(default_factory=dict)
     parts: Counter[tuple[str, Part]] = field(default_factory=Counter)
@@ -77,7 +78,7 @@ class _Survey:
 
     def closure(self, sought: Sought) -> tuple[dict[Thing, None], dict[Thing, Thing]]:
         """The things that hold or are what is sought, and those that derive from them, each with its source."""
-        first = dict.fromkeys([*(thing for thing in sought.things if thing in self.says), *self.holding])
+        first = self._with_same([*(thing for thing in sought.things if thing in self.says), *self.holding])
         derived: dict[Thing, Thing] = {}
         if not sought.spare_derived:
             gone = set(first)
@@ -92,6 +93,15 @@ class _Survey:
                 gone.update(new)
                 grown = bool(new)
         return first, derived
+
+    def _with_same(self, things: Iterable[Thing]) -> dict[Thing, None]:
+        """Those, and what is one with them."""
+        found = dict.fromkeys(things)
+        new = list(found)
+        while new:
+            new = [other for thing in new for other in sorted(self.same.get(thing, ())) if other not in found]
+            found.update(dict.fromkeys(new))
+        return {thing: None for thing in found if thing in self.says}
 
 
 class ImageTexts:
@@ -128,6 +138,12 @@ class ImageTexts:
     def words_by(self, thing: Thing) -> list[str]:
         """The words by which what `thing` holds is found elsewhere."""
         return self._survey(Sought(things=(thing,))).named_by.get(thing, [])
+
+    def going_with(self, sought: Sought) -> dict[Thing, list[str]]:
+        """All things that are forgotten with what is sought; of turns, the words by which each is found elsewhere."""
+        survey = self._survey(sought)
+        first, derived = survey.closure(sought)
+        return {thing: survey.named_by.get(thing, []) if thing[0] == TURN else [] for thing in (*first, *derived)}
 
     def find(self, sought: Sought) -> list[TextPlace]:
         """Raises UsageError where what is sought is in the name of a Proto that is there."""
@@ -216,7 +232,10 @@ class ImageTexts:
         thing = _thing(row.kind, row.key, treatment)
         survey.says.setdefault(thing, []).append(treatment.says or row.kind)
         survey.sources.setdefault(thing, set()).update(treatment.sources_in(row.key, row.payload))
-        if thing in sought.things:
+        for other in treatment.same_in(row.key, row.payload):
+            survey.same.setdefault(thing, set()).add(other)
+            survey.same.setdefault(other, set()).add(thing)
+        if thing in sought.things or thing[0] == TURN:
             survey.named_by.setdefault(thing, []).extend(treatment.named_by_in(row.payload))
         if holds:
             survey.holding[thing] = None

@@ -45,7 +45,8 @@ class Treatment:
     """Of one kind of rows.
 
     `thing`, given a row's key, is what the row is part of: its rows, of whatever kinds, are forgotten whole and together.
-    None means the kind and the key. `says` is how a plan calls such a row, "" for the kind's name. `words` are the texts
+    None means the kind and the key. `same`, given key and payload, are things that are one with it, or names that it shares
+    with such: who means one of them means all. `says` is how a plan calls such a row, "" for the kind's name. `words` are the texts
     that somebody said or wrote. `sources`, given key and payload, are the things that a row derives from. `named_by` are
     the words by which what it holds is found elsewhere; `addressed`: a person can name such a row by its key. `without`
     makes a payload without what is sought, for a kind of which the rest is kept; where it raises one of ODD, the whole
@@ -58,6 +59,7 @@ class Treatment:
     sources: Callable[[str, bytes], Iterable[Thing]] = _no_sources
     named_by: Callable[[bytes], Iterable[str]] = no_words
     addressed: bool = False
+    same: Callable[[str, bytes], Iterable[Thing]] = _no_sources
     without: Callable[[bytes, Sought], bytes] | None = None
 
     def words_in(self, payload: bytes) -> list[str]:
@@ -71,6 +73,13 @@ class Treatment:
         """`sources`, none where the payload is not as ours are."""
         try:
             return list(self.sources(key, payload)) if payload else []
+        except ODD:
+            return []
+
+    def same_in(self, key: str, payload: bytes) -> list[Thing]:
+        """`same`, none where the payload is not as ours are."""
+        try:
+            return list(self.same(key, payload)) if payload else []
         except ODD:
             return []
 

@@ -6,15 +6,15 @@ record included. Cut off at any moment, the next opening finishes what was begun
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from a4ps.errors import NoSuchTurn, StorageFailed, UsageError
 from a4ps.holders import Holders, TextPlace
 from a4ps.image.forgetting import ImageTexts
 from a4ps.image.turns import TurnLog
-from a4ps.sought import BAR, Sought
+from a4ps.sought import BAR, Sought, Thing
 
 LEAST: Final = 3
 """Characters of a text that is looked for."""
@@ -42,11 +42,16 @@ class Plan:
 
 
 class Forgetter:
-    """Over an open image and the other holders of its home."""
+    """Over an open image and the other holders of its home. `under_way` names the turns without an answer yet that
+    recalled one of some things.
+    """
 
-    def __init__(self, image: ImageTexts, holders: Holders) -> None:
+    def __init__(
+        self, image: ImageTexts, holders: Holders, under_way: Callable[[Iterable[Thing]], Sequence[Thing]]
+    ) -> None:
         self._image = image
         self._holders = holders
+        self._under_way = under_way
 
     def by_name(self, name: str, *, spare_derived: bool = False) -> Sought:
         """What a person means by a turn's number or a memory's name. Raises NoSuchTurn, Forgotten."""
@@ -57,7 +62,7 @@ class Forgetter:
             raise NoSuchTurn(f"there is no turn and no memory {name}", next_step="search by content: --text TEXT")
         words = [words.strip() for words in self._image.words_by(thing)]
         return Sought(
-            tuple(each for each in words if len(each) >= LONG_ENOUGH),
+            tuple(_long(words)),
             tuple(each for each in words if each),
             (thing,),
             spare_derived,
@@ -75,9 +80,11 @@ class Forgetter:
 
     def plan(self, sought: Sought) -> Plan:
         """Every place there is; changes nothing. Raises UsageError where it cannot be forgotten as things are."""
+        sought = self._with_turns_under_way(sought)
         places: list[TextPlace] = [*self._image.find(sought)]
+        elsewhere = self._elsewhere(sought)
         for holder in self._holders:
-            places.extend(holder.find(sought))
+            places.extend(holder.find(elsewhere))
         return Plan(sought, tuple(places))
 
     def forget(self, sought: Sought) -> None:
@@ -87,6 +94,7 @@ class Forgetter:
         forgetting is then unfinished, and `finish` goes on with it.
         """
         self.finish()
+        sought = self._with_turns_under_way(sought)
         self._image.begin(sought)
         self._carry_out(sought)
         left = self.plan(sought).going
@@ -106,6 +114,32 @@ class Forgetter:
         return begun
 
     def _carry_out(self, sought: Sought) -> None:
+        elsewhere = self._elsewhere(sought)
         for holder in self._holders:
-            holder.remove(sought)
+            holder.remove(elsewhere)
         self._image.remove(sought)
+
+    def _with_turns_under_way(self, sought: Sought) -> Sought:
+        """Their rows do not name what they recalled until they are answered, and their progress is about to go."""
+        if sought.spare_derived:
+            return sought
+        going = self._image.going_with(sought)
+        return replace(sought, things=tuple(dict.fromkeys((*sought.things, *self._under_way(going)))))
+
+    def _elsewhere(self, sought: Sought) -> Sought:
+        """What the other holders look for: they do not know what derives from what, nor what was asked in which turn.
+
+        The image is emptied last, so this is the same again after a kill.
+        """
+        going = self._image.going_with(sought)
+        asked = [question.strip() for questions in going.values() for question in questions if question.strip()]
+        return replace(
+            sought,
+            texts=tuple(dict.fromkeys((*sought.texts, *_long(asked)))),
+            whole=tuple(dict.fromkeys((*sought.whole, *asked))),
+            things=tuple(dict.fromkeys((*sought.things, *going))),
+        )
+
+
+def _long(texts: Sequence[str]) -> list[str]:
+    return [each for each in texts if len(each) >= LONG_ENOUGH]

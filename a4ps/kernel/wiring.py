@@ -234,7 +234,7 @@ def forgetter_of(places: Places, manager: ProtoManager) -> Forgetter:
     holders = holders_of(places)
     known: list[HolderOfText] = [image, *holders]
     holders.add(OtherFiles(places, lambda: known))
-    return Forgetter(image, holders)
+    return Forgetter(image, holders, CheckpointTexts(places.checkpoints).turns_with)
 
 
 async def open_kernel(env: Environment) -> Kernel:

@@ -1,6 +1,7 @@
 """How memories are forgotten: a memory with its vectors, pins and what it was merged into; what was made of it, as well.
 
-A turn's vectors and pins are part of the turn. A document's parts derive from it, and a fact from the memories it links to.
+What was merged says the same, so who means one means both; and so it is with documents of one path, an earlier state of
+which is out of sight, or of the same bytes. A turn's vectors and pins are part of the turn. A document's parts derive from it, and a fact from the memories it links to.
 """
 
 from __future__ import annotations
@@ -29,6 +30,17 @@ def _sources(id_: str, payload: bytes) -> Iterable[Thing]:
     yield from (remembered(str(link)) for link in plain["links"])
 
 
+def _merged(id_: str, payload: bytes) -> list[Thing]:
+    del id_
+    return [remembered(str(json.loads(payload)["into"]))]
+
+
+def _one_file(id_: str, payload: bytes) -> list[Thing]:
+    del id_
+    plain = json.loads(payload)
+    return [("path", str(plain["path"])), ("sha256", str(plain["sha256"]))]
+
+
 def _said(payload: bytes) -> list[str]:
     plain = json.loads(payload)
     return [plain["text"], plain["origin"]]
@@ -40,9 +52,9 @@ def _text(payload: bytes) -> list[str]:
 
 MEMORY_TREATMENTS: Final[Treatments] = {
     MEMORY: Treatment("a memory", remembered, _said, _sources, _text, addressed=True),
-    DOCUMENT: Treatment("a document", addressed=True),
+    DOCUMENT: Treatment("a document", addressed=True, same=_one_file),
     PIN: Treatment("its pin", remembered, no_words),
-    MERGED: Treatment("what it was merged into", remembered, no_words),
+    MERGED: Treatment("what it was merged into", remembered, no_words, same=_merged),
     SLEPT: Treatment("that it was slept on", turn_of, no_words),
     VECTOR: Treatment("its vector", remembered, no_words),
     NIGHT: Treatment("a night", words=no_words),

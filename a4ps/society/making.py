@@ -125,7 +125,7 @@ class Making:
             return actions.keeping(registry, tool, self.versions)
 
         async def do(action: Action) -> dict[str, Any]:
-            await self.forge.keep(tool)
+            await self.forge.keep(tool, self.turn)
             return {"name": action.what}
 
         async def found(action: Action) -> dict[str, Any] | Fate:

@@ -226,8 +226,9 @@ class ToolRegistry:
         place = self.place(name)
         GrantedFolders(place.folders, place.writable).write_file(path, data)
 
-    def install(self, tool: Tool) -> Tool:
-        """Put a verified tool into the image; one of that name becomes its new version. Durable when it returns.
+    def install(self, tool: Tool, turn: str = "") -> Tool:
+        """Put a verified tool into the image; one of that name becomes its new version. Durable when it returns. `turn`
+        is the one that had it made, "" for none: the change says so.
 
         Raises ToolRefused where it is not verified, Conflict where another version came in between, and what a commit
         raises.
@@ -235,7 +236,7 @@ class ToolRegistry:
         if not tool.verified:
             raise ToolRefused(f"{tool.name} is not verified", next_step="forge it again, with an example")
         name = PREFIX + tool.name
-        evidence = {**tool.evidence.as_plain(), "digest": tool.digest}
+        evidence = {**tool.evidence.as_plain(), "digest": tool.digest, **({"turn": turn} if turn else {})}
         reason = f"tool {tool.name}, version {tool.version}"
         codex = Codex("tool", tool.evidence.writer, tool.specification.as_text())
         with self._writing:

@@ -173,9 +173,9 @@ class ToolForge:
         tell = listener or _unheard
         return await self._make(self.asker(turn), job, max_retries, tell, keep, (tool.source, trial))
 
-    async def keep(self, tool: Tool) -> Tool:
-        """Put a verified tool into the image. Raises what `ToolRegistry.install` raises."""
-        installed = await asyncio.to_thread(self.registry.install, tool)
+    async def keep(self, tool: Tool, turn: str = "") -> Tool:
+        """Put a verified tool into the image, made in a turn, "" for none. Raises what `ToolRegistry.install` raises."""
+        installed = await asyncio.to_thread(self.registry.install, tool, turn)
         await asyncio.to_thread(self.registry.use.forget_failure, tool.task)
         return installed
 
@@ -292,7 +292,7 @@ class ToolForge:
             return await self._failed(job.task, specification.name, attempt, (*failures, why), tool)
         tool = self._tool(asker, job, attempt, source, trial, verified=True)
         if keep:
-            tool = await self.keep(tool)
+            tool = await self.keep(tool, asker.turn)
         return ToolReport(specification.name, True, attempt, tuple(failures), tool)
 
     async def _write(self, asker: Asker, job: _Job, last: tuple[str, Trial] | None) -> str:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from a4ps.errors import Forgotten, NoSuchTurn, StorageFailed, UsageError
-from a4ps.image.turns import TurnLog
+from a4ps.image.rows import Row
+from a4ps.image.turns import Turn, TurnLog
 from a4ps.kernel.forgetter import Forgetter
+from a4ps.memory.consolidation import Consolidation
+from a4ps.memory.records import Document, Records
 from a4ps.sought import BAR, Sought
 from tests.doubles.byte_search import found_in
-from tests.doubles.lived_in import OTHER, QUESTION, SECRET, asked, forgetter, lived_in, opened
+from tests.doubles.lived_in import OTHER, QUESTION, SECRET, asked, checkpoint, forgetter, lived_in, opened
 
 HOLDING = {
     "home/image.a4ps",
@@ -180,3 +186,78 @@ def test_nothing_is_forgotten_where_a_proto_in_use_has_the_name(tmp_path: Path) 
         with pytest.raises(UsageError):
             forgetting.forget(Sought(texts=("brick",)))
         assert forgetting.finish() == ()
+
+
+def test_what_says_the_same_goes_too(tmp_path: Path) -> None:
+    """A duplicate that a night has put out of sight, in another spelling and too short to be looked for by its words."""
+    places = lived_in(tmp_path)
+    with opened(places) as manager:
+        records = Records(manager.store, TurnLog(manager.store))
+        notes = [records.note(text) for text in ("PIN 4821", "pin  4821!", "PIN 4821")]
+        records.add(notes)
+        nights = Consolidation(records)
+        assert nights.keep(nights.duplicates(), (), ()) is not None
+        forgetting = forgetter(places, manager)
+        forgetting.forget(forgetting.by_name(notes[0].id))
+        assert nights.undo() is not None
+        assert manager.verify(deep=True).ok
+    assert found_in(tmp_path, "4821") == []
+
+
+def test_a_document_goes_with_its_earlier_states_and_copies(tmp_path: Path) -> None:
+    places = lived_in(tmp_path)
+    with opened(places) as manager:
+        records = Records(manager.store, TurnLog(manager.store))
+        earlier = document(records, "/a.md", "old", "the marmoset key is 12")
+        records.drop_document(earlier)
+        newer = document(records, "/a.md", "new", "there is no marmoset")
+        document(records, "/copy.md", "new", "there is no marmoset")
+        other = document(records, "/b.md", "else", "of other things")
+        forgetting = forgetter(places, manager)
+        forgetting.forget(forgetting.by_name(newer.id))
+        assert list(records.documents().values()) == [other]
+    assert found_in(tmp_path, "marmoset") == []
+
+
+def test_a_turn_under_way_rests_on_what_it_recalled(tmp_path: Path) -> None:
+    """Before its answer its rows do not say so: its progress does, which holds a passage and not the whole."""
+    places = lived_in(tmp_path)
+    with opened(places) as manager:
+        records = Records(manager.store, TurnLog(manager.store))
+        page = document(records, "/a.md", "x", "Cats. The vault opens at midnight, says the page.")
+        log = TurnLog(manager.store)
+        waiting = asyncio.run(log.accept(Turn("", "What does it say?", manager.store.clock.now(), "scripted", {}, {})))
+        claim = b'{"claim": "The vault opens at midnight"}'
+        manager.store.commit([Row("approval", f"{waiting.id}.1", claim)], author="package", reason="asked")
+        memory = {"id": f"{page.id}.1", "text": "The vault opens at midnight"}
+        checkpoint(places, waiting.id, JsonPlusSerializer().dumps_typed({"memories": [memory]})[1])
+        forgetting = forgetter(places, manager)
+        spared = forgetting.plan(forgetting.by_name(page.id, spare_derived=True))
+        assert [place.where for place in spared.going] == [
+            "document d1: a document",
+            ".a4ps-draft.dead",
+            ".salvage-dead",
+        ]
+        plan = forgetting.plan(forgetting.by_name(page.id))
+        assert f"turn {waiting.id}: the question, an approval" in [place.where for place in plan.going]
+        assert "checkpoints" in [place.holder for place in plan.going]
+        forgetting.forget(plan.sought)
+        with pytest.raises(Forgotten):
+            log.turn(waiting.id)
+    assert found_in(tmp_path, "vault") == []
+
+
+def test_what_was_typed_goes_with_its_turn_also_where_that_only_derives(tmp_path: Path) -> None:
+    places = lived_in(tmp_path)
+    with opened(places) as manager:
+        places.chat_history.write_text("\n# x\n+Is that safe?\n\n# y\n+Why do cats purr?\n")
+        forgetting = forgetter(places, manager)
+        forgetting.forget(forgetting.by_name("1"))
+    assert places.chat_history.read_text() == "\n# y\n+Why do cats purr?\n"
+
+
+def document(records: Records, path: str, sha256: str, text: str) -> Document:
+    """One of one part."""
+    begun = records.begin_document(path, sha256, 1)
+    records.add_parts(begun, [text], 1, last=True)
+    return replace(begun, whole=True)
