@@ -235,6 +235,8 @@ class ImageTexts:
         for other in treatment.same_in(row.key, row.payload):
             survey.same.setdefault(thing, set()).add(other)
             survey.same.setdefault(other, set()).add(thing)
+        for whole in treatment.part_of_in(row.key, row.payload):
+            survey.same.setdefault(whole, set()).add(thing)
         if thing in sought.things or thing[0] == TURN:
             survey.named_by.setdefault(thing, []).extend(treatment.named_by_in(row.payload))
         if holds:

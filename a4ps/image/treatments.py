@@ -45,12 +45,12 @@ class Treatment:
     """Of one kind of rows.
 
     `thing`, given a row's key, is what the row is part of: its rows, of whatever kinds, are forgotten whole and together.
-    None means the kind and the key. `same`, given key and payload, are things that are one with it, or names that it shares
-    with such: who means one of them means all. `says` is how a plan calls such a row, "" for the kind's name. `words` are the texts
-    that somebody said or wrote. `sources`, given key and payload, are the things that a row derives from. `named_by` are
-    the words by which what it holds is found elsewhere; `addressed`: a person can name such a row by its key. `without`
-    makes a payload without what is sought, for a kind of which the rest is kept; where it raises one of ODD, the whole
-    row goes.
+    None means the kind and the key. `same`, given key and payload, are things that are one with it, or names that it
+    shares with such: who means one of them means all. `part_of` are things that it goes with, but not they with it.
+    `says` is how a plan calls such a row, "" for the kind's name. `words` are the texts that somebody said or wrote.
+    `sources`, given key and payload, are the things that a row derives from. `named_by` are the words by which what it
+    holds is found elsewhere; `addressed`: a person can name such a row by its key. `without` makes a payload without what
+    is sought, for a kind of which the rest is kept; where it raises one of ODD, the whole row goes.
     """
 
     says: str = ""
@@ -60,6 +60,7 @@ class Treatment:
     named_by: Callable[[bytes], Iterable[str]] = no_words
     addressed: bool = False
     same: Callable[[str, bytes], Iterable[Thing]] = _no_sources
+    part_of: Callable[[str, bytes], Iterable[Thing]] = _no_sources
     without: Callable[[bytes, Sought], bytes] | None = None
 
     def words_in(self, payload: bytes) -> list[str]:
@@ -80,6 +81,13 @@ class Treatment:
         """`same`, none where the payload is not as ours are."""
         try:
             return list(self.same(key, payload)) if payload else []
+        except ODD:
+            return []
+
+    def part_of_in(self, key: str, payload: bytes) -> list[Thing]:
+        """`part_of`, none where the payload is not as ours are."""
+        try:
+            return list(self.part_of(key, payload)) if payload else []
         except ODD:
             return []
 

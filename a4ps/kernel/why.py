@@ -113,6 +113,7 @@ class Why:
             "load": None if reply.load is None else asdict(reply.load),
             "dropped": list(reply.dropped),
             "notes": list(reply.notes),
+            "taint": list(reply.taint),
         }
 
 

@@ -235,6 +235,7 @@ def test_a_turn_under_way_rests_on_what_it_recalled(tmp_path: Path) -> None:
         spared = forgetting.plan(forgetting.by_name(page.id, spare_derived=True))
         assert [place.where for place in spared.going] == [
             "document d1: a document",
+            "memory d1.1: a memory",
             ".a4ps-draft.dead",
             ".salvage-dead",
         ]
