@@ -75,6 +75,7 @@ class _Survey:
     resting: list[tuple[str, int, Thing]] = field(default_factory=list)
     words: Counter[str] = field(default_factory=Counter)
     named_by: dict[Thing, list[str]] = field(default_factory=dict)
+    left: dict[tuple[Thing, str], None] = field(default_factory=dict)
 
     def closure(self, sought: Sought) -> tuple[dict[Thing, None], dict[Thing, Thing]]:
         """The things that hold or are what is sought, and those that derive from them, each with its source."""
@@ -165,6 +166,10 @@ class ImageTexts:
                 step = f"look at it: a4ps image diff {generation}; and undo it: a4ps image revert {generation}"
                 where = f"change {generation} of {name} rests on {' '.join(thing)}"
                 places.append(TextPlace(self.name, where, "named", step))
+        for thing, path in survey.left:
+            if thing in gone:
+                where = f"{path}, which {' '.join(thing)} had written"
+                places.append(TextPlace(self.name, where, "named", f"look at it, and remove it: rm {path}"))
         return places
 
     def begin(self, sought: Sought, *, reason: str = REASON) -> None:
@@ -237,6 +242,7 @@ class ImageTexts:
             survey.same.setdefault(other, set()).add(thing)
         for whole in treatment.part_of_in(row.key, row.payload):
             survey.same.setdefault(whole, set()).add(thing)
+        survey.left.update(dict.fromkeys((thing, path) for path in treatment.leaves_in(row.payload)))
         if thing in sought.things or thing[0] == TURN:
             survey.named_by.setdefault(thing, []).extend(treatment.named_by_in(row.payload))
         if holds:

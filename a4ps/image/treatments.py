@@ -50,7 +50,8 @@ class Treatment:
     `says` is how a plan calls such a row, "" for the kind's name. `words` are the texts that somebody said or wrote.
     `sources`, given key and payload, are the things that a row derives from. `named_by` are the words by which what it
     holds is found elsewhere; `addressed`: a person can name such a row by its key. `without` makes a payload without what
-    is sought, for a kind of which the rest is kept; where it raises one of ODD, the whole row goes.
+    is sought, for a kind of which the rest is kept; where it raises one of ODD, the whole row goes. `leaves` are the paths
+    of files that were written elsewhere by what a row tells of.
     """
 
     says: str = ""
@@ -61,6 +62,7 @@ class Treatment:
     addressed: bool = False
     same: Callable[[str, bytes], Iterable[Thing]] = _no_sources
     part_of: Callable[[str, bytes], Iterable[Thing]] = _no_sources
+    leaves: Callable[[bytes], Iterable[str]] = no_words
     without: Callable[[bytes, Sought], bytes] | None = None
 
     def words_in(self, payload: bytes) -> list[str]:
@@ -88,6 +90,13 @@ class Treatment:
         """`part_of`, none where the payload is not as ours are."""
         try:
             return list(self.part_of(key, payload)) if payload else []
+        except ODD:
+            return []
+
+    def leaves_in(self, payload: bytes) -> list[str]:
+        """`leaves`, none where the payload is not as ours are."""
+        try:
+            return list(self.leaves(payload)) if payload else []
         except ODD:
             return []
 
@@ -209,6 +218,12 @@ def _turn_of_effect(key: str) -> Thing:
     return turn_of(key.partition("/")[0])
 
 
+def _written(payload: bytes) -> list[str]:
+    """The file that an effect wrote, or was about to write when it was cut off."""
+    action = json.loads(payload)["action"]
+    return [str(action["destination"])] if action["kind"] == "file-write" else []
+
+
 def _approval(key: str, payload: bytes) -> list[Thing]:
     """What was agreed to for good ends with the approval that says so."""
     del key
@@ -220,7 +235,7 @@ IMAGE_TREATMENTS: Final[Treatments] = {
     "reply": Treatment("what was said", turn_of, _said, sources=_recalled),
     "stop": Treatment("why it ended", turn_of),
     "resume": Treatment("that it was resumed", turn_of),
-    "effect": Treatment("what it did", _turn_of_effect),
+    "effect": Treatment("what it did", _turn_of_effect, leaves=_written),
     "approval": Treatment("an approval", _turn_of_approval),
     "approval-kept": Treatment("an approval for good", words=no_words, sources=_approval),
     "trust": Treatment(says="a promotion", without=_barred_promotion),

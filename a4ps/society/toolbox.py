@@ -165,7 +165,10 @@ class Toolbox:
             is_there, note = await self._write(wish, done.action.what, write["path"], data, files_at + place, taint)
             written, notes = written + is_there, (*notes, note)
         # Whatever the tool says of its files: it was told that they are written.
-        said = f"(of {len(writes)} files that it wanted written, {written} were)\n" if writes else ""
+        wanted = "1 file" if len(writes) == 1 else f"{len(writes)} files"
+        said = (
+            f"(of {wanted} that it wanted written, {written} {'was' if written == 1 else 'were'})\n" if writes else ""
+        )
         return Served(said + done.result["text"], done.action.what, done.result["ms"], notes, taint), ""
 
     async def _write(

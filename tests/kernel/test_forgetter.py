@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -255,6 +256,18 @@ def test_what_was_typed_goes_with_its_turn_also_where_that_only_derives(tmp_path
         forgetting = forgetter(places, manager)
         forgetting.forget(forgetting.by_name("1"))
     assert places.chat_history.read_text() == "\n# y\n+Why do cats purr?\n"
+
+
+def test_a_file_that_a_turn_had_written_is_named(tmp_path: Path) -> None:
+    places = lived_in(tmp_path)
+    with opened(places) as manager:
+        action = {"kind": "file-write", "destination": "/outbox/note.txt"}
+        done = json.dumps({"state": "done", "action": action, "taint": [], "result": {}}).encode()
+        manager.store.commit([Row("effect", "2/use_tool/1", done)], author="package", reason="done")
+        forgetting = forgetter(places, manager)
+        named = [(place.where, place.next_step) for place in forgetting.plan(forgetting.by_name("1")).named]
+        assert ("/outbox/note.txt, which turn 2 had written", "look at it, and remove it: rm /outbox/note.txt") in named
+        assert not any("/outbox" in place.where for place in forgetting.plan(forgetting.by_name("3")).named)
 
 
 def document(records: Records, path: str, sha256: str, text: str) -> Document:
