@@ -321,7 +321,8 @@ async def embedder_of(env: Environment, engine: Engine | None) -> str:
     `engine` is asked for its models where the catalog's embedder is no file here, if it is Ollama.
     """
     if env.settings.embedder != "auto":
-        return env.settings.embedder
+        named = env.settings.embedder
+        return named if "/" in named else named.removesuffix(".gguf")
     tag = load_catalog().embedder.tag
     file = load_catalog().embedded(tag)
     if importlib.util.find_spec("xllamacpp") is not None and not lacking_files(env, [file]):

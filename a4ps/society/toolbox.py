@@ -139,7 +139,9 @@ class Toolbox:
         async def do(action: Action) -> dict[str, Any]:
             bound = {name: read_spelt(text) for name, text in action.arguments.items()}
             try:
-                called = await asyncio.to_thread(registry.call, action.what, (), bound, hold_writes=True)
+                called = await asyncio.to_thread(
+                    registry.call, action.what, (), bound, hold_writes=True, turn=wish.turn
+                )
             except (ToolRefused, ToolFailed, SandboxUnavailable) as error:
                 return {"failed": error.message, "at_fault": isinstance(error, ToolFailed) and not error.declared}
             given = ", ".join(f"{each}={shown(value)[:80]}" for each, value in bound.items())

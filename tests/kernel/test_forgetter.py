@@ -235,8 +235,7 @@ def test_a_turn_under_way_rests_on_what_it_recalled(tmp_path: Path) -> None:
         forgetting = forgetter(places, manager)
         spared = forgetting.plan(forgetting.by_name(page.id, spare_derived=True))
         assert [place.where for place in spared.going] == [
-            "document d1: a document",
-            "memory d1.1: a memory",
+            "document d1: a document, in 1 part",
             ".a4ps-draft.dead",
             ".salvage-dead",
         ]
@@ -256,6 +255,22 @@ def test_what_was_typed_goes_with_its_turn_also_where_that_only_derives(tmp_path
         forgetting = forgetter(places, manager)
         forgetting.forget(forgetting.by_name("1"))
     assert places.chat_history.read_text() == "\n# y\n+Why do cats purr?\n"
+
+
+def test_what_a_fact_was_made_of_is_named_and_stays(tmp_path: Path) -> None:
+    places = lived_in(tmp_path)
+    with opened(places) as manager:
+        records = Records(manager.store, TurnLog(manager.store))
+        fact = records.note("Cats purr, the Architect asked", kind="fact", turn="3", links=("3",))
+        records.add([fact])
+        forgetting = forgetter(places, manager)
+        plan = forgetting.plan(forgetting.by_name(fact.id))
+        assert ("turn 3, which memory m1 was made of, stays", "forget it as well: a4ps memory forget 3") in [
+            (place.where, place.next_step) for place in plan.named
+        ]
+        forgetting.forget(plan.sought)
+        assert records.find(fact.id) is None
+        assert records.find("3") is not None
 
 
 def test_a_file_that_a_turn_had_written_is_named(tmp_path: Path) -> None:
