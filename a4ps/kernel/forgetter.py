@@ -17,7 +17,7 @@ from a4ps.image.turns import TurnLog
 from a4ps.sought import BAR, Sought, Thing
 
 LEAST: Final = 3
-"""Characters of a text that is looked for."""
+"""Characters of a text that is looked for; two are enough in a script in which they are a word."""
 
 LONG_ENOUGH: Final = 12
 """Characters of a question that is looked for wherever it might be quoted; a shorter one counts where it is all there is."""
@@ -72,7 +72,7 @@ class Forgetter:
     def by_text(text: str, *, spare_derived: bool = False) -> Sought:
         """Raises UsageError where the text is too short to be looked for."""
         text = text.strip()
-        if len(text) < LEAST:
+        if len(text) < LEAST - (not text.isascii()):
             raise UsageError(f"a text of fewer than {LEAST} characters is everywhere", next_step="give more of it")
         if text.casefold() in BAR:
             raise UsageError(f"{text!r} is what stands for what was forgotten", next_step="give other words")

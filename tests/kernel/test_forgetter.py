@@ -141,11 +141,15 @@ def test_files_of_a_person_are_named_and_stay(tmp_path: Path) -> None:
         assert (places.home / "notes.txt").exists()
 
 
-@pytest.mark.parametrize("text", ["", "  ab ", "forgotten", "GOTTEN⟧"])
+@pytest.mark.parametrize("text", ["", "  ab ", "京", "forgotten", "GOTTEN⟧"])
 def test_what_cannot_be_looked_for_is_refused(text: str) -> None:
     with pytest.raises(UsageError) as refused:
         Forgetter.by_text(text)
     assert refused.value.next_step
+
+
+def test_two_characters_of_a_script_of_words_can_be_looked_for() -> None:
+    assert Forgetter.by_text("東京").texts == ("東京",)
 
 
 def test_what_is_not_there_cannot_be_named(tmp_path: Path) -> None:
