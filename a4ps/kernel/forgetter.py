@@ -6,7 +6,7 @@ record included. Cut off at any moment, the next opening finishes what was begun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -80,9 +80,8 @@ class Forgetter:
 
     def plan(self, sought: Sought) -> Plan:
         """Every place there is; changes nothing. Raises UsageError where it cannot be forgotten as things are."""
-        sought = self._with_turns_under_way(sought)
+        sought, elsewhere = self._whole(sought)
         places: list[TextPlace] = [*self._image.find(sought)]
-        elsewhere = self._elsewhere(sought)
         for holder in self._holders:
             places.extend(holder.find(elsewhere))
         return Plan(sought, tuple(places))
@@ -94,9 +93,9 @@ class Forgetter:
         forgetting is then unfinished, and `finish` goes on with it.
         """
         self.finish()
-        sought = self._with_turns_under_way(sought)
+        sought, elsewhere = self._whole(sought)
         self._image.begin(sought)
-        self._carry_out(sought)
+        self._carry_out(sought, elsewhere)
         left = self.plan(sought).going
         if left:
             raise StorageFailed(
@@ -109,36 +108,37 @@ class Forgetter:
             return ()
         begun = self._image.begun()
         for sought in begun:
-            self._carry_out(sought)
+            self._carry_out(sought, _elsewhere(sought, self._image.going_with(sought)))
         self._image.finish()
         return begun
 
-    def _carry_out(self, sought: Sought) -> None:
-        elsewhere = self._elsewhere(sought)
+    def _carry_out(self, sought: Sought, elsewhere: Sought) -> None:
         for holder in self._holders:
             holder.remove(elsewhere)
         self._image.remove(sought)
 
-    def _with_turns_under_way(self, sought: Sought) -> Sought:
-        """Their rows do not name what they recalled until they are answered, and their progress is about to go."""
-        if sought.spare_derived:
-            return sought
+    def _whole(self, sought: Sought) -> tuple[Sought, Sought]:
+        """With the turns under way that go as well, as their rows do not name what they recalled; and for the others."""
         going = self._image.going_with(sought)
-        return replace(sought, things=tuple(dict.fromkeys((*sought.things, *self._under_way(going)))))
+        more = [] if sought.spare_derived else [turn for turn in self._under_way(going) if turn not in going]
+        if more:
+            sought = replace(sought, things=(*sought.things, *more))
+            going = self._image.going_with(sought)
+        return sought, _elsewhere(sought, going)
 
-    def _elsewhere(self, sought: Sought) -> Sought:
-        """What the other holders look for: they do not know what derives from what, nor what was asked in which turn.
 
-        The image is emptied last, so this is the same again after a kill.
-        """
-        going = self._image.going_with(sought)
-        asked = [question.strip() for questions in going.values() for question in questions if question.strip()]
-        return replace(
-            sought,
-            texts=tuple(dict.fromkeys((*sought.texts, *_long(asked)))),
-            whole=tuple(dict.fromkeys((*sought.whole, *asked))),
-            things=tuple(dict.fromkeys((*sought.things, *going))),
-        )
+def _elsewhere(sought: Sought, going: Mapping[Thing, Sequence[str]]) -> Sought:
+    """What the other holders look for: they do not know what derives from what, nor what was asked in which turn.
+
+    The image is emptied last, so this is the same again after a kill.
+    """
+    asked = [question.strip() for questions in going.values() for question in questions if question.strip()]
+    return replace(
+        sought,
+        texts=tuple(dict.fromkeys((*sought.texts, *_long(asked)))),
+        whole=tuple(dict.fromkeys((*sought.whole, *asked))),
+        things=tuple(dict.fromkeys((*sought.things, *going))),
+    )
 
 
 def _long(texts: Sequence[str]) -> list[str]:
