@@ -209,6 +209,16 @@ def test_what_says_the_same_goes_too(tmp_path: Path) -> None:
     assert found_in(tmp_path, "4821") == []
 
 
+def test_of_two_turns_that_were_merged_only_the_one_that_holds_it_goes(tmp_path: Path) -> None:
+    places = lived_in(tmp_path)
+    with opened(places) as manager:
+        into = json.dumps({"into": "3"}).encode()
+        manager.store.commit([Row("merged", "2", into)], author="ALFRED", reason="memory was consolidated")
+        forgetting = forgetter(places, manager)
+        forgetting.forget(forgetting.by_name("1"))
+        assert TurnLog(manager.store).turn("3").question == OTHER
+
+
 def test_a_document_goes_with_its_earlier_states_and_copies(tmp_path: Path) -> None:
     places = lived_in(tmp_path)
     with opened(places) as manager:
