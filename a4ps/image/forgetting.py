@@ -194,7 +194,7 @@ class ImageTexts:
     @property
     def unfinished(self) -> bool:
         """Whether a forgetting was cut off."""
-        return bool(self._store.newest(FORGETTING, limit=1) or self._store.keys_without(FORGOT, SCRUBBED))
+        return is_unfinished(self._store)
 
     def remove(self, sought: Sought, *, reason: str = REASON) -> None:
         """Forget what is sought, and that it was begun; nothing is left when this returns, but for a Proto's name that
@@ -313,6 +313,11 @@ class ImageTexts:
                 }
                 content = Content(content.codex, content.parents, content.methods, slots)
         return barred_content(content, sought)
+
+
+def is_unfinished(store: Store) -> bool:
+    """Whether a forgetting was cut off in an image."""
+    return bool(store.newest(FORGETTING, limit=1) or store.keys_without(FORGOT, SCRUBBED))
 
 
 class _Redaction:

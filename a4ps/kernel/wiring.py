@@ -16,7 +16,7 @@ from pathlib import Path
 from a4ps.clock import Clock, SystemClock
 from a4ps.errors import A4PSError, EngineUnreachable, ModelMissing, PeerError
 from a4ps.holders import HolderOfText, Holders
-from a4ps.image.forgetting import ImageTexts
+from a4ps.image.forgetting import ImageTexts, is_unfinished
 from a4ps.image.kept_images import KeptImages
 from a4ps.image.keys import KeyFolder
 from a4ps.image.model_ledger import ModelLedger
@@ -178,8 +178,12 @@ def signs(env: Environment, status: EngineStatus, last_engine: str) -> Signs:
 
 @contextmanager
 def open_records(env: Environment) -> Iterator[Records]:
-    """What is remembered, alone, without anything that finds it. Raises as `Store.open` does."""
+    """What is remembered, alone, without anything that finds it, and less what was being forgotten. Raises as `Store.open`
+    does.
+    """
     with Store.open(env.places.image, KeyFolder(env.places.keys), SystemClock()) as store:
+        if is_unfinished(store):
+            _finish_forgetting(env.places, ProtoManager.over(store))
         yield Records(store, TurnLog(store))
 
 
