@@ -50,7 +50,7 @@ def list_approvals(frame: Frame, everything: bool) -> None:
 
 
 @command.command("show")
-@click.argument("id_")
+@click.argument("id_", metavar="ID")
 @framed
 def show(frame: Frame, id_: str) -> None:
     """Show all of approval ID: what would happen, as code has found it out, and what a persona says of it."""
@@ -65,7 +65,7 @@ def show(frame: Frame, id_: str) -> None:
 
 
 @command.command("approve")
-@click.argument("id_")
+@click.argument("id_", metavar="ID")
 @click.option("--hash", "digest", metavar="HASH", help="Approve only the action of this hash, as `show` prints it.")
 @click.option("--remember", is_flag=True, help="Allow the very same action from now on, in every turn.")
 @framed
@@ -91,7 +91,7 @@ def approve(frame: Frame, id_: str, digest: str | None, remember: bool) -> None:
 
 
 @command.command("deny")
-@click.argument("id_")
+@click.argument("id_", metavar="ID")
 @framed
 def deny(frame: Frame, id_: str) -> None:
     """Forbid what approval ID asks for, or take an approval back.
@@ -111,7 +111,7 @@ def deny(frame: Frame, id_: str) -> None:
 
 
 @command.command("edit", context_settings={"ignore_unknown_options": True})
-@click.argument("id_")
+@click.argument("id_", metavar="ID")
 @click.argument("changes", nargs=-1, required=True, type=click.UNPROCESSED, metavar="NAME=VALUE...")
 @framed
 def edit(frame: Frame, id_: str, changes: tuple[str, ...]) -> None:

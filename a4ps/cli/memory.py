@@ -192,7 +192,8 @@ async def _add(frame: Frame, what: Sequence[str]) -> int:
         for memory in added:
             click.echo(f"Remembered as {memory.id}.")
         for taken in documents:
-            click.echo(f"{plain(taken.path)}: {taken.state}, {len(taken.memories)} parts, as {taken.id}")
+            parts = len(taken.memories)
+            click.echo(f"{plain(taken.path)}: {taken.state}, {parts} part{'' if parts == 1 else 's'}, as {taken.id}")
     return 1 if failed else 0
 
 
@@ -273,8 +274,8 @@ def _sorted_out(what: Sequence[str]) -> tuple[list[str], list[Path]]:
     texts: list[str] = []
     files: list[Path] = []
     for each in what:
-        text = standard_input().read(4 * NOTE_CHARS).decode("utf-8", "replace") if each == "-" else each
-        path = None if each == "-" else _path(each)
+        text = standard_input().read(4 * NOTE_CHARS).decode("utf-8", "surrogateescape") if each == "-" else each
+        path = None if each == "-" or not each else _path(each)
         if path is not None:
             files += files_of(path)
             continue

@@ -138,6 +138,7 @@ class WhyObject(TypedDict):
     load: LoadObject | None
     dropped: list[str]
     notes: list[str]
+    taint: list[str]
 
 
 class PointObject(TypedDict):

@@ -72,7 +72,9 @@ class Transcript:
                 self._line(f"Going on with turn {turn.id}: {_short(turn.question)}", dim=True)
             case Recollected(memories):
                 for memory in memories:
-                    self._line(f"remembers turn {memory.id} ({plain(memory.source)}, {memory.score:.2f})", dim=True)
+                    self._line(
+                        f"remembers {memory_name(memory.id)} ({plain(memory.source)}, {memory.score:.2f})", dim=True
+                    )
             case Began(persona, step, model, round_):
                 self._begin(persona, step, model, round_)
             case WaitingForModel(_, why):
@@ -151,12 +153,17 @@ class Transcript:
         self._out.flush()
 
 
+def memory_name(id_: str) -> str:
+    """What a person calls a memory: an earlier turn by its number, anything else by its id."""
+    return f"turn {id_}" if id_.isdecimal() else plain(id_)
+
+
 def retell(answered: Answered) -> None:
     """A committed turn from its record, as it was heard."""
     click.secho(f"{answered.turn.asked_at.astimezone():%Y-%m-%d %H:%M}  {plain(answered.turn.question)}", bold=True)
     tell = Transcript()
     for memory in answered.memories:
-        click.secho(f"remembered turn {memory.id} ({plain(memory.source)}, {memory.score:.2f})", dim=True)
+        click.secho(f"remembered {memory_name(memory.id)} ({plain(memory.source)}, {memory.score:.2f})", dim=True)
     round_ = 0
     for contribution in answered.reply.contributions:
         tell(Began(contribution.persona, contribution.role, contribution.model))

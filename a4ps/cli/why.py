@@ -8,7 +8,7 @@ import click
 
 from a4ps.cli.frame import Frame, framed
 from a4ps.cli.plain import plain
-from a4ps.cli.transcript import ENDINGS, mind_line
+from a4ps.cli.transcript import ENDINGS, memory_name, mind_line
 from a4ps.image.changes import Change
 from a4ps.kernel.why import TOOL, Why, why
 from a4ps.kernel.wiring import open_records
@@ -23,8 +23,9 @@ SHOWN_CHARS = 160
 def command(frame: Frame, turn_id: str) -> None:
     """Show what the answer of TURN rests on.
 
-    The memories that it used with score and source, the versions of the personas that spoke and the models they spoke with,
-    the calls of tools with their evidence, how the argument went, and what each prompt was made of.
+    The memories that it used with score and source, what kinds of data it was made from, the versions of the personas that
+    spoke and the models they spoke with, the calls of tools with their evidence, how the argument went, and what each prompt
+    was made of.
     """
     with open_records(frame.env) as records:
         found = why(records, turn_id)
@@ -46,10 +47,11 @@ def tell_why(found: Why) -> None:
     _section(
         "Remembered",
         [
-            f"turn {memory.id} ({plain(memory.source)}, {memory.score:.2f}): {_short(memory.text) or 'forgotten'}"
+            f"{memory_name(memory.id)} ({plain(memory.source)}, {memory.score:.2f}): {_short(memory.text) or 'forgotten'}"
             for memory in found.memories
         ],
     )
+    _section("Made from", [f"{', '.join(reply.taint)} data"] if reply.taint else [])
     _section("Tools", [line for call in found.tools for line in (
         f"{_short(call.text)} · {call.ms:.0f} ms",
         f"  {_made(call.version, call.change)}",

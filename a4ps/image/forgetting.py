@@ -15,7 +15,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,6 +67,8 @@ class _Survey:
     """What one walk through the image has met."""
 
     sources: dict[Thing, set[Thing]] = field(default_factory=dict)
+    same: dict[Thing, set[Thing]] = field(default_factory=dict)
+    wholes: dict[Thing, Thing] = field(default_factory=dict)
     says: dict[Thing, list[str]] = field(default_factory=dict)
     holding: dict[Thing, None] = field(default_factory=dict)
     parts: Counter[tuple[str, Part]] = field(default_factory=Counter)
@@ -74,10 +76,12 @@ class _Survey:
     resting: list[tuple[str, int, Thing]] = field(default_factory=list)
     words: Counter[str] = field(default_factory=Counter)
     named_by: dict[Thing, list[str]] = field(default_factory=dict)
+    left: dict[tuple[Thing, str], None] = field(default_factory=dict)
+    partly: list[tuple[str, Thing]] = field(default_factory=list)
 
     def closure(self, sought: Sought) -> tuple[dict[Thing, None], dict[Thing, Thing]]:
         """The things that hold or are what is sought, and those that derive from them, each with its source."""
-        first = dict.fromkeys([*(thing for thing in sought.things if thing in self.says), *self.holding])
+        first = self._with_same([*(thing for thing in sought.things if thing in self.says), *self.holding])
         derived: dict[Thing, Thing] = {}
         if not sought.spare_derived:
             gone = set(first)
@@ -92,6 +96,15 @@ class _Survey:
                 gone.update(new)
                 grown = bool(new)
         return first, derived
+
+    def _with_same(self, things: Iterable[Thing]) -> dict[Thing, None]:
+        """Those, and what is one with them."""
+        found = dict.fromkeys(things)
+        new = list(found)
+        while new:
+            new = [other for thing in new for other in sorted(self.same.get(thing, ())) if other not in found]
+            found.update(dict.fromkeys(new))
+        return {thing: None for thing in found if thing in self.says}
 
 
 class ImageTexts:
@@ -129,13 +142,19 @@ class ImageTexts:
         """The words by which what `thing` holds is found elsewhere."""
         return self._survey(Sought(things=(thing,))).named_by.get(thing, [])
 
+    def going_with(self, sought: Sought) -> dict[Thing, list[str]]:
+        """All things that are forgotten with what is sought; of turns, the words by which each is found elsewhere."""
+        survey = self._survey(sought)
+        first, derived = survey.closure(sought)
+        return {thing: survey.named_by.get(thing, []) if thing[0] == TURN else [] for thing in (*first, *derived)}
+
     def find(self, sought: Sought) -> list[TextPlace]:
         """Raises UsageError where what is sought is in the name of a Proto that is there."""
         self._need_no_names(sought)
         survey = self._survey(sought)
         first, derived = survey.closure(sought)
         places = [
-            *(self._place(_spelt(thing, survey), "holds") for thing in first),
+            *(self._place(what, "holds") for what in _all_spelt(first, survey)),
             *(
                 self._place(f"{_spelt(thing, survey)}: rests on {' '.join(source)}", "derives")
                 for thing, source in derived.items()
@@ -144,11 +163,20 @@ class ImageTexts:
             *(self._place(f"{what}{_times(count)}", "holds") for what, count in survey.others.items()),
         ]
         gone = {**first, **derived}
+        counted = Counter(f"{says}: rests on {' '.join(source)}" for says, source in survey.partly if source in gone)
+        places += [self._place(f"{what}{_times(count)}", "derives") for what, count in counted.items()]
         for name, generation, thing in survey.resting:
             if thing in gone:
                 step = f"look at it: a4ps image diff {generation}; and undo it: a4ps image revert {generation}"
                 where = f"change {generation} of {name} rests on {' '.join(thing)}"
                 places.append(TextPlace(self.name, where, "named", step))
+        for thing in first:
+            if thing[0] != TURN:
+                places.extend(self._staying(thing, source) for source in sorted(survey.sources[thing] - gone.keys()))
+        for thing, path in survey.left:
+            if thing in gone:
+                where = f"{path}, which {' '.join(thing)} had written"
+                places.append(TextPlace(self.name, where, "named", f"look at it, and remove it: rm {path}"))
         return places
 
     def begin(self, sought: Sought, *, reason: str = REASON) -> None:
@@ -166,7 +194,7 @@ class ImageTexts:
     @property
     def unfinished(self) -> bool:
         """Whether a forgetting was cut off."""
-        return bool(self._store.newest(FORGETTING, limit=1) or self._store.keys_without(FORGOT, SCRUBBED))
+        return is_unfinished(self._store)
 
     def remove(self, sought: Sought, *, reason: str = REASON) -> None:
         """Forget what is sought, and that it was begun; nothing is left when this returns, but for a Proto's name that
@@ -190,6 +218,11 @@ class ImageTexts:
             rows = [Row(SCRUBBED, key, b"") for key in open_keys]
             self._store.commit(rows, author=ARCHITECT, reason=REASON)
 
+    def _staying(self, thing: Thing, source: Thing) -> TextPlace:
+        """What a fact was made of says as much as the fact; it is the person's to decide."""
+        where = f"{' '.join(source)}, which {' '.join(thing)} was made of, stays"
+        return TextPlace(self.name, where, "named", f"forget it as well: a4ps memory forget {source[1]}")
+
     def _place(self, where: str, relation: Any) -> TextPlace:
         return TextPlace(self.name, where, relation)
 
@@ -210,13 +243,23 @@ class ImageTexts:
         treatment = treatment_of(row.kind, self._treatments)
         holds = row_holds(row.kind, row.key, row.payload, text, self._treatments, sought)
         if treatment.without is not None or row.kind.endswith(GONE_SUFFIX):
+            says = treatment.says or row.kind
             if holds:
-                survey.others[f"{treatment.says or row.kind}"] += 1
+                survey.others[says] += 1
+            elif treatment.without is not None:
+                survey.partly.extend((says, source) for source in set(treatment.sources_in(row.key, row.payload)))
             return
         thing = _thing(row.kind, row.key, treatment)
         survey.says.setdefault(thing, []).append(treatment.says or row.kind)
         survey.sources.setdefault(thing, set()).update(treatment.sources_in(row.key, row.payload))
-        if thing in sought.things:
+        for other in treatment.same_in(row.key, row.payload):
+            survey.same.setdefault(thing, set()).add(other)
+            survey.same.setdefault(other, set()).add(thing)
+        for whole in treatment.part_of_in(row.key, row.payload):
+            survey.same.setdefault(whole, set()).add(thing)
+            survey.wholes[thing] = whole
+        survey.left.update(dict.fromkeys((thing, path) for path in treatment.leaves_in(row.payload)))
+        if thing in sought.things or thing[0] == TURN:
             survey.named_by.setdefault(thing, []).extend(treatment.named_by_in(row.payload))
         if holds:
             survey.holding[thing] = None
@@ -272,6 +315,11 @@ class ImageTexts:
         return barred_content(content, sought)
 
 
+def is_unfinished(store: Store) -> bool:
+    """Whether a forgetting was cut off in an image."""
+    return bool(store.newest(FORGETTING, limit=1) or store.keys_without(FORGOT, SCRUBBED))
+
+
 class _Redaction:
     """See redaction.Redaction."""
 
@@ -302,10 +350,10 @@ class _Redaction:
         holds = row_holds(row.kind, row.key, row.payload, text, self._treatments, sought)
         if treatment.without is None:
             return self._nothing_of(row) if holds or _thing(row.kind, row.key, treatment) in self._things else None
-        if not holds:
+        if not holds and self._things.isdisjoint(treatment.sources_in(row.key, row.payload)):
             return None
         try:
-            payload = treatment.without(row.payload, sought)
+            payload = treatment.without(row.payload, replace(sought, things=tuple(self._things)))
         except ODD:
             return self._nothing_of(row)
         return pack(Row(row.kind, sought.barred(row.key), payload, sought.barred(text)))
@@ -354,6 +402,15 @@ def _spelt(thing: Thing, survey: _Survey) -> str:
     says = dict.fromkeys(survey.says.get(thing, ()))
     kind, key = thing
     return f"{kind} {key}: {', '.join(says)}" if set(says) != {kind} else f"{kind} {key}"
+
+
+def _all_spelt(things: Mapping[Thing, None], survey: _Survey) -> Iterable[str]:
+    """Each in a line, but for the parts of what goes as well."""
+    parts = Counter(whole for thing in things if (whole := survey.wholes.get(thing)) in things)
+    for thing in things:
+        if survey.wholes.get(thing) not in things:
+            count = parts[thing]
+            yield _spelt(thing, survey) + (f", in {count:,} part{'' if count == 1 else 's'}" if count else "")
 
 
 def _versions(name: str, part: Part, count: int) -> str:

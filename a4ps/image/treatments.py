@@ -45,11 +45,13 @@ class Treatment:
     """Of one kind of rows.
 
     `thing`, given a row's key, is what the row is part of: its rows, of whatever kinds, are forgotten whole and together.
-    None means the kind and the key. `says` is how a plan calls such a row, "" for the kind's name. `words` are the texts
-    that somebody said or wrote. `sources`, given key and payload, are the things that a row derives from. `named_by` are
-    the words by which what it holds is found elsewhere; `addressed`: a person can name such a row by its key. `without`
-    makes a payload without what is sought, for a kind of which the rest is kept; where it raises one of ODD, the whole
-    row goes.
+    None means the kind and the key. `same`, given key and payload, are things that are one with it, or names that it
+    shares with such: who means one of them means all. `part_of` are things that it goes with, but not they with it.
+    `says` is how a plan calls such a row, "" for the kind's name. `words` are the texts that somebody said or wrote.
+    `sources`, given key and payload, are the things that a row derives from. `named_by` are the words by which what it
+    holds is found elsewhere; `addressed`: a person can name such a row by its key. `without` makes a payload without what
+    is sought, for a kind of which the rest is kept; where it raises one of ODD, the whole row goes. `leaves` are the paths
+    of files that were written elsewhere by what a row tells of.
     """
 
     says: str = ""
@@ -58,6 +60,9 @@ class Treatment:
     sources: Callable[[str, bytes], Iterable[Thing]] = _no_sources
     named_by: Callable[[bytes], Iterable[str]] = no_words
     addressed: bool = False
+    same: Callable[[str, bytes], Iterable[Thing]] = _no_sources
+    part_of: Callable[[str, bytes], Iterable[Thing]] = _no_sources
+    leaves: Callable[[bytes], Iterable[str]] = no_words
     without: Callable[[bytes, Sought], bytes] | None = None
 
     def words_in(self, payload: bytes) -> list[str]:
@@ -71,6 +76,27 @@ class Treatment:
         """`sources`, none where the payload is not as ours are."""
         try:
             return list(self.sources(key, payload)) if payload else []
+        except ODD:
+            return []
+
+    def same_in(self, key: str, payload: bytes) -> list[Thing]:
+        """`same`, none where the payload is not as ours are."""
+        try:
+            return list(self.same(key, payload)) if payload else []
+        except ODD:
+            return []
+
+    def part_of_in(self, key: str, payload: bytes) -> list[Thing]:
+        """`part_of`, none where the payload is not as ours are."""
+        try:
+            return list(self.part_of(key, payload)) if payload else []
+        except ODD:
+            return []
+
+    def leaves_in(self, payload: bytes) -> list[str]:
+        """`leaves`, none where the payload is not as ours are."""
+        try:
+            return list(self.leaves(payload)) if payload else []
         except ODD:
             return []
 
@@ -192,6 +218,12 @@ def _turn_of_effect(key: str) -> Thing:
     return turn_of(key.partition("/")[0])
 
 
+def _written(payload: bytes) -> list[str]:
+    """The file that an effect wrote, or was about to write when it was cut off."""
+    action = json.loads(payload)["action"]
+    return [str(action["destination"])] if action["kind"] == "file-write" else []
+
+
 def _approval(key: str, payload: bytes) -> list[Thing]:
     """What was agreed to for good ends with the approval that says so."""
     del key
@@ -203,7 +235,7 @@ IMAGE_TREATMENTS: Final[Treatments] = {
     "reply": Treatment("what was said", turn_of, _said, sources=_recalled),
     "stop": Treatment("why it ended", turn_of),
     "resume": Treatment("that it was resumed", turn_of),
-    "effect": Treatment("what it did", _turn_of_effect),
+    "effect": Treatment("what it did", _turn_of_effect, leaves=_written),
     "approval": Treatment("an approval", _turn_of_approval),
     "approval-kept": Treatment("an approval for good", words=no_words, sources=_approval),
     "trust": Treatment(says="a promotion", without=_barred_promotion),

@@ -65,6 +65,6 @@ def answered_turn(records: Records, turn_id: str) -> Answered:
     turn, reply = records.log.answered(turn_id)
     shown = []
     for used in reply.memories_used:
-        memory = records.find(used.id)
+        memory = records.find(used.id) or records.out_of_sight(used.id)
         shown.append(MemoryShown(used.id, memory.text if memory is not None else "", used.score, used.source))
     return Answered(turn, reply, tuple(shown))

@@ -27,7 +27,8 @@ from a4ps.tools.registry import PREFIX
 #: The role of what a tool gave, among the contributions.
 TOOL = "tool"
 
-_TOOL_NAME = re.compile(r"[A-Za-z_]\w*(?=\()")
+#: A call is told after a line in brackets on the files that it wanted written, if any.
+_TOOL_NAME = re.compile(r"(?:\(.*\)\n)?([A-Za-z_]\w*)\(")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,7 @@ class Why:
             "load": None if reply.load is None else asdict(reply.load),
             "dropped": list(reply.dropped),
             "notes": list(reply.notes),
+            "taint": list(reply.taint),
         }
 
 
@@ -148,7 +150,7 @@ def _voice(store: Store, past: Past, name: str, version: int | None, said: list[
 
 def _call(store: Store, past: Past, said: Contribution, upto: int) -> ToolCall:
     named = _TOOL_NAME.match(said.text)
-    name = named[0] if named else ""
+    name = named[1] if named else ""
     rows = store.past(KIND, PREFIX + name, upto=upto, limit=1)
     version = rows[0].generation if rows else None
     return ToolCall(name, said.text, said.ms, version, _change(past, PREFIX + name, version))

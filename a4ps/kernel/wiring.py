@@ -16,7 +16,7 @@ from pathlib import Path
 from a4ps.clock import Clock, SystemClock
 from a4ps.errors import A4PSError, EngineUnreachable, ModelMissing, PeerError
 from a4ps.holders import HolderOfText, Holders
-from a4ps.image.forgetting import ImageTexts
+from a4ps.image.forgetting import ImageTexts, is_unfinished
 from a4ps.image.kept_images import KeptImages
 from a4ps.image.keys import KeyFolder
 from a4ps.image.model_ledger import ModelLedger
@@ -178,8 +178,12 @@ def signs(env: Environment, status: EngineStatus, last_engine: str) -> Signs:
 
 @contextmanager
 def open_records(env: Environment) -> Iterator[Records]:
-    """What is remembered, alone, without anything that finds it. Raises as `Store.open` does."""
+    """What is remembered, alone, without anything that finds it, and less what was being forgotten. Raises as `Store.open`
+    does.
+    """
     with Store.open(env.places.image, KeyFolder(env.places.keys), SystemClock()) as store:
+        if is_unfinished(store):
+            _finish_forgetting(env.places, ProtoManager.over(store))
         yield Records(store, TurnLog(store))
 
 
@@ -234,7 +238,7 @@ def forgetter_of(places: Places, manager: ProtoManager) -> Forgetter:
     holders = holders_of(places)
     known: list[HolderOfText] = [image, *holders]
     holders.add(OtherFiles(places, lambda: known))
-    return Forgetter(image, holders)
+    return Forgetter(image, holders, CheckpointTexts(places.checkpoints).turns_with)
 
 
 async def open_kernel(env: Environment) -> Kernel:
@@ -321,7 +325,8 @@ async def embedder_of(env: Environment, engine: Engine | None) -> str:
     `engine` is asked for its models where the catalog's embedder is no file here, if it is Ollama.
     """
     if env.settings.embedder != "auto":
-        return env.settings.embedder
+        named = env.settings.embedder
+        return named if "/" in named else named.removesuffix(".gguf")
     tag = load_catalog().embedder.tag
     file = load_catalog().embedded(tag)
     if importlib.util.find_spec("xllamacpp") is not None and not lacking_files(env, [file]):

@@ -1,6 +1,8 @@
 """How memories are forgotten: a memory with its vectors, pins and what it was merged into; what was made of it, as well.
 
-A turn's vectors and pins are part of the turn. A document's parts derive from it, and a fact from the memories it links to.
+What was merged says the same, so who means one means both; so it is with documents of one path, the earlier state of which
+is out of sight, or of the same bytes. A turn's vectors and pins are part of the turn. A document's parts go with it, a
+fact with the memories it links to.
 """
 
 from __future__ import annotations
@@ -19,14 +21,29 @@ from a4ps.memory.records import DOCUMENT, EMBEDDER, MEMORY, MERGED, PIN, VECTOR
 from a4ps.sought import Sought, Thing
 
 
-def _sources(id_: str, payload: bytes) -> Iterable[Thing]:
-    plain = json.loads(payload)
+def _part(id_: str, payload: bytes) -> list[Thing]:
+    del payload
     document, dot, _ = id_.partition(".")
-    if dot:
-        yield DOCUMENT, document
+    return [(DOCUMENT, document)] if dot else []
+
+
+def _sources(id_: str, payload: bytes) -> Iterable[Thing]:
+    del id_
+    plain = json.loads(payload)
     if plain["turn"]:
         yield TURN, str(plain["turn"])
     yield from (remembered(str(link)) for link in plain["links"])
+
+
+def _merged(id_: str, payload: bytes) -> list[Thing]:
+    """Two turns with one question and answer were argued each in its own words; their question finds both."""
+    return [] if id_.isdecimal() else [remembered(str(json.loads(payload)["into"]))]
+
+
+def _one_file(id_: str, payload: bytes) -> list[Thing]:
+    del id_
+    plain = json.loads(payload)
+    return [("path", str(plain["path"])), ("sha256", str(plain["sha256"]))]
 
 
 def _said(payload: bytes) -> list[str]:
@@ -39,10 +56,10 @@ def _text(payload: bytes) -> list[str]:
 
 
 MEMORY_TREATMENTS: Final[Treatments] = {
-    MEMORY: Treatment("a memory", remembered, _said, _sources, _text, addressed=True),
-    DOCUMENT: Treatment("a document", addressed=True),
+    MEMORY: Treatment("a memory", remembered, _said, _sources, _text, addressed=True, part_of=_part),
+    DOCUMENT: Treatment("a document", addressed=True, same=_one_file),
     PIN: Treatment("its pin", remembered, no_words),
-    MERGED: Treatment("what it was merged into", remembered, no_words),
+    MERGED: Treatment("what it was merged into", remembered, no_words, same=_merged),
     SLEPT: Treatment("that it was slept on", turn_of, no_words),
     VECTOR: Treatment("its vector", remembered, no_words),
     NIGHT: Treatment("a night", words=no_words),

@@ -117,6 +117,14 @@ class Records:
             _log.warning("memory %s cannot be read: %s", id_, error)
             return None
 
+    def out_of_sight(self, id_: str) -> Memory | None:
+        """What was remembered under an id before its file changed or its night was undone; None where it was forgotten."""
+        rows = self.store.past(MEMORY, id_, limit=1)
+        try:
+            return _memory(rows[0]) if rows else None
+        except (ValueError, TypeError, KeyError):
+            return None
+
     def latest_turns(self, limit: int, *, after: datetime | None, before: datetime | None) -> list[Memory]:
         """Answered turns within the times given, the newest first."""
         return [self._weighed(_turn_memory(*pair)) for pair in self.log.latest(limit, after=after, before=before)]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 from a4ps.errors import StorageFailed
 from a4ps.holders import TextPlace
-from a4ps.sought import Sought
+from a4ps.sought import Sought, Thing
 
 _TURN = "turn"
 _TABLES = ("SELECT * FROM checkpoints", "SELECT * FROM writes")
@@ -43,6 +43,24 @@ class CheckpointTexts:
                     f"{path} cannot be removed: {error.strerror}", next_step="check the folder's permissions"
                 ) from error
 
+    def turns_with(self, things: Iterable[Thing]) -> list[Thing]:
+        """The turns under way that recalled one of `things`: only their progress knows of it before they are answered."""
+        marks = [_recalled(key) for _, key in things]
+        if not marks or not self._file.is_file():
+            return []
+        found: dict[str, None] = {}
+        try:
+            with closing(_opened(self._file)) as connection:
+                for table in _TABLES:
+                    cursor = connection.execute(table)
+                    thread = [column[0] for column in cursor.description].index("thread_id")
+                    for values in cursor:
+                        if any(mark in value for value in values if isinstance(value, bytes) for mark in marks):
+                            found[str(values[thread])] = None
+        except (sqlite3.Error, ValueError):
+            return []  # it goes whole, as `find` says
+        return [(_TURN, turn) for turn in found]
+
     def _files(self) -> list[Path]:
         """The file itself last: while it is there, its log is not left without it."""
         found = [path for path in self._file.parent.glob(f"{self._file.stem}.*") if path.is_file()]
@@ -50,7 +68,8 @@ class CheckpointTexts:
 
     def _holds(self, path: Path, sought: Sought) -> bool:
         try:
-            if sought.in_bytes(path.read_bytes()):
+            content = path.read_bytes()
+            if sought.in_bytes(content) or any(mark in content for mark in _marks(sought)):
                 return True
         except OSError as error:
             raise StorageFailed(
@@ -62,7 +81,7 @@ class CheckpointTexts:
 def _holding(file: Path, sought: Sought) -> Iterator[bool]:
     """Value by value, as one may lie across pages. A file that SQLite cannot read is taken to hold it."""
     try:
-        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(_opened(file)) as connection:
             for table in _TABLES:
                 cursor = connection.execute(table)
                 threads = [column[0] == "thread_id" for column in cursor.description]
@@ -75,3 +94,18 @@ def _holding(file: Path, sought: Sought) -> Iterator[bool]:
                     )
     except sqlite3.Error:
         yield True
+
+
+def _opened(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)
+
+
+def _recalled(id_: str) -> bytes:
+    """As MessagePack writes the id of a `Remembered`: a string of fewer than 32 bytes has its length in its first one."""
+    key = id_.encode()
+    return b"\xa2id" + bytes([0xA0 + len(key)]) + key if len(key) < 32 else key
+
+
+def _marks(sought: Sought) -> list[bytes]:
+    """What was deleted, or is in a log that was not folded in, still names what it recalled."""
+    return [] if sought.spare_derived else [_recalled(key) for _, key in sought.things]

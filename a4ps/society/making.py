@@ -125,7 +125,7 @@ class Making:
             return actions.keeping(registry, tool, self.versions)
 
         async def do(action: Action) -> dict[str, Any]:
-            await self.forge.keep(tool)
+            await self.forge.keep(tool, self.turn)
             return {"name": action.what}
 
         async def found(action: Action) -> dict[str, Any] | Fate:
@@ -134,7 +134,7 @@ class Making:
 
         done = await self.gate.act(at, Means(built, do, found), taint=self.taint, claim=self.claim)
         if done.refused:
-            await self.forge.decline(tool)
+            await self.forge.decline(tool, self.turn)
             return "", f"{tool.name} passed its tests and was not approved of. {done.refused}"
         return tool.name, made["note"]
 

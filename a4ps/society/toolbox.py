@@ -139,7 +139,9 @@ class Toolbox:
         async def do(action: Action) -> dict[str, Any]:
             bound = {name: read_spelt(text) for name, text in action.arguments.items()}
             try:
-                called = await asyncio.to_thread(registry.call, action.what, (), bound, hold_writes=True)
+                called = await asyncio.to_thread(
+                    registry.call, action.what, (), bound, hold_writes=True, turn=wish.turn
+                )
             except (ToolRefused, ToolFailed, SandboxUnavailable) as error:
                 return {"failed": error.message, "at_fault": isinstance(error, ToolFailed) and not error.declared}
             given = ", ".join(f"{each}={shown(value)[:80]}" for each, value in bound.items())
@@ -165,7 +167,10 @@ class Toolbox:
             is_there, note = await self._write(wish, done.action.what, write["path"], data, files_at + place, taint)
             written, notes = written + is_there, (*notes, note)
         # Whatever the tool says of its files: it was told that they are written.
-        said = f"(of {len(writes)} files that it wanted written, {written} were)\n" if writes else ""
+        wanted = "1 file" if len(writes) == 1 else f"{len(writes)} files"
+        said = (
+            f"(of {wanted} that it wanted written, {written} {'was' if written == 1 else 'were'})\n" if writes else ""
+        )
         return Served(said + done.result["text"], done.action.what, done.result["ms"], notes, taint), ""
 
     async def _write(

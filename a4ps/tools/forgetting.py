@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from a4ps.image.treatments import Treatment, Treatments, packed_json
-from a4ps.sought import Sought
+from a4ps.image.treatments import Treatment, Treatments, packed_json, turn_of
+from a4ps.sought import Sought, Thing
 from a4ps.tools.registry import PREFIX
 from a4ps.tools.tool_use import FAILED, FAILURE, USE
 
@@ -38,12 +38,28 @@ def _fewer_failures(payload: bytes, sought: Sought) -> bytes:
     if isinstance(plain, dict):
         failed = [each for each in plain.get("failed", ()) if not _holds(each, sought)]
         return packed_json({**plain, **({"failed": failed} if "failed" in plain else {})})
-    return packed_json([each for each in plain if not _holds(each, sought)])
+    return packed_json(
+        [each for each in plain if not _holds(each, sought) and not set(_turns_of([each])) & {*sought.things}]
+    )
+
+
+def _called_in(key: str, payload: bytes) -> list[Thing]:
+    del key
+    return _turns_of(json.loads(payload))
+
+
+def _tried_in(key: str, payload: bytes) -> list[Thing]:
+    del key
+    return _turns_of([json.loads(payload)])
+
+
+def _turns_of(entries: Iterable[Mapping[str, Any]]) -> list[Thing]:
+    return [turn_of(each["turn"]) for each in entries if each.get("turn")]
 
 
 TOOL_TREATMENTS: Final[Treatments] = {
     USE: Treatment("the use of a tool", without=_fewer_failures),
-    FAILED: Treatment("failed calls of a tool", without=_fewer_failures),
-    FAILURE: Treatment("a tool that could not be made"),
+    FAILED: Treatment("failed calls of a tool", sources=_called_in, without=_fewer_failures),
+    FAILURE: Treatment("a tool that could not be made", sources=_tried_in),
 }
 TOOL_RULES: Final = {PREFIX: without_words}

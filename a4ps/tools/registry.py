@@ -171,10 +171,12 @@ class ToolRegistry:
         kwargs: Mapping[str, Any] = MappingProxyType({}),
         *,
         hold_writes: bool = False,
+        turn: str = "",
     ) -> Called:
         """Call a tool with arguments of its signature. Blocks, at most for the time of a call and of starting a sandbox.
 
-        With `hold_writes`, what it writes to granted folders is not written, and comes back for `write`.
+        With `hold_writes`, what it writes to granted folders is not written, and comes back for `write`. `turn` is the one
+        that calls, "" for none.
 
         Raises UnknownTool; ToolRefused where the arguments are not its own (then nothing ran); ToolFailed where it did
         not do its work, which is recorded for the forge; SandboxUnavailable.
@@ -194,7 +196,7 @@ class ToolRegistry:
         why = Case(tuple(given), Completes(), "use").fault(outcome, tool.specification)
         if not why and isinstance(outcome, Returned) and not _is_bounded(outcome.value):
             why = "gave more than can be taken"
-        self.use.count(name, given, ms, why)
+        self.use.count(name, given, ms, why, turn)
         if isinstance(outcome, Raised) and declared:
             raise ToolFailed(
                 f"{name} raised {outcome.exception}: {outcome.message[:300]}",
@@ -226,8 +228,9 @@ class ToolRegistry:
         place = self.place(name)
         GrantedFolders(place.folders, place.writable).write_file(path, data)
 
-    def install(self, tool: Tool) -> Tool:
-        """Put a verified tool into the image; one of that name becomes its new version. Durable when it returns.
+    def install(self, tool: Tool, turn: str = "") -> Tool:
+        """Put a verified tool into the image; one of that name becomes its new version. Durable when it returns. `turn`
+        is the one that had it made, "" for none: the change says so.
 
         Raises ToolRefused where it is not verified, Conflict where another version came in between, and what a commit
         raises.
@@ -235,7 +238,7 @@ class ToolRegistry:
         if not tool.verified:
             raise ToolRefused(f"{tool.name} is not verified", next_step="forge it again, with an example")
         name = PREFIX + tool.name
-        evidence = {**tool.evidence.as_plain(), "digest": tool.digest}
+        evidence = {**tool.evidence.as_plain(), "digest": tool.digest, **({"turn": turn} if turn else {})}
         reason = f"tool {tool.name}, version {tool.version}"
         codex = Codex("tool", tool.evidence.writer, tool.specification.as_text())
         with self._writing:

@@ -138,14 +138,14 @@ class ToolForge:
         try:
             specification = await self._specify(asker, task, name, known, shown)
         except EngineGarbled as error:
-            return await self._failed(task, name, 0, (f"There is no specification: {error.message}",), None)
+            return await self._failed(task, name, 0, (f"There is no specification: {error.message}",), None, turn)
         tell(Specified(specification))
         before = self.registry.get(specification.name) if specification.name in self.registry else None
         try:
             job = replace(await self._job(asker, task, specification, known, before), taint=taint)
         except ToolRefused as error:
             why = f"There is a tool {specification.name} of another signature already: {error.message}"
-            return await self._failed(task, specification.name, 0, (why,), None)
+            return await self._failed(task, specification.name, 0, (why,), None, turn)
         return await self._make(asker, job, max_retries, tell, keep, None)
 
     async def mend(
@@ -173,17 +173,17 @@ class ToolForge:
         tell = listener or _unheard
         return await self._make(self.asker(turn), job, max_retries, tell, keep, (tool.source, trial))
 
-    async def keep(self, tool: Tool) -> Tool:
-        """Put a verified tool into the image. Raises what `ToolRegistry.install` raises."""
-        installed = await asyncio.to_thread(self.registry.install, tool)
+    async def keep(self, tool: Tool, turn: str = "") -> Tool:
+        """Put a verified tool into the image, made in a turn, "" for none. Raises what `ToolRegistry.install` raises."""
+        installed = await asyncio.to_thread(self.registry.install, tool, turn)
         await asyncio.to_thread(self.registry.use.forget_failure, tool.task)
         return installed
 
-    async def decline(self, tool: Tool) -> ToolReport:
-        """What becomes of a verified tool that is not wanted: a failure like another."""
+    async def decline(self, tool: Tool, turn: str = "") -> ToolReport:
+        """What becomes of a verified tool that is not wanted, made in a turn, "" for none: a failure like another."""
         why = "It passed, and was not approved of."
         declined = replace(tool, verified=False)
-        return await self._failed(tool.task, tool.name, tool.evidence.attempts, (why,), declined)
+        return await self._failed(tool.task, tool.name, tool.evidence.attempts, (why,), declined, turn)
 
     async def _specify(
         self, asker: Asker, task: str, name: str, known: Sequence[Example], shown: Sequence[Example]
@@ -268,7 +268,7 @@ class ToolForge:
                 return await self._judged(asker, job, attempt, failures, source, trial, keep)
             failures.append(f"Attempt {attempt}: {trial.summary()}.")
         tool = None if best is None else self._tool(asker, job, attempts, *best, verified=False)
-        return await self._failed(job.task, specification.name, attempts, tuple(failures), tool)
+        return await self._failed(job.task, specification.name, attempts, tuple(failures), tool, asker.turn)
 
     async def _judged(
         self,
@@ -289,10 +289,10 @@ class ToolForge:
                 f"{trial.unseen_checks} of them unseen by its writer; {CHECKS_MIN} and {UNSEEN_MIN} are needed: give more "
                 "examples."
             )
-            return await self._failed(job.task, specification.name, attempt, (*failures, why), tool)
+            return await self._failed(job.task, specification.name, attempt, (*failures, why), tool, asker.turn)
         tool = self._tool(asker, job, attempt, source, trial, verified=True)
         if keep:
-            tool = await self.keep(tool)
+            tool = await self.keep(tool, asker.turn)
         return ToolReport(specification.name, True, attempt, tuple(failures), tool)
 
     async def _write(self, asker: Asker, job: _Job, last: tuple[str, Trial] | None) -> str:
@@ -339,10 +339,10 @@ class ToolForge:
         )
 
     async def _failed(
-        self, task: str, name: str, attempts: int, failures: tuple[str, ...], best: Tool | None
+        self, task: str, name: str, attempts: int, failures: tuple[str, ...], best: Tool | None, turn: str
     ) -> ToolReport:
         source = "" if best is None else best.source
-        failure = ForgeFailure(task, name, failures[-1], attempts, source, self._parts.clock.now())
+        failure = ForgeFailure(task, name, failures[-1], attempts, source, self._parts.clock.now(), turn)
         await asyncio.to_thread(self.registry.use.learn_failure, failure)
         return ToolReport(name, False, attempts, failures, best)
 

@@ -1,11 +1,11 @@
 """How tools do in use, and what the forge failed at: rows of the image.
 
     tool-use      key: the tool's name; payload: JSON, {"calls", "failures", "ms"}
-    tool-failed   key: the tool's name; payload: JSON, [{"args", "why", "at"}], the last failures of a tool in use
-    tool-failure  key: digest of the task; payload: JSON, {"task", "name", "why", "attempts", "source", "at"}
+    tool-failed   key: the tool's name; payload: JSON, [{"args", "why", "at", "turn"}], the last failures of a tool in use
+    tool-failure  key: digest of the task; payload: JSON, {"task", "name", "why", "attempts", "source", "at", "turn"}
 
 Each grows by a row a call, failed call or failure; the newest counts. `args` is a tuple of plain values as typed JSON, so a
-file of the size that a tool takes is kept as the test that it is.
+file of the size that a tool takes is kept as the test that it is. `turn` is the turn in which it happened, "" for none.
 What was learnt from failure expires after `FAILURE_DAYS`: the world, the model and the tools change, so it is tried anew.
 """
 
@@ -48,6 +48,7 @@ class ForgeFailure:
     attempts: int
     source: str
     at: datetime
+    turn: str = ""
 
     @property
     def until(self) -> datetime:
@@ -70,8 +71,8 @@ class ToolUse:
         plain = json.loads(row.payload)
         return Use(plain["calls"], plain["failures"], plain["ms"], tuple(call for call, _ in self._recent(name)))
 
-    def count(self, name: str, args: Sequence[Any], ms: float, why: str) -> None:
-        """Record a call; `why` is "" where it went well. Raises what `Store.commit` raises."""
+    def count(self, name: str, args: Sequence[Any], ms: float, why: str, turn: str = "") -> None:
+        """Record a call of a turn, "" for none; `why` is "" where it went well. Raises what `Store.commit` raises."""
         with self._writing:
             row = self._store.head(USE, name)
             plain: dict[str, Any] = {"calls": 0, "failures": 0, "ms": 0.0}
@@ -85,7 +86,7 @@ class ToolUse:
             rows = [_row(USE, name, plain)]
             spelt = _spelt(tuple(args)) if why else ""
             if spelt:
-                failed = {"args": spelt, "why": why, "at": self._store.clock.now().isoformat()}
+                failed = {"args": spelt, "why": why, "at": self._store.clock.now().isoformat(), "turn": turn}
                 others = [entry for _, entry in self._recent(name) if entry["args"] != spelt]
                 rows.append(_row(FAILED, name, _last([*others, failed])))
             self._store.commit(rows, author="package", reason=f"{name} was used")
@@ -114,6 +115,7 @@ class ToolUse:
             "attempts": failure.attempts,
             "source": failure.source,
             "at": failure.at.isoformat(),
+            "turn": failure.turn,
         }
         self._store.commit(
             [_row(FAILURE, _key(failure.task), plain)], author="package", reason="a tool could not be made"

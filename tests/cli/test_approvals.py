@@ -93,6 +93,10 @@ def test_a_turn_that_needs_a_word_ends_with_3_and_goes_on_after_it(person: House
     assert answered["taint"] == ["private"]
     assert person.json("approvals", "list") == {"approvals": []}
     assert [each["state"] for each in person.json("approvals", "list", "--all")["approvals"]] == ["used", "used"]
+    places = person.json("memory", "forget", "1", "--dry-run")["places"]
+    (tool,) = [place for place in places if "tool:slugify" in place["where"]]
+    assert tool["relation"] == "named"
+    assert tool["where"].endswith("rests on turn 1")
 
 
 def test_another_question_is_answered_while_one_waits(person: Household) -> None:

@@ -128,12 +128,15 @@ def test_without_an_image_nothing_is_made(tmp_path: Path) -> None:
     assert not person.home.exists()
 
 
-def test_a_forgetting_that_was_cut_off_is_finished_by_whatever_opens_next(person: Household) -> None:
+@pytest.mark.parametrize("command", [("ask", "hello"), ("memory", "search", SECRET), ("why", "2")])
+def test_a_forgetting_that_was_cut_off_is_finished_by_whatever_opens_next(
+    person: Household, command: tuple[str, ...]
+) -> None:
     with opened(person) as manager:
         ImageTexts(manager).begin(Forgetter.by_text(SECRET))
     assert person.json("image", "verify", "--deep")["ok"]
     assert found_in(person.home, SECRET)
-    person.json("ask", "hello")
+    person.json(*command)
     assert found_in(person.home, SECRET) == []
 
 

@@ -57,6 +57,23 @@ def test_a_folder_is_read_once_and_a_turn_uses_it_with_its_source(person: Househ
     assert person.json("ask", "--turn", asked["turn_id"])["memories_used"][0]["text"].startswith("Lease › Deposit")
 
 
+def test_what_a_turn_recalled_of_a_file_is_shown_after_the_file_has_changed(person: Household) -> None:
+    file = person.folder / "lease.md"
+    file.write_text(LEASE)
+    person.json("memory", "add", str(file))
+    asked = person.json("ask", "How many monthly rents is the deposit?")
+    file.write_text(LEASE.replace("three", "four"))
+    person.json("memory", "add", str(file))
+    (then,) = person.json("why", asked["turn_id"])["memories"]
+    assert "three monthly rents" in then["text"]
+    told = person.run("why", asked["turn_id"]).stdout
+    assert "  d1.1 (full text" in told
+    assert "private, untrusted data" in told
+    person.json("memory", "forget", "d2", "--spare-derived", "--yes")
+    (gone,) = person.json("why", asked["turn_id"])["memories"]
+    assert gone["text"] == ""
+
+
 def test_one_bad_file_of_several_is_named_and_the_others_are_read(person: Household) -> None:
     (person.folder / "notes").mkdir()
     (person.folder / "notes" / "a.txt").write_bytes(b"\x00\x01")
@@ -71,6 +88,8 @@ def test_one_bad_file_of_several_is_named_and_the_others_are_read(person: Househ
     [
         (("add", "missing.md"), "", "there is no file missing.md"),
         (("add", "   "), "", "nothing to remember"),
+        (("add", ""), "", "nothing to remember"),
+        (("add", "-"), b"caf\xe9", "no text"),
         (("add", "-"), "", "nothing to remember"),
         (("add", "-"), "a\x00b", "no text"),
         (("add", "x" * 20_001), "", "at most"),
@@ -79,7 +98,7 @@ def test_one_bad_file_of_several_is_named_and_the_others_are_read(person: Househ
     ],
 )
 def test_mistakes_are_told_with_a_next_step(
-    arguments: tuple[str, ...], stdin: str, says: str, person: Household
+    arguments: tuple[str, ...], stdin: str | bytes, says: str, person: Household
 ) -> None:
     error = person.json("memory", *arguments, stdin=stdin, expect=2 if arguments[0] != "pin" else 1)["error"]
     assert says in error["message"]

@@ -76,7 +76,7 @@ class Household:
         done = subprocess.run(self.command(arguments), input=data, capture_output=True, env=self.env, timeout=timeout_s)
         return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
-    def json(self, *arguments: str, stdin: str = "", expect: int = 0) -> Any:
+    def json(self, *arguments: str, stdin: str | bytes = "", expect: int = 0) -> Any:
         """The object that `a4ps ARGUMENTS --json` prints; fails for another exit code or anything else on stdout."""
         done = self.run(*arguments, "--json", stdin=stdin)
         assert done.returncode == expect, done.stdout + done.stderr

@@ -69,7 +69,7 @@ def lived_in(folder: Path) -> Places:
     places.chat_history.write_text(f"\n# 2026-11-22 12:00:00\n+{OTHER}\n\n# 2026-11-22 12:01:00\n+/all {QUESTION}\n")
     places.log.write_text(f"one line\nanother with {SECRET.upper()} in it\n")
     places.log.with_name("a4ps.log.1").write_text(f"older: {SECRET}\n")
-    checkpoint(places, "1", SECRET)
+    checkpoint(places, "1", SECRET.encode())
     draft = places.home / f"{PREFIX}dead"
     draft.mkdir()
     (draft / "file").write_text(SECRET)
@@ -78,10 +78,10 @@ def lived_in(folder: Path) -> Places:
     return places
 
 
-def checkpoint(places: Places, thread: str, text: str) -> None:
+def checkpoint(places: Places, thread: str, value: bytes) -> None:
     """As LangGraph's saver writes one, with the columns that matter here."""
     places.checkpoints.parent.mkdir(exist_ok=True)
     with closing(sqlite3.connect(places.checkpoints)) as connection, connection:
         for table in ("checkpoints", "writes"):
             connection.execute(f"CREATE TABLE IF NOT EXISTS {table} (thread_id TEXT, value BLOB)")
-        connection.execute("INSERT INTO writes VALUES (?, ?)", (thread, text.encode()))
+        connection.execute("INSERT INTO writes VALUES (?, ?)", (thread, value))

@@ -62,12 +62,12 @@ def test_checkpoints_go_where_one_holds_it_or_is_of_the_turn(tmp_path: Path) -> 
     holder = CheckpointTexts(places.checkpoints)
     assert holder.find(SOUGHT) == []
     places.home.mkdir()
-    checkpoint(places, "7", "x" * 10_000)
+    checkpoint(places, "7", b"x" * 10_000)
     assert holder.find(SOUGHT) == []
     holder.remove(SOUGHT)
     assert places.checkpoints.exists()
     assert holder.find(Sought(things=(("turn", "7"),)))
-    checkpoint(places, "8", "x" * 4_000 + "secret words")
+    checkpoint(places, "8", b"x" * 4_000 + b"secret words")
     assert holder.find(SOUGHT)
     places.checkpoints.with_suffix(".damaged").write_text("older")
     holder.remove(SOUGHT)

@@ -70,7 +70,8 @@ async def test_memories_come_with_score_and_source(tmp_path: Path) -> None:
     assert found.memories[0].source
 
 
-async def test_a_tool_call_is_told_with_the_version_and_evidence_of_then(tmp_path: Path) -> None:
+@pytest.mark.parametrize("files", ["", "(of 1 file that it wanted written, 1 was)\n"])
+async def test_a_tool_call_is_told_with_the_version_and_evidence_of_then(tmp_path: Path, files: str) -> None:
     async with open_kernel(tmp_path, ScriptedEngine()) as kernel:
         manager, log = kernel.society.manager, kernel.log
         made = Proto("tool:add", Codex("tool", "", "adds"))
@@ -78,7 +79,7 @@ async def test_a_tool_call_is_told_with_the_version_and_evidence_of_then(tmp_pat
         version = manager.get_proto("tool:add").version
         turn = await log.accept(Turn("", QUESTION, datetime.now(UTC), "scripted", {}, kernel.society.cast().versions))
         said = (
-            Contribution("BABS", "tool", "add(a=1, b=2) gave:\n3", "", 0, 0, 4.0),
+            Contribution("BABS", "tool", f"{files}add(a=1, b=2) gave:\n3", "", 0, 0, 4.0),
             Contribution("ALFRED", "synthesis", "Three.", MODEL, 9, 1, 1.0),
         )
         await log.answer(turn, Reply(said, 0.0, False, 1, 1.0, 1.0))

@@ -180,7 +180,7 @@ async def test_a_no_holds_whatever_the_policy_becomes(tmp_path: Path) -> None:
         answered = await at_home.kernel.resume(None, ignore)
         assert not at_home.note.exists()
         # The tool believes that it has written; those who answer are told what is so.
-        assert "of 1 files that it wanted written, 0 were" in answered.reply.contributions[1].text
+        assert "of 1 file that it wanted written, 0 were" in answered.reply.contributions[1].text
 
 
 async def test_a_policy_of_always_asks_nobody_while_nothing_untrusted_is_there(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from a4ps.image.forgetting import ImageTexts
+from a4ps.image.rows import Row
 from a4ps.image.treatments import IMAGE_TREATMENTS
 from a4ps.sought import BAR, Sought
 from a4ps.tools.cases import Case, Gives
@@ -20,11 +21,11 @@ from tests.tools.workshop import SLUG, SLUG_SPEC, Craftsmen, Workshop, workshop
 SOUGHT = Sought(texts=("Rumpelstilz",))
 
 
-def forget(shop: Workshop) -> None:
+def forget(shop: Workshop, sought: Sought = SOUGHT) -> None:
     texts = ImageTexts(shop.manager, {**IMAGE_TREATMENTS, **TOOL_TREATMENTS}, TOOL_RULES)
-    texts.begin(SOUGHT)
-    texts.remove(SOUGHT)
-    assert texts.find(SOUGHT) == []
+    texts.begin(sought)
+    texts.remove(sought)
+    assert texts.find(sought) == []
     assert shop.manager.verify(deep=True).ok
 
 
@@ -70,3 +71,27 @@ def test_what_the_forge_failed_at_goes_whole(tmp_path: Path, where: str) -> None
         forget(shop)
         assert shop.registry.use.failure(words["task"]) is None
     assert found_in(tmp_path, "rumpelstilz") == []
+
+
+def test_failed_calls_and_makings_go_with_their_turn(tmp_path: Path) -> None:
+    """Also where a model chose the arguments and the task, which no question holds."""
+    with workshop(tmp_path, Craftsmen([])) as shop:
+        install(shop)
+        question = b'{"question": "What does it say?"}'
+        shop.manager.store.commit([Row("turn", "7", question)], author="architect", reason="asked")
+        use = shop.registry.use
+        use.count("slugify", ["Rapunzel"], 1.0, "gave nothing", "7")
+        use.count("slugify", ["other"], 1.0, "gave nothing", "8")
+        use.learn_failure(ForgeFailure("for Rapunzel", "n", "w", 3, "s", shop.clock.now(), "7"))
+        texts = ImageTexts(shop.manager, {**IMAGE_TREATMENTS, **TOOL_TREATMENTS}, TOOL_RULES)
+        sought = Sought(things=(("turn", "7"),))
+        assert [(place.where, place.relation) for place in texts.find(sought)] == [
+            ("turn 7: the question", "holds"),
+            (f"tool-failure {texts.store.newest('tool-failure', limit=1)[0].key}: a tool that could not be made: "
+             "rests on turn 7", "derives"),
+            ("failed calls of a tool: rests on turn 7, in 2 rows", "derives"),
+        ]  # fmt: skip
+        forget(shop, sought)
+        assert [failed.args for failed in shop.registry.get("slugify").use.failed] == [("other",)]
+        assert use.failure("for Rapunzel") is None
+    assert found_in(tmp_path, "Rapunzel") == []
