@@ -31,9 +31,9 @@ from a4ps.image.store import Store
 from a4ps.image.turns import Contribution, Reply, Turn, TurnLog
 from a4ps.inference import lexical
 from a4ps.memory.following import Means
-from a4ps.memory.recall import content_words
 from a4ps.memory.records import MEMORY, REPLY, Records
 from a4ps.memory.scrapbook import Scrapbook
+from a4ps.memory.words import content_words
 from a4ps.settings import Settings
 from bench.machine import machine
 from bench.retrieval_data import MEMORIES, NOW, Entry, Question, RetrievalSet, retrieval_set
@@ -109,7 +109,9 @@ Found = dict[str, list[Answered]]
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.retrieval", description=__doc__.partition("\n")[0])
     parser.add_argument("--memories", type=int, default=MEMORIES, help=f"how many ({MEMORIES:,})")
-    parser.add_argument("--misses", action="store_true", help="name what ours got wrong of the half that may be tuned on")
+    parser.add_argument(
+        "--misses", action="store_true", help="name what ours got wrong of the half that may be tuned on"
+    )
     parser.add_argument("--json", action="store_true", help="one object in place of the tables")
     given = parser.parse_args(arguments)
     asked = retrieval_set(given.memories)
@@ -184,9 +186,7 @@ async def _hear(log: TurnLog, clock: ManualClock, question: str, answer: str) ->
 
 def _recalling(scrapbook: Scrapbook, places: dict[str, int]) -> Ask:
     async def ask(question: Question, limit: int) -> Ranked:
-        found = await scrapbook.recall(
-            question.text, NOW, limit=limit, floor=SETTINGS.recall_floor, rehearsed=False
-        )
+        found = await scrapbook.recall(question.text, NOW, limit=limit, floor=SETTINGS.recall_floor, rehearsed=False)
         return [(places[memory.id], memory.score) for memory in found]
 
     return ask

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from a4ps.clock import ManualClock
 from a4ps.image.store import Store
 from a4ps.image.turns import Contribution, Reply, Turn, TurnLog
-from a4ps.memory.recall import Recalled, content_words, coverage, recall, time_route
+from a4ps.memory.recall import Recalled, recall
 from a4ps.memory.records import Records
+from a4ps.memory.times import time_route
+from a4ps.memory.words import content_words, coverage
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)  # a Sunday
 
