@@ -365,8 +365,9 @@ class Store:
     ) -> list[Match]:
         """The heads of `kind` that have some of the words, those with the most and rarest first, the newest of equals.
 
-        Where a word has several forms, any of them counts as that word. Of many words the rarest are searched for. Many times as fast as `search` for all of them, which looks up how long
-        each text is. A score is comparable within one search only. A damaged index is made anew first.
+        Where a word has several forms, any of them counts as that word. Of many words the rarest are searched for. Many
+        times as fast as `search` for all of them, which looks up how long each text is. A score is comparable within one
+        search only. A damaged index is made anew first.
         """
         return self._found(lambda connection: search_index.Weighed(connection, words), kind, limit)
 

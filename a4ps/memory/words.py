@@ -1,9 +1,10 @@
-"""The words of a question that say what it is about, and whether a text has them. English: others lose the stop words only."""
+"""The words of a question that say what it is about, and whether a text has them. Stop words and forms are English."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 #: Two different words share a stem only if they share this many first letters.
 SHARED_MIN = 4
@@ -33,20 +34,21 @@ def content_words(text: str) -> list[str]:
 
 
 def coverage(wanted: Sequence[str], text: str) -> float:
-    """The share of `wanted` that `text` contains, comparing stems crudely: a common beginning but for three letters.
+    """The share of `wanted` that `text` contains, in whatever form.
 
-    One matching word of several is chance, not relevance: fewer than two matches count as none unless one was wanted.
+    A form is one of `forms`, or a word that shares the beginning but for three letters: so crude are stems compared. One
+    matching word of several is chance, not relevance: fewer than two matches count as none unless one was wanted.
     """
     missing = set(wanted)
+    by_form: dict[str, list[str]] = {}
     by_beginning: dict[str, list[str]] = {}
     for word in wanted:
         by_beginning.setdefault(word[:SHARED_MIN], []).append(word)
+        for form in forms(word):
+            by_form.setdefault(form, []).append(word)
     for word in _WORD.findall(text.lower()):
-        other_number = word[:-1] if word.endswith("s") else f"{word}s"  # stems of three letters
-        if word in missing:
-            missing.discard(word)
-        elif len(word) >= 3 and other_number in missing:
-            missing.discard(other_number)
+        if word in by_form:
+            missing.difference_update(by_form[word])
         elif len(word) >= SHARED_MIN:
             for other in by_beginning.get(word[:SHARED_MIN], ()):
                 shared = max(SHARED_MIN, max(len(word), len(other)) - 3)
@@ -56,14 +58,13 @@ def coverage(wanted: Sequence[str], text: str) -> float:
     return matches / len(wanted) if matches >= min(2, len(wanted)) > 0 else 0.0
 
 
+@lru_cache(4_096)
 def forms(word: str) -> tuple[str, ...]:
-    """A word and how else it may be written in a text: swim, swims, swimming. Some are no words; `coverage` judges."""
+    """A word and how else it may be written in a text: swim, swims, swimming. Some of them are no words of any language."""
     if len(word) < SHARED_MIN or not word.isalpha():
-        return (word,)
-    stems = [word]
-    for ending in _FORMS[1:]:
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            stems.append(word.removesuffix(ending))
-    stems += [stem[:-1] for stem in stems[1:] if stem[-1] == stem[-2]]  # swimm, of swimming
-    stems += [f"{word}{word[-1]}"]  # swim, for swimming
-    return tuple(dict.fromkeys(f"{stem}{ending}" for stem in stems for ending in _FORMS))
+        return (word, f"{word}s") if len(word) == SHARED_MIN - 1 and word.isalpha() else (word,)
+    endings = [ending for ending in _FORMS[1:] if word.endswith(ending) and len(word) - len(ending) >= SHARED_MIN - 1]
+    stems = [word.removesuffix(ending) for ending in endings]
+    stems += [stem[:-1] for stem in stems if stem[-1] == stem[-2]]  # swimm, of swimming
+    stems += [word, f"{word}{word[-1]}"]  # swim, for swimming
+    return tuple(dict.fromkeys((word, *(f"{stem}{ending}" for stem in stems for ending in _FORMS))))
