@@ -5,7 +5,8 @@ memory is is the share of them that it contains. *Vectors*: what an index found 
 caller with its relevance. Below a route's floor nothing is recalled by it, so an unrelated memory never enters a prompt.
 *Time*: a question about the conversation itself ("what did I ask before?", "yesterday") recalls the turns of that time,
 newest first. If it also says what about ("what did I say about the garden last week?"), what the others find of that time
-counts, else what they find of any; if that is nothing, too, the turns of a time that has a date, and none "before".
+counts, else, where the time has a date, what they find of any; if that is nothing, too, the turns of that time, but not
+those "before" to a question about what was never spoken of.
 
 A score is relevance × agreement × weight. Agreement is 1 with full text alone; with vectors too it is reciprocal rank
 fusion (Cormack, Clarke and Büttcher, SIGIR 2009), scaled to (1/2, 1] so that the first of both routes has 1, and the first
@@ -110,7 +111,7 @@ def recall(
     memories = about(route)
     if route is not None and route.dated and wanted and not memories:
         memories = about(None)  # it was said at another time, or the time was that of what was talked about
-    if route is not None and not memories and (route.dated or not wanted):
+    if route is not None and not memories and (route.tells or not wanted):
         spoken = _by_time(records, route, limit, admitted)
         memories = [
             _recalled(memory, 1 / (1 + 0.1 * rank), f"time: {route.name}") for rank, memory in enumerate(spoken)

@@ -65,6 +65,8 @@ _UNDATED = re.compile(
     re.IGNORECASE,
 )
 
+_TOPIC = re.compile(r"\b(about|regarding|concerning)\b", re.IGNORECASE)
+
 Stretch = tuple[datetime | None, datetime | None]
 
 
@@ -80,6 +82,14 @@ class TimeRoute:
     @property
     def dated(self) -> bool:
         return self.after is not None
+
+    @property
+    def tells(self) -> bool:
+        """Whether all that was said then is an answer, if nothing of it is about the question's other words.
+
+        "What did I ask about pianos before?" names no time, only a topic; "summarise what we said before" names none.
+        """
+        return self.dated or _TOPIC.search(self.rest) is None
 
 
 def about_conversation(question: str) -> bool:

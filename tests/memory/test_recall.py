@@ -241,6 +241,8 @@ class TestTheTimeRoute:
         await diary.hears("Green tea or black tea?")
         assert diary.ids("Did I ask you about pianos before?") == []
         assert diary.ids("What did I ask before?") == ["1"]
+        assert diary.ids("Summarise what we discussed before.") == ["1"]
+        assert diary.ids("What was your last answer? Explain it to a child.") == ["1"]
 
     async def test_what_did_i_ask_means_the_latest(self, diary: Diary) -> None:
         await diary.hears("Green tea or black tea?")
