@@ -40,12 +40,7 @@ def coverage(wanted: Sequence[str], text: str) -> float:
     matching word of several is chance, not relevance: fewer than two matches count as none unless one was wanted.
     """
     missing = set(wanted)
-    by_form: dict[str, list[str]] = {}
-    by_beginning: dict[str, list[str]] = {}
-    for word in wanted:
-        by_beginning.setdefault(word[:SHARED_MIN], []).append(word)
-        for form in forms(word):
-            by_form.setdefault(form, []).append(word)
+    by_form, by_beginning = _tables(tuple(wanted))
     for word in _WORD.findall(text.lower()):
         if word in by_form:
             missing.difference_update(by_form[word])
@@ -58,7 +53,18 @@ def coverage(wanted: Sequence[str], text: str) -> float:
     return matches / len(wanted) if matches >= min(2, len(wanted)) > 0 else 0.0
 
 
-@lru_cache(4_096)
+@lru_cache(16)  # a question is compared with many texts
+def _tables(wanted: tuple[str, ...]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Form → the words wanted that it is one of, and beginning → the words wanted that begin so."""
+    by_form: dict[str, list[str]] = {}
+    by_beginning: dict[str, list[str]] = {}
+    for word in wanted:
+        by_beginning.setdefault(word[:SHARED_MIN], []).append(word)
+        for form in forms(word):
+            by_form.setdefault(form, []).append(word)
+    return by_form, by_beginning
+
+
 def forms(word: str) -> tuple[str, ...]:
     """A word and how else it may be written in a text: swim, swims, swimming. Some of them are no words of any language."""
     if len(word) < SHARED_MIN or not word.isalpha():
