@@ -102,12 +102,13 @@ class Ranked:
 class Weighed:
     """The places that have some of the words, by the sum of the words' weights: called with limit and offset.
 
-    A word weighs ln(1 + 10^6 / (1 + n)) where n texts have it. Raises as `Ranked`.
+    A word, or any of its forms where there are several, weighs ln(1 + 10^6 / (1 + n)) where n texts have it. Raises as
+    `Ranked`.
     """
 
-    def __init__(self, connection: sqlite3.Connection, words: Sequence[str]) -> None:
+    def __init__(self, connection: sqlite3.Connection, words: Sequence[str | Sequence[str]]) -> None:
         self._connection = connection
-        phrases = ['"' + word.replace('"', '""') + '"' for word in words[:COUNTED_WORDS]]
+        phrases = [_any_of((word,) if isinstance(word, str) else word) for word in words[:COUNTED_WORDS]]
         counted = sorted((self._all(_HOLDERS, (phrase,))[0][0], phrase) for phrase in phrases)[:SEARCHED_WORDS]
         self._values = [value for n, phrase in counted for value in (math.log(1 + 1e6 / (1 + n)), phrase)]
         self._query = _WEIGHED.replace("HITS", " UNION ALL ".join([_HIT] * len(counted)))
@@ -122,6 +123,10 @@ class Weighed:
             if is_worlds(error):
                 raise
             raise IndexDamaged from error
+
+
+def _any_of(forms: Sequence[str]) -> str:
+    return " OR ".join('"' + form.replace('"', '""') + '"' for form in forms)
 
 
 def is_expression(match: str) -> bool:

@@ -360,11 +360,14 @@ class Store:
         """
         return self._found(lambda connection: search_index.Ranked(connection, match), kind, limit)
 
-    def search_words(self, words: Sequence[str], *, kind: str | tuple[str, ...], limit: int) -> list[Match]:
+    def search_words(
+        self, words: Sequence[str | Sequence[str]], *, kind: str | tuple[str, ...], limit: int
+    ) -> list[Match]:
         """The heads of `kind` that have some of the words, those with the most and rarest first, the newest of equals.
 
-        Of many words the rarest are searched for. Many times as fast as `search` for all of them, which looks up how long
-        each text is. A score is comparable within one search only. A damaged index is made anew first.
+        Where a word has several forms, any of them counts as that word. Of many words the rarest are searched for. Many
+        times as fast as `search` for all of them, which looks up how long each text is. A score is comparable within one
+        search only. A damaged index is made anew first.
         """
         return self._found(lambda connection: search_index.Weighed(connection, words), kind, limit)
 

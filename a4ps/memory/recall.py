@@ -4,8 +4,9 @@ Three routes. *Full text*: the question's content words, the rarer the heavier, 
 memory is is the share of them that it contains. *Vectors*: what an index found near the question's vector, given by the
 caller with its relevance. Below a route's floor nothing is recalled by it, so an unrelated memory never enters a prompt.
 *Time*: a question about the conversation itself ("what did I ask before?", "yesterday") recalls the turns of that time,
-newest first; if it also says what about ("what did I say about the garden last week?"), only memories of that time that
-the others find, if there are any.
+newest first. If it also says what about ("what did I say about the garden last week?"), what the others find of that time
+counts, else, where the time has a date, what they find of any; if that is nothing, too, the turns of that time, but not
+those "before" to a question about what was never spoken of.
 
 A score is relevance × agreement × weight. Agreement is 1 with full text alone; with vectors too it is reciprocal rank
 fusion (Cormack, Clarke and Büttcher, SIGIR 2009), scaled to (1/2, 1] so that the first of both routes has 1, and the first
@@ -23,9 +24,8 @@ from itertools import count
 
 from a4ps.governance.taint import ARCHITECTS_WORDS, Taint
 from a4ps.memory.records import MEMORY, REPLY, Memory, Records
-
-#: Two different words share a stem only if they share this many first letters.
-SHARED_MIN = 4
+from a4ps.memory.times import TimeRoute, time_route
+from a4ps.memory.words import content_words, coverage, forms
 
 #: Candidates that full text hands to the scorer for each memory wanted; later ones hardly ever pass the floor.
 CANDIDATES_EACH = 3
@@ -39,36 +39,6 @@ RRF_K = 60
 #: An old memory weighs at least `OLD_WEIGHT`; half of the difference to a new one is gone after `HALF_LIFE`.
 OLD_WEIGHT = 0.9
 HALF_LIFE = timedelta(days=180)
-
-_WORD = re.compile(r"\w+")
-_STOP_WORDS = frozenset(
-    """a about after all also am an and any are as at be because been before being between but by can could did do does
-    doing don for from get give had has have having he her here him his how i if in into is it its just know let like
-    make may me might mine more most much my need no not now of off on once one only or other our out over own please
-    same say she should so some such tell than that the their them then there these they thing think this those to too
-    under until up us use very was we were what when where which while who whom why will with would yes you your yours
-    ask asked asking said told talk talked discuss discussed answer answered question questions earlier previously
-    yesterday today last week month ago recently again remember mention mentioned""".split()
-)
-# A question is about the conversation when somebody of it (I, you, we) did a thing that conversations consist of.
-# "Should I tell her before Friday?" is not: only what was done counts.
-_CONVERSATION = re.compile(
-    r"\bdid (i|we|you)\b[^.?!]{0,40}\b(ask|say|tell|talk|discuss|mention|answer|advise|recommend|decide|speak|suggest)\b"
-    r"|\b(i|we|you)\b[^.?!]{0,40}\b(asked|said|told|talked|discussed|mentioned|answered|advised|recommended|decided|"
-    r"spoke|spoken|suggested)\b"
-    r"|\b(my|our|your) (last|previous|earlier|first) (question|questions|answer|answers|conversation|turn|topic)\b"
-    r"|\b(last|previous) (question|answer|conversation|turn)\b",
-    re.IGNORECASE,
-)
-_DATED = re.compile(
-    r"\b(yesterday|today|this morning|last (?:week|month|night)|(?:\d{1,4}|a|an|two|three) (?:hours?|days?|weeks?) ago)\b",
-    re.IGNORECASE,
-)
-_UNDATED = re.compile(
-    r"\b(before|earlier|previously|recently|so far|just now|last (?:time|question|answer)|last|previous)\b",
-    re.IGNORECASE,
-)
-_NUMBERS = {"a": 1, "an": 1, "two": 2, "three": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,86 +67,6 @@ class Near:
 Nearest = Callable[[], Sequence[Near] | None]
 
 
-@dataclass(frozen=True, slots=True)
-class TimeRoute:
-    """A stretch of time that a question points to. `name` is the word that did."""
-
-    name: str
-    after: datetime | None
-    before: datetime | None
-
-
-def about_conversation(question: str) -> bool:
-    """Whether a question is about what was said here, so that "nothing" is an answer to it."""
-    return _CONVERSATION.search(question) is not None
-
-
-def time_route(question: str, now: datetime) -> TimeRoute | None:
-    """The time a question about the conversation points to, None if it is not about the conversation.
-
-    Days are those of the user's time zone, in which `now` must be given.
-    """
-    word = _DATED.search(question) or _UNDATED.search(question)
-    if not about_conversation(question):
-        return None
-    if word is None:  # "what did I ask?" names no time and nothing else to search for
-        return None if content_words(question) else TimeRoute("latest", None, None)
-    name = word[0].lower()
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    if name == "yesterday":
-        return TimeRoute(name, midnight - timedelta(days=1), midnight)
-    if name == "last night":
-        return TimeRoute(name, midnight - timedelta(hours=6), midnight + timedelta(hours=6))
-    if name in ("today", "this morning"):
-        return TimeRoute(name, midnight, None)
-    if name == "last week":
-        monday = midnight - timedelta(days=midnight.weekday())
-        return TimeRoute(name, monday - timedelta(days=7), monday)
-    if name == "last month":
-        first = midnight.replace(day=1)
-        return TimeRoute(name, (first - timedelta(days=1)).replace(day=1), first)
-    if name.endswith("ago"):
-        return _ago(name, now, midnight)
-    return TimeRoute(name, None, None)
-
-
-def _ago(name: str, now: datetime, midnight: datetime) -> TimeRoute:
-    amount, unit, _ = name.split()
-    count = _NUMBERS.get(amount) or int(amount)
-    if unit.startswith("hour"):
-        return TimeRoute(name, now - timedelta(hours=count + 1), now - timedelta(hours=count - 1))
-    day = midnight - timedelta(days=count * (7 if unit.startswith("week") else 1))
-    width = 4 if unit.startswith("week") else 1
-    return TimeRoute(name, day - timedelta(days=width - 1), day + timedelta(days=width))
-
-
-def content_words(text: str) -> list[str]:
-    """The words of `text` that say what it is about: lower case, no stop words, each once, in order."""
-    words = (word.lower() for word in _WORD.findall(text))
-    return list(dict.fromkeys(word for word in words if len(word) > 1 and word not in _STOP_WORDS))
-
-
-def coverage(wanted: Sequence[str], text: str) -> float:
-    """The share of `wanted` that `text` contains, comparing stems crudely: a common beginning but for three letters.
-
-    One matching word of several is chance, not relevance: fewer than two matches count as none unless one was wanted.
-    """
-    missing = set(wanted)
-    by_beginning: dict[str, list[str]] = {}
-    for word in wanted:
-        by_beginning.setdefault(word[:SHARED_MIN], []).append(word)
-    for word in _WORD.findall(text.lower()):
-        if word in missing:
-            missing.discard(word)
-        elif len(word) >= SHARED_MIN:
-            for other in by_beginning.get(word[:SHARED_MIN], ()):
-                shared = max(SHARED_MIN, max(len(word), len(other)) - 3)
-                if other in missing and len(other) >= shared and word[:shared] == other[:shared]:
-                    missing.discard(other)
-    matches = len(wanted) - len(missing)
-    return matches / len(wanted) if matches >= min(2, len(wanted)) > 0 else 0.0
-
-
 def recall(
     records: Records,
     question: str,
@@ -198,22 +88,30 @@ def recall(
     if limit == 0:
         return ()
     route = time_route(question, now)
-    wanted = content_words(question)
+    wanted = content_words(question if route is None else route.rest)
 
     def admitted(memory: Memory) -> bool:
         if memory.kind != "turn":
             return True
         return (rehearsed or memory.engine != "rehearsal") and (before is None or int(memory.id) < before)
 
-    def timely(memory: Memory) -> bool:
-        return admitted(memory) and _within(memory, route) and not records.merged_into(memory.id)
+    nearest: list[Sequence[Near] | None] = []
 
-    by_words = _by_words(records, wanted, limit, floor, timely) if wanted else []
-    nearest = None if near is None else near()
-    by_vectors = _by_vectors(records, nearest or (), by_words, limit, near_floor, timely)
-    suffix = "" if route is None else f", time: {route.name}"
-    memories = _fused(by_words, by_vectors, now, suffix, both=nearest is not None)
-    if route is not None and not memories:
+    def about(time: TimeRoute | None) -> list[Recalled]:
+        def timely(memory: Memory) -> bool:
+            return admitted(memory) and _within(memory, time) and not records.merged_into(memory.id)
+
+        by_words = _by_words(records, wanted, limit, floor, timely) if wanted else []
+        if not nearest:
+            nearest.append(None if near is None else near())
+        by_vectors = _by_vectors(records, nearest[0] or (), by_words, limit, near_floor, timely)
+        suffix = "" if time is None else f", time: {time.name}"
+        return _fused(by_words, by_vectors, now, suffix, both=nearest[0] is not None)
+
+    memories = about(route)
+    if route is not None and route.dated and wanted and not memories:
+        memories = about(None)  # it was said at another time, or the time was that of what was talked about
+    if route is not None and not memories and (route.tells or not wanted):
         spoken = _by_time(records, route, limit, admitted)
         memories = [
             _recalled(memory, 1 / (1 + 0.1 * rank), f"time: {route.name}") for rank, memory in enumerate(spoken)
@@ -290,7 +188,7 @@ def _by_words(
     found: list[tuple[Memory, float]] = []
     seen = 0
     while True:
-        matches = records.store.search_words(wanted, kind=(REPLY, MEMORY), limit=depth)
+        matches = records.store.search_words([forms(word) for word in wanted], kind=(REPLY, MEMORY), limit=depth)
         refused = 0
         for match in matches[seen:]:
             score = coverage(wanted, match.text)

@@ -21,7 +21,8 @@ from a4ps.governance.taint import as_plain
 from a4ps.image.codex import Codex
 from a4ps.image.turns import Contribution, Mind, Round, flat
 from a4ps.inference.engine import ChatRequest, Message
-from a4ps.memory.recall import Recalled, about_conversation
+from a4ps.memory.recall import Recalled
+from a4ps.memory.times import about_conversation
 from a4ps.personas import budget, prompting
 from a4ps.society import dissonance, minds, routes
 from a4ps.society.progress import Began, Changed, Ended, Forging, Measured, Noted, Recollected, Spoke

@@ -15,8 +15,8 @@ from pydantic import BaseModel
 
 from a4ps.errors import PeerError
 from a4ps.memory.consolidation import Consolidation, Night
-from a4ps.memory.recall import content_words, coverage
 from a4ps.memory.records import Memory, Records
+from a4ps.memory.words import content_words, coverage
 from a4ps.personas import prompting
 from a4ps.tools.asking import Asker
 

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from a4ps.clock import ManualClock
 from a4ps.image.store import Store
 from a4ps.image.turns import Contribution, Reply, Turn, TurnLog
-from a4ps.memory.recall import Recalled, content_words, coverage, recall, time_route
+from a4ps.memory.recall import Recalled, recall
 from a4ps.memory.records import Records
+from a4ps.memory.times import time_route
+from a4ps.memory.words import content_words, coverage, forms
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)  # a Sunday
 
@@ -65,6 +67,8 @@ class TestTheConversationCondition:
             "What did we decide two days ago?",
             "When did I last speak with you of rent?",
             "WHAT DID I ASK BEFORE",
+            "What was I asking about last weekend?",
+            "Have we talked about moths already?",
         ],
     )
     def test_a_question_of_what_was_said_points_to_a_time(self, question: str) -> None:
@@ -108,6 +112,26 @@ class TestTimes:
             ("3 days ago", "2026-11-19", "2026-11-20"),
             ("two weeks ago", "2026-11-05", "2026-11-12"),
             ("an hour ago", "2026-11-22T10", "2026-11-22T12"),
+            ("the day before yesterday", "2026-11-20", "2026-11-21"),
+            ("this week", "2026-11-16", None),
+            ("last weekend", "2026-11-14", "2026-11-16"),
+            ("on saturday", "2026-11-21", "2026-11-22"),
+            ("last monday", "2026-11-16", "2026-11-17"),
+            ("on sunday", "2026-11-15", "2026-11-16"),
+            ("this month", "2026-11-01", None),
+            ("a month ago", "2026-10-01", "2026-11-01"),
+            ("eleven months ago", "2025-12-01", "2026-01-01"),
+            ("last year", "2025-01-01", "2026-01-01"),
+            ("two years ago", "2024-01-01", "2025-01-01"),
+            ("in 2024", "2024-01-01", "2025-01-01"),
+            ("in november", "2026-11-01", "2026-12-01"),
+            ("last december", "2025-12-01", "2026-01-01"),
+            ("in march 2025", "2025-03-01", "2025-04-01"),
+            ("on 3 december", "2025-12-03", "2025-12-04"),
+            ("on the 22nd of november 2026", "2026-11-22", "2026-11-23"),
+            ("on february 29, 2024", "2024-02-29", "2024-03-01"),
+            ("this summer", "2026-06-01", "2026-09-01"),
+            ("last winter", "2025-12-01", "2026-03-01"),
             ("before", None, None),
             ("recently", None, None),
         ],
@@ -129,9 +153,18 @@ class TestTimes:
         assert route is not None
         assert (route.after, route.before) == (datetime(2026, 12, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
 
+    def test_may_is_a_month_only_where_it_must_be(self) -> None:
+        route = time_route("What did you say I may eat before Friday?", NOON)
+        assert route is not None
+        assert route.name == "before"
+
+    @pytest.mark.parametrize("question", ["What did I ask on 31 April?", "What did I ask on February 29, 2025?"])
+    def test_a_day_that_there_is_not_points_nowhere(self, question: str) -> None:
+        assert time_route(question, NOON) is None
+
     @given(
         amount=st.text("0123456789", min_size=1, max_size=5000),
-        unit=st.sampled_from(["hour", "hours", "days", "weeks"]),
+        unit=st.sampled_from(["hour", "hours", "days", "weeks", "months", "years"]),
     )
     def test_no_number_is_too_great(self, amount: str, unit: str) -> None:
         route = time_route(f"What did I ask {amount} {unit} ago?", NOON)
@@ -194,6 +227,23 @@ class TestTheTimeRoute:
         # nothing of that time is about pianos: then all of that time is told
         assert len(diary.recalls("What did you say yesterday about pianos?")) == 2
 
+    async def test_the_words_of_a_time_are_not_searched_for(self, diary: Diary, clock: ManualClock) -> None:
+        """ "Two" and "weeks" are no part of what was talked about: one word of one is enough."""
+        clock.at = datetime(2026, 11, 9, 12, tzinfo=UTC)
+        chess = await diary.hears("Which chess opening is sound?")
+        await diary.hears("Green tea or black tea?")
+        clock.at = NOON
+        assert diary.ids("What did I ask about chess two weeks ago?") == [chess]
+        assert diary.ids("What did I ask last Monday about chess?") == [chess]  # it was the Monday before
+
+    async def test_of_an_unknown_topic_nothing_was_said_before(self, diary: Diary) -> None:
+        """The latest turns are no answer to a question of what was said about something else."""
+        await diary.hears("Green tea or black tea?")
+        assert diary.ids("Did I ask you about pianos before?") == []
+        assert diary.ids("What did I ask before?") == ["1"]
+        assert diary.ids("Summarise what we discussed before.") == ["1"]
+        assert diary.ids("What was your last answer? Explain it to a child.") == ["1"]
+
     async def test_what_did_i_ask_means_the_latest(self, diary: Diary) -> None:
         await diary.hears("Green tea or black tea?")
         (found,) = diary.recalls("What did I ask?")
@@ -227,6 +277,22 @@ class TestFullText:
         """Were 'go' no content word, all that is left of "Should I learn Go?" would find every turn about learning."""
         await diary.hears("Should I learn Spanish?")
         assert diary.ids("Should I learn Go?") == []
+
+    @pytest.mark.parametrize(
+        ("said", "asked"),
+        [
+            ("Dario snores since spring.", "What helps against Dario's snoring?"),
+            ("Livia swims on Wednesdays.", "When is Livia swimming?"),
+            ("Eels find the sea.", "How does an eel find its way?"),
+            ("He mended the roof.", "Who was it that mends roofs?"),
+        ],
+    )
+    async def test_another_form_of_a_word_is_found(self, diary: Diary, said: str, asked: str) -> None:
+        """Also behind many that have the other word as it stands."""
+        found = await diary.hears(said)
+        for number in range(40):
+            await diary.hears(f"Dario, Livia, the way and roof number {number}?")
+        assert found in diary.ids(asked)
 
     async def test_the_best_come_first_and_the_newer_of_equals(self, diary: Diary) -> None:
         await diary.hears("Rust or Go?")
@@ -296,10 +362,27 @@ class TestWords:
             (["language", "learning"], "languages to learn", 1.0),
             (["tool"], "toil", 0.0),
             (["go"], "going", 0.0),
+            (["swimming"], "She swims.", 1.0),
+            (["bed", "swim"], "swimming", 0.0),
+            (["eel"], "eels", 1.0),
+            (["keys"], "a key", 1.0),
         ],
     )
     def test_coverage_is_the_share_of_words_found(self, wanted: list[str], text: str, share: float) -> None:
         assert coverage(wanted, text) == pytest.approx(share)
+
+    @pytest.mark.parametrize(
+        ("word", "other"),
+        [("swim", "swimming"), ("swimming", "swims"), ("snoring", "snores"), ("mends", "mended"), ("boxes", "box")],
+    )
+    def test_forms_of_a_word(self, word: str, other: str) -> None:
+        assert other in forms(word)
+        assert forms(word)[0] == word
+
+    @given(st.text(max_size=30))
+    def test_a_word_is_one_of_its_forms(self, word: str) -> None:
+        assert word in forms(word)
+        assert len(forms(word)) <= 40
 
     @given(st.lists(st.text(max_size=12), max_size=8), st.text(max_size=80))
     def test_coverage_is_a_share(self, wanted: list[str], text: str) -> None:

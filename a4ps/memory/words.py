@@ -1,0 +1,76 @@
+"""The words of a question that say what it is about, and whether a text has them. Stop words and forms are English."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+#: Two different words share a stem only if they share this many first letters.
+SHARED_MIN = 4
+
+_WORD = re.compile(r"\w+")
+_STOP_WORDS = frozenset(
+    """a about after again against all along already also although always am among an and another any anybody anyone
+    anything are around as at away be because been before being between both but by can could did do does doing don during
+    each either else ever every everybody everyone everything few for from get give gone got had has have having he her
+    here hers him his how however i if in instead into is it its itself just know let like make many may me might mine
+    more most much must my myself need neither never no nobody nor nothing now of off often on once one only or other our
+    ours out over own per please rather same say she should since so some somebody someone something still such take taken
+    takes tell than that the their theirs them then there these they thing think this those though through to together too
+    took toward towards under unless until up upon us use very was we were what when where whether which while who whom
+    whose why will with within without would yes yet you your yours
+    ask asked asking said told talk talked talking discuss discussed answer answered question questions mention mentioned
+    advise advised recommend recommended suggest suggested remember remind earlier previously yesterday today last week
+    month ago recently""".split()
+)
+_FORMS = ("", "s", "es", "ed", "ing", "e", "er")
+
+
+def content_words(text: str) -> list[str]:
+    """The words of `text` that say what it is about: lower case, no stop words, each once, in order."""
+    words = (word.lower() for word in _WORD.findall(text))
+    return list(dict.fromkeys(word for word in words if len(word) > 1 and word not in _STOP_WORDS))
+
+
+def coverage(wanted: Sequence[str], text: str) -> float:
+    """The share of `wanted` that `text` contains, in whatever form.
+
+    A form is one of `forms`, or a word that shares the beginning but for three letters: so crude are stems compared. One
+    matching word of several is chance, not relevance: fewer than two matches count as none unless one was wanted.
+    """
+    missing = set(wanted)
+    by_form, by_beginning = _tables(tuple(wanted))
+    for word in _WORD.findall(text.lower()):
+        if word in by_form:
+            missing.difference_update(by_form[word])
+        elif len(word) >= SHARED_MIN:
+            for other in by_beginning.get(word[:SHARED_MIN], ()):
+                shared = max(SHARED_MIN, max(len(word), len(other)) - 3)
+                if other in missing and len(other) >= shared and word[:shared] == other[:shared]:
+                    missing.discard(other)
+    matches = len(wanted) - len(missing)
+    return matches / len(wanted) if matches >= min(2, len(wanted)) > 0 else 0.0
+
+
+@lru_cache(16)  # a question is compared with many texts
+def _tables(wanted: tuple[str, ...]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Form → the words wanted that it is one of, and beginning → the words wanted that begin so."""
+    by_form: dict[str, list[str]] = {}
+    by_beginning: dict[str, list[str]] = {}
+    for word in wanted:
+        by_beginning.setdefault(word[:SHARED_MIN], []).append(word)
+        for form in forms(word):
+            by_form.setdefault(form, []).append(word)
+    return by_form, by_beginning
+
+
+def forms(word: str) -> tuple[str, ...]:
+    """A word and how else it may be written in a text: swim, swims, swimming. Some of them are no words of any language."""
+    if len(word) < SHARED_MIN or not word.isalpha():
+        return (word, f"{word}s") if len(word) == SHARED_MIN - 1 and word.isalpha() else (word,)
+    endings = [ending for ending in _FORMS[1:] if word.endswith(ending) and len(word) - len(ending) >= SHARED_MIN - 1]
+    stems = [word.removesuffix(ending) for ending in endings]
+    stems += [stem[:-1] for stem in stems if stem[-1] == stem[-2]]  # swimm, of swimming
+    stems += [word, f"{word}{word[-1]}"]  # swim, for swimming
+    return tuple(dict.fromkeys((word, *(f"{stem}{ending}" for stem in stems for ending in _FORMS))))
