@@ -94,9 +94,14 @@ def _show(plan: Plan) -> None:
 
 
 def _ask(frame: Frame, yes: bool, count: int) -> None:
-    """Raises `Stopped` where a person says no."""
-    if yes or frame.as_json or not somebody_is_there():
+    """Raises `Stopped` where a person says no, `UsageError` where nobody is there to ask: it cannot be undone."""
+    if yes:
         return
+    if frame.as_json or not somebody_is_there():
+        raise UsageError(
+            "forgetting cannot be undone, and nobody is there to ask",
+            next_step="--dry-run shows the plan, --yes does it",
+        )
     what = "this" if count == 1 else f"these {count:,} places"
     if not click.confirm(f"Forget {what} for good?", default=False, err=True):
         raise Stopped("nothing was changed")

@@ -54,9 +54,9 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(person: Household) -> None
 
 def test_it_is_forgotten_by_number_or_by_what_it_says(person: Household) -> None:
     assert forget(person, "2", "--yes")["forgotten"]
-    assert forget(person, "--text", "rumpelSTILZ")["forgotten"]
+    assert forget(person, "--text", "rumpelSTILZ", "--yes")["forgotten"]
     assert found_in(person.folder, "rumpelstilz") == []
-    value = forget(person, "--text", "rumpelstilz")
+    value = forget(person, "--text", "rumpelstilz", "--yes")
     assert not value["forgotten"]
     assert [place["relation"] for place in value["places"]] == ["named"]
     assert person.json("image", "verify", "--deep")["ok"]
@@ -65,7 +65,7 @@ def test_it_is_forgotten_by_number_or_by_what_it_says(person: Household) -> None
 
 def test_the_text_is_read_from_standard_input(person: Household) -> None:
     """So that no shell keeps it."""
-    assert forget(person, "--text", "-", stdin=f"{SECRET}\n")["forgotten"]
+    assert forget(person, "--text", "-", "--yes", stdin=f"{SECRET}\n")["forgotten"]
     assert found_in(person.folder, SECRET) == []
 
 
@@ -162,3 +162,9 @@ def test_history_and_revert_say_what_was_forgotten(person: Household) -> None:
     error = person.json("image", "revert", str(second["change"]), expect=1)["error"]
     assert error["kind"] == "forgotten"
     assert 'BRICK.state["notes"]' in error["message"]
+
+
+def test_where_nobody_can_be_asked_it_has_to_be_said_beforehand(person: Household) -> None:
+    """What cannot be undone is done on no silence."""
+    assert "--yes" in forget(person, "1", expect=2)["error"]["next"]
+    assert person.json("ask", "--turn", "1")["question"] == QUESTION
