@@ -15,6 +15,7 @@ from a4ps.cli.frame import Frame, framed
 from a4ps.cli.plain import plain
 from a4ps.cli.streams import json_line, standard_input
 from a4ps.errors import DocumentUnreadable, Stopped, StorageFailed, UsageError
+from a4ps.governance.taint import ARCHITECTS_WORDS, FILES, Taint
 from a4ps.kernel.wiring import open_records, open_scrapbook
 from a4ps.memory.consolidation import Consolidation, Night
 from a4ps.memory.documents import SUFFIXES, TakenIn, files_of, take_in
@@ -42,8 +43,9 @@ command.add_command(forget)
 def add(frame: Frame, what: tuple[str, ...]) -> int:
     """Remember a text ("-" reads one), a file, or all files of a folder: text, Markdown, PDF.
 
-    Files are cut into parts and marked as untrusted: what they say is data, whoever wrote it. Stopped in the middle, the
-    same command goes on where it was; a file that has changed takes the place of what it was.
+    Files are cut into parts. They, and what comes through "-", are marked as untrusted: what they say is data, whoever
+    wrote it. Stopped in the middle, the same command goes on where it was; a file that has changed takes the place of what
+    it was.
     """
     return asyncio.run(_add(frame, what))
 
@@ -168,7 +170,7 @@ async def _add(frame: Frame, what: Sequence[str]) -> int:
     async with open_scrapbook(frame.env) as scrapbook:
         records = scrapbook.records
         if texts:
-            added = [records.note(text) for text in texts]
+            added = [records.note(text, taint=taint) for text, taint in texts]
             records.add(added)
         known = await asyncio.to_thread(records.documents) if files else {}
         try:
@@ -269,9 +271,12 @@ async def _rebuild(frame: Frame) -> dict[str, Any]:
     }
 
 
-def _sorted_out(what: Sequence[str]) -> tuple[list[str], list[Path]]:
-    """Texts and files. Raises UsageError for what looks like a file and is none, and for no text at all."""
-    texts: list[str] = []
+def _sorted_out(what: Sequence[str]) -> tuple[list[tuple[str, Taint]], list[Path]]:
+    """Texts with their labels, and files. Raises UsageError for what looks like a file and is none, and for no text at all.
+
+    What comes through a pipe may be anybody's words.
+    """
+    texts: list[tuple[str, Taint]] = []
     files: list[Path] = []
     for each in what:
         text = standard_input().read(4 * NOTE_CHARS).decode("utf-8", "surrogateescape") if each == "-" else each
@@ -288,7 +293,7 @@ def _sorted_out(what: Sequence[str]) -> tuple[list[str], list[Path]]:
             )
         if "\x00" in text or text.encode("utf-8", "replace").decode() != text:
             raise UsageError("this is no text (NUL or undecodable bytes)", next_step="give it as text")
-        texts.append(text.strip())
+        texts.append((text.strip(), FILES if each == "-" else ARCHITECTS_WORDS))
     return texts, files
 
 

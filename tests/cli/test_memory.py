@@ -10,7 +10,13 @@ import pytest
 from pydantic import TypeAdapter
 
 from a4ps.cli.objects import OBJECTS
+from a4ps.clock import SystemClock
+from a4ps.governance.taint import UNTRUSTED
+from a4ps.image.store import Store
+from a4ps.image.turns import TurnLog
 from a4ps.memory import scrapbook
+from a4ps.memory.records import Records
+from tests.cli.test_image import keys_of
 from tests.doubles.household import ROOT, Household
 
 LEASE = "# Lease\n\n## Deposit\n\nThe deposit is three monthly rents.\n\n## Keys\n\nTwo keys are handed over.\n"
@@ -105,9 +111,14 @@ def test_mistakes_are_told_with_a_next_step(
     assert error["next"]
 
 
-def test_standard_input_is_a_text(person: Household) -> None:
+def test_standard_input_is_a_text_and_may_be_anybodys(person: Household) -> None:
     person.json("memory", "add", "-", stdin="notes.md is the name of a file\n")
+    person.json("memory", "add", "The name of the dog is Rex")
     assert person.json("memory", "search", "file name")["results"][0]["text"] == "notes.md is the name of a file"
+    with Store.open(person.home / "image.a4ps", keys_of(person), SystemClock()) as store:
+        piped, typed = (Records(store, TurnLog(store)).get(id_).taint for id_ in ("m1", "m2"))
+    assert UNTRUSTED in piped
+    assert UNTRUSTED not in typed
 
 
 def test_a_pin_is_put_on_and_taken_off(person: Household) -> None:
