@@ -123,8 +123,10 @@ class Pool:
             reaping = not self._reaped
             if reaping:
                 self._dead.put(process)
-                self._quiet_until = 0.0
-                self._wake()
+                # The next one is started at once only for somebody who waits; else once this one is reaped, as the thread
+                # that starts it would take the interpreter from ours, whose caller waits for his answer.
+                if self._orders:
+                    self._wake()
         if not reaping:
             process.reap()
 
@@ -319,3 +321,6 @@ class Pool:
     def _reap_all(self) -> None:
         while (process := self._dead.get()) is not None:
             process.reap()
+            with self._lock:
+                if not self._reaped:
+                    self._wake()

@@ -68,6 +68,18 @@ def test_no_sandbox_is_given_twice(made: list[Pool], tmp_path: Path) -> None:
         pool.discard(process)
 
 
+def test_it_is_filled_again_whoever_waits_or_not(made: list[Pool], tmp_path: Path) -> None:
+    """A call that leaves others idle wakes nobody; what it used is made good all the same."""
+    pool, tier = pool_of(made, tmp_path, READY, size=3)
+    pool.discard(pool.take())
+    while len(pool._idle) < 3:
+        threading.Event().wait(0.001)
+    pool.discard(pool.take())
+    while len(pool._idle) < 3:
+        threading.Event().wait(0.001)
+    assert len(tier.started) == 5
+
+
 def test_one_that_died_while_it_was_idle_is_not_given(made: list[Pool], tmp_path: Path) -> None:
     pool, _ = pool_of(made, tmp_path, READY)
     first = pool.take()
