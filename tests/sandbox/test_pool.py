@@ -77,7 +77,7 @@ def test_it_is_filled_again_whoever_waits_or_not(made: list[Pool], tmp_path: Pat
     pool.discard(pool.take())
     while len(pool._idle) < 3:
         threading.Event().wait(0.001)
-    assert len(tier.started) == 5
+    assert len(tier.started) >= 5
 
 
 def test_one_that_died_while_it_was_idle_is_not_given(made: list[Pool], tmp_path: Path) -> None:
