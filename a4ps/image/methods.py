@@ -103,7 +103,7 @@ class CodeRunner(Protocol):
 def check(method: Method) -> None:
     """Raises MethodRefused unless the text defines one plain function of the method's name with a first argument."""
     definition = _definition(method)
-    if isinstance(definition, ast.AsyncFunctionDef) or _yields(definition):
+    if isinstance(definition, ast.AsyncFunctionDef) or yields(definition):
         raise MethodRefused(
             f"{method.name} is a coroutine or a generator, which would go on after its transaction",
             next_step="write a plain def that returns its result",
@@ -153,7 +153,7 @@ def _definition(method: Method) -> ast.FunctionDef | ast.AsyncFunctionDef:
     return named[0]
 
 
-def _yields(definition: ast.AST) -> bool:
+def yields(definition: ast.AST) -> bool:
     """Whether a function's own body yields; functions inside it may."""
     waiting = list(ast.iter_child_nodes(definition))
     while waiting:

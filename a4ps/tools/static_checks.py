@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Collection, Iterator
 
 from a4ps.governance.trust import hidden_character
+from a4ps.image.methods import yields
 from a4ps.tools.specification import Specification
 
 SOURCE_MAX = 20_000
@@ -76,7 +77,7 @@ def _definition_faults(tree: ast.Module, specification: Specification) -> Iterat
         yield f"It defines {name} {len(named)} times; define it once, at the top level."
         return
     function = named[0]
-    if isinstance(function, ast.AsyncFunctionDef) or _yields(function):
+    if isinstance(function, ast.AsyncFunctionDef) or yields(function):
         yield f"{name} is a coroutine or a generator; write a plain def that returns its result."
     arguments = function.args
     wanted = [parameter.name for parameter in specification.parameters]
@@ -168,15 +169,3 @@ def _is_literal(node: ast.expr) -> bool:
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return False
     return True
-
-
-def _yields(definition: ast.AST) -> bool:
-    """Whether a function's own body yields; functions inside it may."""
-    waiting = list(ast.iter_child_nodes(definition))
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.Yield | ast.YieldFrom):
-            return True
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            waiting.extend(ast.iter_child_nodes(node))
-    return False

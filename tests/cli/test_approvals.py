@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
@@ -17,29 +17,13 @@ from a4ps.inference.engine import ChatRequest
 from a4ps.kernel import wiring
 from a4ps.kernel.wiring import Environment
 from a4ps.personas.roster import NAMES
-from tests.doubles.apart_runner import ApartRunner
+from tests.doubles.apart_runner import ApartExecutor
 from tests.doubles.household import Household
 from tests.doubles.scripted_engine import MODEL, ScriptedEngine
 from tests.tools.workshop import SLUG, Craftsmen
 
 QUESTION = "Which slug does the title “Hello World” get?"
 TASK = "turn a title into a slug"
-
-
-class Executor(ApartRunner):
-    """As `SecureCodeExecutor`, without a sandbox."""
-
-    def __init__(self, *, tier: str = "", pool_size: int = 0) -> None:
-        super().__init__()
-
-    def close(self) -> None:
-        pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
 
 class Four(Craftsmen):
@@ -62,7 +46,7 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Household:
     monkeypatch.setattr(wiring, "choose_engine", chosen)
     monkeypatch.setattr(wiring, "engine_of", lambda env, choice: ScriptedEngine(Four([SLUG])))
     monkeypatch.setattr(Environment, "models_of", lambda env, choice: dict.fromkeys(NAMES, MODEL))
-    monkeypatch.setattr(wiring, "SecureCodeExecutor", Executor)
+    monkeypatch.setattr(wiring, "SecureCodeExecutor", ApartExecutor)
     return Household(tmp_path)
 
 

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
@@ -22,28 +22,12 @@ from a4ps.kernel import wiring
 from a4ps.kernel.wiring import Environment
 from a4ps.personas.roster import NAMES
 from a4ps.tools.specification import Specification, SpecificationShape
-from tests.doubles.apart_runner import ApartRunner
+from tests.doubles.apart_runner import ApartExecutor
 from tests.doubles.household import Household, at_terminal
 from tests.doubles.scripted_engine import MODEL, ScriptedEngine
 from tests.tools.workshop import SLUG, SLUG_RAW, Craftsmen
 
 TASK = "turn a title into a slug"
-
-
-class Executor(ApartRunner):
-    """As `SecureCodeExecutor`, without a sandbox."""
-
-    def __init__(self, *, tier: str = "", pool_size: int = 0) -> None:
-        super().__init__()
-
-    def close(self) -> None:
-        pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
 
 class Writer:
@@ -65,8 +49,8 @@ def writer(monkeypatch: pytest.MonkeyPatch) -> Writer:
     monkeypatch.setattr(wiring, "choose_engine", chosen)
     monkeypatch.setattr(wiring, "engine_of", lambda env, choice: ScriptedEngine(Craftsmen(said.texts)))
     monkeypatch.setattr(Environment, "models_of", lambda env, choice: dict.fromkeys(NAMES, MODEL))
-    monkeypatch.setattr(wiring, "SecureCodeExecutor", Executor)
-    monkeypatch.setattr(tools, "SecureCodeExecutor", Executor)
+    monkeypatch.setattr(wiring, "SecureCodeExecutor", ApartExecutor)
+    monkeypatch.setattr(tools, "SecureCodeExecutor", ApartExecutor)
     return said
 
 
