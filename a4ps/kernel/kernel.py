@@ -140,8 +140,8 @@ class Kernel:
         """
         question = checked_question(text, self.society.settings)
         listener = self._telling(listener)
-        await self._rouse()
         async with self._turn:
+            await self._rouse()
             aside = self.log.open_ids
             cast = self.society.cast()
             check_voices(question, cast, self.society.settings)
@@ -174,8 +174,8 @@ class Kernel:
     async def resume(self, turn_id: str | None, listener: Listener, *, approve: Approver | None = None) -> Answered:
         """Go on with an open turn, the newest where none is named. Raises `NoSuchTurn` and what `ask` raises."""
         listener = self._telling(listener)
-        await self._rouse()
         async with self._turn:
+            await self._rouse()
             chosen = [key for key in self.log.open_ids if turn_id in (None, key)]
             if not chosen:
                 if turn_id is not None and self.log.reply(self.log.turn(turn_id).id) is not None:

@@ -137,3 +137,18 @@ async def test_quiet_brings_sleep_and_a_question_ends_it(tmp_path: Path) -> None
         slept.clear()
         await slept.wait()
     assert woken.is_set()
+
+
+async def test_a_question_that_waited_for_another_has_no_night_beside_it(tmp_path: Path) -> None:
+    """What the first one's end began is ended when the second one's turn comes, and one rest is left of both."""
+    engine = ScriptedEngine()
+
+    def resting() -> list[asyncio.Task[object]]:
+        return [task for task in asyncio.all_tasks() if task.get_name() == "resting" and not task.done()]
+
+    async with open_kernel(tmp_path, engine, sleep_after_s=3600) as kernel:
+        asker = Asker(engine, lambda name: Voice(Codex("steward", MODEL, "You."), MODEL))
+        kernel.sleeper = Sleeper(kernel.society.scrapbook.records, asker)
+        await asyncio.gather(*(kernel.ask(text, lambda progress: None) for text in ("Tea or coffee?", "And at noon?")))
+        assert len(resting()) == 1
+    assert not resting()
