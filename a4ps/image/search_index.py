@@ -39,9 +39,14 @@ COUNTED_WORDS, SEARCHED_WORDS = 64, 24
 
 _TERMS = "CREATE VIRTUAL TABLE temp.terms USING fts5vocab(main, search, instance)"
 
+#: Each commit adds a piece to the index, and every form of every word wanted is looked up in each piece: so few are let
+#: gather (FTS5's own measure is 16) before they become one.
+_PIECES_MAX = 4
+
 
 def create(connection: sqlite3.Connection) -> None:
     connection.execute(_CREATE)
+    connection.execute("INSERT INTO search (search, rank) VALUES ('crisismerge', ?)", (_PIECES_MAX,))
 
 
 def add(connection: sqlite3.Connection, texts: Iterable[tuple[int, str]]) -> None:

@@ -294,8 +294,10 @@ class Kernel:
 
     async def _lapse(self, turn: Turn) -> None:
         """Housekeeping: the answer is committed, whatever the disk says to this."""
+        approvals = self.society.approvals
         try:
-            await asyncio.to_thread(self.society.approvals.lapse, turn.id)
+            if approvals.asked_in(turn.id):
+                await asyncio.to_thread(approvals.lapse, turn.id)
         except A4PSError:
             _log.exception("the approvals of turn %s could not be ended", turn.id)
 

@@ -24,7 +24,9 @@ _STOP_WORDS = frozenset(
     advise advised recommend recommended suggest suggested remember remind earlier previously yesterday today last week
     month ago recently""".split()
 )
-_FORMS = ("", "s", "es", "ed", "ing", "e", "er")
+_ENDINGS = ("s", "es", "ed", "ing", "er")
+_SIBILANTS = ("s", "x", "z", "ch", "sh", "o")
+_VOWELS = "aeiou"
 
 
 def content_words(text: str) -> list[str]:
@@ -66,11 +68,38 @@ def _tables(wanted: tuple[str, ...]) -> tuple[dict[str, list[str]], dict[str, li
 
 
 def forms(word: str) -> tuple[str, ...]:
-    """A word and how else it may be written in a text: swim, swims, swimming. Some of them are no words of any language."""
+    """A word and how else it may be written in a text: swim, swims, swimming. Some of them are no words of any language.
+
+    Each is looked up in an index, so none is made that no word's spelling has.
+    """
     if len(word) < SHARED_MIN or not word.isalpha():
         return (word, f"{word}s") if len(word) == SHARED_MIN - 1 and word.isalpha() else (word,)
-    endings = [ending for ending in _FORMS[1:] if word.endswith(ending) and len(word) - len(ending) >= SHARED_MIN - 1]
-    stems = [word.removesuffix(ending) for ending in endings]
-    stems += [stem[:-1] for stem in stems if stem[-1] == stem[-2]]  # swimm, of swimming
-    stems += [word, f"{word}{word[-1]}"]  # swim, for swimming
-    return tuple(dict.fromkeys((word, *(f"{stem}{ending}" for stem in stems for ending in _FORMS))))
+    inflected = [word, f"{word}es"] if word.endswith("s") and not word.endswith("ss") else _inflected(word)
+    for base in _bases(word):
+        inflected += _inflected(base)
+    return tuple(dict.fromkeys(inflected))
+
+
+def _bases(word: str) -> list[str]:
+    """What `word` may be a form of, besides of itself."""
+    bases = []
+    for ending in _ENDINGS:
+        stem = word.removesuffix(ending)
+        if stem == word or len(stem) < SHARED_MIN - 1:
+            continue
+        bases.append(stem)
+        if not ending.endswith("s"):
+            is_doubled = stem[-1] == stem[-2] and len(stem) >= SHARED_MIN
+            bases.append(stem[:-1] if is_doubled else f"{stem}e")  # swimm, of swimming; snor, of snoring
+    return bases
+
+
+def _inflected(base: str) -> list[str]:
+    """`base` and what its endings make of it."""
+    if base.endswith("e"):
+        return [base, f"{base}s", f"{base}d", f"{base[:-1]}ing", f"{base}r"]
+    written = [base, f"{base}es" if base.endswith(_SIBILANTS) else f"{base}s"]
+    stems = [base]
+    if base[-3] not in _VOWELS and base[-2] in _VOWELS and base[-1] not in f"{_VOWELS}wxy":
+        stems.append(base + base[-1])  # swim, for swimming
+    return written + [f"{stem}{ending}" for stem in stems for ending in ("ed", "ing", "er")]

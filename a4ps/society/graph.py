@@ -140,13 +140,24 @@ class Deliberation:
 
     def _use(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
-        self._saver = AsyncSqliteSaver(connection, serde=self._serde)
+        self._saver = _StepSaver(connection, serde=self._serde)
         self._graph = build_graph().compile(checkpointer=self._saver)
 
     async def _mend(self, error: sqlite3.Error) -> None:
         if _is_damage(error):
             await self._connection.close()
             self._use(await _connect_anew(self._file, error))
+
+
+class _StepSaver(AsyncSqliteSaver):
+    """Keeps whole steps, one checkpoint each.
+
+    LangGraph would keep beside it what each node of a step gave, for steps of which some nodes failed. A step of a turn
+    has one node: the next checkpoint follows at once, and holds the same.
+    """
+
+    async def aput_writes(self, *_: Any, **__: Any) -> None:
+        """Keep nothing."""
 
 
 class _InlineConnection(aiosqlite.Connection):
