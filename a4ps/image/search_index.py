@@ -29,9 +29,12 @@ _COPIES = (
 )
 _RANKED = "SELECT rowid, -rank FROM search WHERE search MATCH ? ORDER BY rank LIMIT ? OFFSET ?"
 _HOLDERS = "SELECT count(*) FROM search WHERE search MATCH ?"
-_HIT = "SELECT rowid AS place, ? AS weight FROM search WHERE search MATCH ?"
+# Of each word: the places that have it, and each of them with the word's weight, which follows from how many they are.
+_PLACES = "w{0} AS MATERIALIZED (SELECT rowid AS place FROM search WHERE search MATCH ?)"
+_HITS = "SELECT place, (SELECT weight(count(*)) FROM w{0}) AS weight FROM w{0}"
 _WEIGHED = (
-    "SELECT place, sum(weight) AS score FROM (HITS) GROUP BY place ORDER BY score DESC, place DESC LIMIT ? OFFSET ?"
+    "WITH {places} SELECT place, sum(weight) AS score FROM ({hits}) GROUP BY place "
+    "ORDER BY score DESC, place DESC LIMIT ? OFFSET ?"
 )
 
 #: Of more words the first are counted, and of those the rarest searched for: a question hardly has as many.
@@ -113,13 +116,18 @@ class Weighed:
 
     def __init__(self, connection: sqlite3.Connection, words: Sequence[str | Sequence[str]]) -> None:
         self._connection = connection
-        phrases = [_any_of((word,) if isinstance(word, str) else word) for word in words[:COUNTED_WORDS]]
-        counted = sorted((self._all(_HOLDERS, (phrase,))[0][0], phrase) for phrase in phrases)[:SEARCHED_WORDS]
-        self._values = [value for n, phrase in counted for value in (math.log(1 + 1e6 / (1 + n)), phrase)]
-        self._query = _WEIGHED.replace("HITS", " UNION ALL ".join([_HIT] * len(counted)))
+        connection.create_function("weight", 1, _weight, deterministic=True)
+        self._phrases = [_any_of((word,) if isinstance(word, str) else word) for word in words[:COUNTED_WORDS]]
+        if len(self._phrases) > SEARCHED_WORDS:
+            self._phrases.sort(key=lambda phrase: (self._all(_HOLDERS, (phrase,))[0][0], phrase))
+            del self._phrases[SEARCHED_WORDS:]
+        numbers = range(len(self._phrases))
+        self._query = _WEIGHED.format(
+            places=", ".join(map(_PLACES.format, numbers)), hits=" UNION ALL ".join(map(_HITS.format, numbers))
+        )
 
     def __call__(self, limit: int, offset: int) -> list[tuple[int, float]]:
-        return self._all(self._query, (*self._values, limit, offset)) if self._values else []
+        return self._all(self._query, (*self._phrases, limit, offset)) if self._phrases else []
 
     def _all(self, query: str, values: tuple[object, ...]) -> list[tuple[int, float]]:
         try:
@@ -128,6 +136,10 @@ class Weighed:
             if is_worlds(error):
                 raise
             raise IndexDamaged from error
+
+
+def _weight(holders: int) -> float:
+    return math.log(1 + 1e6 / (1 + holders))
 
 
 def _any_of(forms: Sequence[str]) -> str:

@@ -80,12 +80,13 @@ _COUNT += _IS_HEAD
 
 
 class Match(NamedTuple):
-    """A row that full-text search found: its key, its score, its text."""
+    """A row that full-text search found: its key, its score, its text, and the payload that was verified with it."""
 
     key: str
     score: float
     text: str
     kind: str
+    payload: bytes
 
 
 Then = Callable[[Commit], None]
@@ -455,7 +456,7 @@ class Store:
                     found = connection.execute(query, (place, *kinds)).fetchone()
                     if found is not None and len(matches) < limit:
                         row, text = verify.verified_row(self._seal, found)
-                        matches.append(Match(row.key, score, text, row.kind))
+                        matches.append(Match(row.key, score, text, row.kind, row.payload))
                 if len(ranked) < limit:
                     break
                 offset += limit

@@ -368,6 +368,12 @@ def _turn(row: StoredRow) -> Turn:
     return Turn(id=row.key, **{**fields, "asked_at": datetime.fromisoformat(fields["asked_at"])})
 
 
+def answer_of(payload: bytes) -> tuple[str, tuple[str, ...]]:
+    """The answer and the taint of a reply, without the rest of it."""
+    fields = json.loads(payload)
+    return fields["contributions"][-1]["text"], tuple(fields.get("taint", ()))
+
+
 def reply_of(row: StoredRow) -> Reply:
     """The reply that a row of that kind holds."""
     fields = json.loads(row.payload)

@@ -193,7 +193,7 @@ def _by_words(
         for match in matches[seen:]:
             score = coverage(wanted, match.text)
             if score >= floor:
-                memory = records.find(match.key)
+                memory = records.read(match.key, match.payload)
                 if memory is not None and admitted(memory):
                     found.append((memory, score))
                 else:

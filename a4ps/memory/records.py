@@ -17,10 +17,9 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from textwrap import shorten
 from typing import Any
 
 from a4ps.errors import NoSuchMemory
@@ -29,7 +28,7 @@ from a4ps.image.rows import GONE_SUFFIX, Row, StoredRow
 from a4ps.image.store import Store
 from a4ps.image.tombstones import FORGOTTEN
 from a4ps.image.transfer import LOADED
-from a4ps.image.turns import ARCHITECT, Reply, Turn, TurnLog
+from a4ps.image.turns import ARCHITECT, Turn, TurnLog, answer_of
 
 _log = logging.getLogger(__name__)
 
@@ -106,13 +105,15 @@ class Records:
 
     def find(self, id_: str) -> Memory | None:
         """The memory of an id, None where there is none (any more)."""
-        if id_.isascii() and id_.isdecimal():
-            return self._of_turn(id_)
-        row = self.store.head(MEMORY, id_)
-        if row is None:
-            return None
+        row = self.store.head(REPLY if _is_turns(id_) else MEMORY, id_)
+        return None if row is None else self.read(id_, row.payload)
+
+    def read(self, id_: str, payload: bytes) -> Memory | None:
+        """The memory of an id whose row has this payload, None where that cannot be read."""
+        if _is_turns(id_):
+            return self._weighed(_turn_memory(self.log.turn(id_), *answer_of(payload)))
         try:
-            return self._weighed(_memory(row))
+            return self._weighed(_memory(id_, payload))
         except (ValueError, TypeError, KeyError) as error:  # an import can bring what we never wrote
             _log.warning("memory %s cannot be read: %s", id_, error)
             return None
@@ -121,13 +122,14 @@ class Records:
         """What was remembered under an id before its file changed or its night was undone; None where it was forgotten."""
         rows = self.store.past(MEMORY, id_, limit=1)
         try:
-            return _memory(rows[0]) if rows else None
+            return _memory(id_, rows[0].payload) if rows else None
         except (ValueError, TypeError, KeyError):
             return None
 
     def latest_turns(self, limit: int, *, after: datetime | None, before: datetime | None) -> list[Memory]:
         """Answered turns within the times given, the newest first."""
-        return [self._weighed(_turn_memory(*pair)) for pair in self.log.latest(limit, after=after, before=before)]
+        latest = self.log.latest(limit, after=after, before=before)
+        return [self._weighed(_turn_memory(turn, reply.answer, reply.taint)) for turn, reply in latest]
 
     def merged_into(self, id_: str) -> str:
         """The id of the memory that says the same in this one's place, "" for none, or none that is still there."""
@@ -280,10 +282,6 @@ class Records:
 
     # Inside
 
-    def _of_turn(self, id_: str) -> Memory | None:
-        reply = self.log.reply(id_)
-        return None if reply is None else self._weighed(_turn_memory(self.log.turn(id_), reply))
-
     def _weighed(self, memory: Memory) -> Memory:
         pin = self.store.head(PIN, memory.id)
         return memory if pin is None else replace(memory, importance=float(json.loads(pin.payload)["importance"]))
@@ -307,11 +305,6 @@ class Records:
         return self._numbers[kind]
 
 
-def memory_text(turn: Turn, reply: Reply) -> str:
-    """An earlier turn as one line: what was asked, shortened, and what was answered."""
-    return f"asked: {shorten(turn.question, QUESTION_CHARS, placeholder=' …')} · answered: {reply.answer}"
-
-
 def row(memory: Memory) -> Row:
     """What a commit takes to keep a memory: alone, or with the turn that made it."""
     plain = {
@@ -329,16 +322,24 @@ def row(memory: Memory) -> Row:
     return Row(MEMORY, memory.id, payload, memory.text.encode("utf-8", "replace").decode())
 
 
-def _turn_memory(turn: Turn, reply: Reply) -> Memory:
-    text, taint = memory_text(turn, reply), union(ARCHITECTS_WORDS, reply.taint)
-    return Memory(turn.id, text, "turn", turn.asked_at, turn=turn.id, engine=turn.engine, taint=taint)
+def _is_turns(id_: str) -> bool:
+    return id_.isascii() and id_.isdecimal()
 
 
-def _memory(stored: StoredRow) -> Memory:
-    plain = json.loads(stored.payload)
+def _turn_memory(turn: Turn, answer: str, taint: Iterable[str]) -> Memory:
+    """An earlier turn as one line: what was asked, shortened, and what was answered."""
+    asked = " ".join(turn.question.split())
+    if len(asked) > QUESTION_CHARS:
+        asked = f"{asked[: QUESTION_CHARS - 1].rsplit(' ', 1)[0]} …"
+    text, labels = f"asked: {asked} · answered: {answer}", union(ARCHITECTS_WORDS, taint)
+    return Memory(turn.id, text, "turn", turn.asked_at, turn=turn.id, engine=turn.engine, taint=labels)
+
+
+def _memory(id_: str, payload: bytes) -> Memory:
+    plain = json.loads(payload)
     at = datetime.fromisoformat(plain["at"])
     fields = {**plain, "at": at, "taint": frozenset(plain["taint"]), "links": tuple(plain["links"])}
-    return Memory(stored.key, **fields)
+    return Memory(id_, **fields)
 
 
 def _document_row(document: Document) -> Row:

@@ -7,7 +7,7 @@ text. Everything quoted from elsewhere is set off as a quotation.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from string import Template
 
@@ -98,6 +98,7 @@ def _whose(memory: Recalled) -> str:
     return FROM_FILE if is_tainted(memory.taint) else ""
 
 
+@lru_cache(16)  # several personas are shown the same memories
 def _snippet(text: str) -> str:
     flat = " ".join(text.split())
     snippet, room = flat, SNIPPET_CHARS - 1
