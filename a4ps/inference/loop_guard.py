@@ -33,7 +33,8 @@ ENDED = "the reply was ended"
 #: No repetition counts more than twice the characters that it has: a unit of one counts two.
 _SHORTEST_LOOP = REPEATED_CHARS // 2
 _LONGEST_WORD = 32
-_UNIT = re.compile(rf"(?P<word>\w{{1,{_LONGEST_WORD}}})|\n|[^\w\s]")
+_UNIT = re.compile(rf"\w{{1,{_LONGEST_WORD}}}|\n|[^\w\s]")
+_WORD = re.compile(r"\w")
 #: So many units together make a place in the text recognisable.
 _GRAM = 4
 
@@ -73,12 +74,11 @@ class LoopGuard:
         self._held.clear()
         self._held_chars = 0
         self._look_at = LOOKED_AT_CHARS
-        for found in _UNIT.finditer(text):
-            if found["word"] and found.end() == len(text) and len(found[0]) < _LONGEST_WORD:
-                # The word may go on in the next piece.
-                self._tail = found[0]
-                break
-            if self._looped(found[0]):
+        units = _UNIT.findall(text)
+        if units and text.endswith(units[-1]) and _WORD.match(units[-1]) and len(units[-1]) < _LONGEST_WORD:
+            self._tail = units.pop()  # the word may go on in the next piece
+        for unit in units:
+            if self._looped(unit):
                 again = " ".join(self._units[-self._period :]).strip()
                 self._note = f"{ENDED}: it went on repeating {_shown(again)}"
                 break

@@ -43,7 +43,7 @@ def coverage(wanted: Sequence[str], text: str) -> float:
     """
     missing = set(wanted)
     by_form, by_beginning = _tables(tuple(wanted))
-    for word in _WORD.findall(text.lower()):
+    for word in set(_WORD.findall(text.lower())):
         if word in by_form:
             missing.difference_update(by_form[word])
         elif len(word) >= SHARED_MIN:

@@ -168,6 +168,8 @@ class StepSaver(SqliteSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
+        if metadata["step"] < 1:
+            return config  # nothing was said yet: the turn begins with its question as well
         return self.put(config, checkpoint, metadata, new_versions)
 
     async def aput_writes(self, *_: Any, **__: Any) -> None:
