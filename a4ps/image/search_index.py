@@ -7,7 +7,6 @@ Nothing in the index is signed; what a search returns is read and verified from 
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +30,7 @@ _RANKED = "SELECT rowid, -rank FROM search WHERE search MATCH ? ORDER BY rank LI
 _HOLDERS = "SELECT count(*) FROM search WHERE search MATCH ?"
 # Of each word: the places that have it, and each of them with the word's weight, which follows from how many they are.
 _PLACES = "w{0} AS MATERIALIZED (SELECT rowid AS place FROM search WHERE search MATCH ?)"
-_HITS = "SELECT place, (SELECT weight(count(*)) FROM w{0}) AS weight FROM w{0}"
+_HITS = "SELECT place, (SELECT word_weight(count(*)) FROM w{0}) AS weight FROM w{0}"
 _WEIGHED = (
     "WITH {places} SELECT place, sum(weight) AS score FROM ({hits}) GROUP BY place "
     "ORDER BY score DESC, place DESC LIMIT ? OFFSET ?"
@@ -110,13 +109,12 @@ class Ranked:
 class Weighed:
     """The places that have some of the words, by the sum of the words' weights: called with limit and offset.
 
-    A word, or any of its forms where there are several, weighs ln(1 + 10^6 / (1 + n)) where n texts have it. Raises as
-    `Ranked`.
+    A word, or any of its forms where there are several, weighs `connections.word_weight` of how many texts have it.
+    Raises as `Ranked`.
     """
 
     def __init__(self, connection: sqlite3.Connection, words: Sequence[str | Sequence[str]]) -> None:
         self._connection = connection
-        connection.create_function("weight", 1, _weight, deterministic=True)
         self._phrases = [_any_of((word,) if isinstance(word, str) else word) for word in words[:COUNTED_WORDS]]
         if len(self._phrases) > SEARCHED_WORDS:
             self._phrases.sort(key=lambda phrase: (self._all(_HOLDERS, (phrase,))[0][0], phrase))
@@ -136,10 +134,6 @@ class Weighed:
             if is_worlds(error):
                 raise
             raise IndexDamaged from error
-
-
-def _weight(holders: int) -> float:
-    return math.log(1 + 1e6 / (1 + holders))
 
 
 def _any_of(forms: Sequence[str]) -> str:
