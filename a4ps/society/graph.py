@@ -20,7 +20,6 @@ os.environ.update(
     LANGSMITH_TRACING="false", LANGCHAIN_TRACING_V2="false", LANGCHAIN_TRACING="false", LANGGRAPH_STRICT_MSGPACK="true"
 )
 
-from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import START, StateGraph
@@ -158,16 +157,12 @@ class StepSaver(SqliteSaver):
     has one node: the next checkpoint follows at once, and holds the same.
     """
 
-    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+    async def aget_tuple(self, config: Any) -> CheckpointTuple | None:
         return self.get_tuple(config)
 
     async def aput(
-        self,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
-    ) -> RunnableConfig:
+        self, config: Any, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
+    ) -> Any:
         if metadata["step"] < 1:
             return config  # nothing was said yet: the turn begins with its question as well
         return self.put(config, checkpoint, metadata, new_versions)
