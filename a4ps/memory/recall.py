@@ -28,7 +28,7 @@ from a4ps.memory.times import TimeRoute, time_route
 from a4ps.memory.words import content_words, coverage, forms
 
 #: Candidates that full text hands to the scorer for each memory wanted; later ones hardly ever pass the floor.
-CANDIDATES_EACH = 3
+CANDIDATES_EACH = 2
 
 #: Ranks beyond this are not looked at, however many before them were of the wrong time or only rehearsed.
 DEEPEST = 600
