@@ -405,7 +405,7 @@ class Store:
                 deep, report.generation, report.commits, report.rows, (*report.faults, rebuilt.message), report.warnings
             )
         _, again = self._verify(deep=True)
-        warnings = (*again.warnings, "the full-text index was damaged and has been made anew")
+        warnings = (*again.warnings, "the full-text index was damaged, or of an earlier form, and has been made anew")
         return VerifyReport(deep, again.generation, again.commits, again.rows, again.faults, warnings)
 
     def backup(self, path: Path) -> VerifyReport:

@@ -23,11 +23,12 @@ from a4ps.kernel.answered import Answered, MemoryShown
 from a4ps.kernel.telling import Telling
 from a4ps.memory.consolidation import Night
 from a4ps.memory.records import Records
+from a4ps.personas.roster import NAMES
 from a4ps.sandbox.executor import SecureCodeExecutor
 from a4ps.series import Sample
 from a4ps.settings import Settings
 from a4ps.society.cast import Cast
-from a4ps.society.drift import Probed, figures, probe
+from a4ps.society.drift import Probed, figures, is_due, probe
 from a4ps.society.gate import Approver
 from a4ps.society.progress import Accepted, Listener
 from a4ps.society.sleeping import Sleeper
@@ -155,6 +156,7 @@ class Kernel:
                     pins=cast.versions,
                     everyone=everyone,
                     again=again,
+                    taint=self.log.turn(again).taint if again else (),
                 )
             )
             if aside:
@@ -300,7 +302,7 @@ class Kernel:
             _log.exception("the approvals of turn %s could not be ended", turn.id)
 
     def _rest(self) -> None:
-        """Consolidate memory once nothing has been asked for a while."""
+        """Consolidate memory, and measure drift where that is due, once nothing has been asked for a while."""
         after_s = self.society.settings.sleep_after_s
         if self.sleeper is not None and after_s > 0:
             self._resting = asyncio.create_task(self._sleep_after(after_s), name="resting")
@@ -309,11 +311,17 @@ class Kernel:
         await asyncio.sleep(after_s)
         try:
             await self.sleep()
+            if await asyncio.to_thread(self._drift_is_due):
+                await self.drift(NAMES, lambda _: None)
         except Exception:  # noqa: BLE001 - a background's edge: the log has it, and the next quiet tries again
-            _log.exception("memory could not be consolidated")
+            _log.exception("the rest ended early")
+
+    def _drift_is_due(self) -> bool:
+        every_s = self.society.settings.drift_every_days * 86_400
+        return self.engine.name != "rehearsal" and is_due(self.series.read(), self.clock.now().timestamp(), every_s)
 
     async def _rouse(self) -> None:
-        """End the rest, and a night that is under way: nothing of it is kept."""
+        """End the rest, and a night or a measurement that is under way: nothing of it is kept."""
         resting, self._resting = self._resting, None
         if resting is not None:
             resting.cancel()

@@ -45,7 +45,7 @@ HALF_LIFE = timedelta(days=180)
 class Recalled:
     """A memory worth showing: its id, when, its words, score in [0, 1], the routes that found it and where it is from.
 
-    `taint` is that of the memory: whoever puts it into a prompt hands it on.
+    `taint` is that of the memory: whoever puts it into a prompt hands it on. `vouched`: it would have more of it.
     """
 
     id: str
@@ -54,6 +54,7 @@ class Recalled:
     score: float
     source: str
     taint: Taint = ARCHITECTS_WORDS
+    vouched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +126,13 @@ def passage(text: str, wanted: Sequence[str], chars: int) -> str:
     flat = " ".join(text.split())
     if len(flat) <= chars:
         return flat
-    starts = [0, *(match.end() for match in re.finditer(r"[.!?…] ", flat))]
-    best = max(starts, key=lambda start: (coverage(wanted, flat[start : start + chars]), -start))
-    cut = flat[best : best + chars - 2].rsplit(" ", 1)[0] if best + chars - 2 < len(flat) else flat[best:]
+    starts = [0, *(match.end() for match in re.finditer(r"[.!?…] |[。！？](?=.)", flat))]
+    best = max(starts, key=lambda start: (coverage(wanted, flat[start : start + chars - 2]), -start))
+    cut = flat[best:]
+    if len(cut) > chars - 2:
+        cut = cut[: chars - 2]
+        space = cut.rfind(" ", chars // 2)  # a script without spaces may have one somewhere
+        cut = cut[:space] if space > 0 else cut
     return f"{'…' if best else ''}{cut}{'…' if best + len(cut) < len(flat) else ''}"
 
 
@@ -242,5 +247,5 @@ def _within(memory: Memory, route: TimeRoute | None) -> bool:
 
 
 def _recalled(memory: Memory, score: float, source: str) -> Recalled:
-    named = f"{source} · {memory.origin}" if memory.origin else source
-    return Recalled(memory.id, memory.at, memory.text, score, named, memory.taint)
+    named = " · ".join(filter(None, (source, memory.origin, "vouched for" if memory.vouched else "")))
+    return Recalled(memory.id, memory.at, memory.text, score, named, memory.taint, memory.vouched)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from a4ps.clock import Clock
-from a4ps.governance.taint import ARCHITECTS_WORDS, as_plain
+from a4ps.governance.taint import ARCHITECTS_WORDS, as_plain, union
 from a4ps.image.approvals import Approvals
 from a4ps.image.effects import Effects
 from a4ps.image.proto_manager import ProtoManager
@@ -182,7 +182,7 @@ def _first_state(turn: Turn) -> TurnState:
         "argued": [],
         "dropped": [],
         "notes": [],
-        "taint": as_plain(ARCHITECTS_WORDS),
+        "taint": as_plain(union(ARCHITECTS_WORDS, turn.taint)),
         "rounds": 0,
         "dissonance": None,
         "estimated": False,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from a4ps.clock import ManualClock
 from a4ps.image.store import Store
 from a4ps.image.turns import Contribution, Reply, Turn, TurnLog
-from a4ps.memory.recall import Recalled, recall
+from a4ps.memory.recall import Recalled, passage, recall
 from a4ps.memory.records import Records
 from a4ps.memory.times import time_route
 from a4ps.memory.words import content_words, coverage, forms
@@ -350,7 +350,7 @@ class TestFullText:
 
 class TestWords:
     def test_content_words_are_lower_case_and_once_each(self) -> None:
-        assert content_words("What should I say about Rust, RUST and the Größe of x?") == ["rust", "größe"]
+        assert content_words("What should I say about Rust, RUST and the Größe of x?") == ["rust", "große"]
 
     @pytest.mark.parametrize(
         ("wanted", "text", "share"),
@@ -387,3 +387,47 @@ class TestWords:
     @given(st.lists(st.text(max_size=12), max_size=8), st.text(max_size=80))
     def test_coverage_is_a_share(self, wanted: list[str], text: str) -> None:
         assert 0.0 <= coverage(wanted, text) <= 1.0
+
+
+class TestScriptsWithoutSpaces:
+    @pytest.mark.parametrize(
+        ("question", "words"),
+        [
+            ("東京タワーはどこですか", ["東京", "京タ", "タワ", "ワー"]),
+            ("猫は何歳？", ["猫", "歳"]),
+            ("我的医生是谁？", ["医生"]),
+            ("さくらはいつ", ["さく", "くら", "らは", "はい", "いつ"]),
+            ("Where is 東京?", ["東京"]),
+            ("서울 날씨", ["서울", "날씨"]),
+            ("मेरी किताब", ["मेरी", "किताब"]),
+            ("Zürich, the café", ["zurich", "cafe"]),
+        ],
+    )
+    def test_what_a_question_is_about(self, question: str, words: list[str]) -> None:
+        assert content_words(question) == words
+
+    @pytest.mark.parametrize(
+        ("question", "text"),
+        [
+            ("東京タワーはどこですか", "昨日、東京タワーの高さを調べた"),
+            ("我的医生是谁？", "我的医生叫王明"),
+            ("ฉันชอบกรุงเทพ", "ผมชอบกรุงเทพมหานคร"),
+            ("How high is the 東京タワー?", "東京タワーは高い"),
+            ("zurich cafe", "im Café in Zu\u0308rich"),
+            ("किताब", "यह मेरी किताब है"),
+        ],
+    )
+    async def test_a_turn_is_recalled_by_it(self, diary: Diary, question: str, text: str) -> None:
+        turn = await diary.hears(text)
+        await diary.hears("大阪城の話", "Well.")
+        assert diary.ids(question) == [turn]
+
+    async def test_what_shares_one_pair_of_many_is_not(self, diary: Diary) -> None:
+        await diary.hears("京都の寺")
+        assert diary.ids("東京タワーはどこですか") == []
+
+    def test_a_passage_is_cut_though_there_are_no_spaces(self) -> None:
+        text = "晴れ。" * 100 + "東京タワーは高い。" + "雨。" * 100
+        cut = passage(text, content_words("東京タワー"), 60)
+        assert "東京タワー" in cut
+        assert 50 <= len(cut) <= 62
