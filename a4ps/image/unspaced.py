@@ -47,12 +47,12 @@ def pairs(run: str) -> list[str]:
 
 def for_index(text: str) -> str:
     """What the index is given of a text."""
-    return _RUN.sub(lambda run: f" {' '.join(_tokens(run[0]))} ", text)
+    return text if text.isascii() else _RUN.sub(lambda run: f" {' '.join(_tokens(run[0]))} ", text)
 
 
 def phrase(text: str) -> str:
     """The FTS5 phrase that finds `text`, a word or several one after the other, wherever it stands."""
-    *before, last = _pieces(text)
+    *before, last = (text,) if text.isascii() else _pieces(text)
     tokens = _tokens(last) if _RUN.fullmatch(last) else []
     # Of a run at the end more may follow where it is found; one before that is there to its end.
     end = " ".join(tokens[:-1] or tokens) or last
