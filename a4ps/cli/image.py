@@ -208,8 +208,8 @@ def import_(frame: Frame, source: Path, salvage: bool, vouch: bool, yes: bool) -
     """Make an exported FOLDER, perhaps a stranger's, the image's content, in one change.
 
     Its methods are kept but not trusted. Turns, memories and tools that are not here to the letter are marked as untrusted,
-    whatever the export says of them, unless you --vouch for it. Personas are taken as they are. The image as it was is kept
-    beside it under a dated name.
+    whatever the export says of them, unless you --vouch for it. Personas are taken as they are. What you had promoted and
+    vouched for before ends with what it was for. The image as it was is kept beside it under a dated name.
 
     With --salvage, the same of an image file whose key is lost, or which is damaged, the present image's own file
     included: what can be read of it is taken over, but nothing of it can be verified. A file that is whole and whose key

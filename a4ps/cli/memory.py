@@ -15,7 +15,7 @@ from a4ps.cli.frame import Frame, framed
 from a4ps.cli.plain import plain
 from a4ps.cli.streams import json_line, standard_input
 from a4ps.errors import DocumentUnreadable, Stopped, StorageFailed, UsageError
-from a4ps.governance.taint import ARCHITECTS_WORDS, FILES, Taint, as_plain
+from a4ps.governance.taint import ARCHITECTS_WORDS, FILES, Taint, as_plain, is_tainted
 from a4ps.kernel.wiring import open_records, open_scrapbook
 from a4ps.memory.consolidation import Consolidation, Night
 from a4ps.memory.documents import SUFFIXES, TakenIn, files_of, take_in
@@ -64,7 +64,8 @@ def search(frame: Frame, query: str, limit: int) -> None:
         frame.print_object({"results": results})
         return
     for found in results:
-        click.echo(f"{click.style(found['id'], bold=True)}  {found['score']:.2f}  {plain(found['source'])}")
+        marked = " · untrusted" if is_tainted(found["taint"]) else ""
+        click.echo(f"{click.style(found['id'], bold=True)}  {found['score']:.2f}  {plain(found['source'])}{marked}")
         click.echo(f"  {plain(' '.join(found['text'].split()))}")
     if not results:
         click.echo("Nothing that is remembered belongs to it.")

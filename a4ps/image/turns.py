@@ -29,7 +29,7 @@ class Turn:
     """One accepted message of the Architect. `pins` are the versions of the personas it began with.
 
     `again` names the turn whose question this one asks anew, "" where it is nobody's rerun. `taint` are the labels of the
-    question where it is not the Architect's own: it came with an import.
+    question where it may not be the Architect's own: it came with an import, or through a pipe.
     """
 
     id: str

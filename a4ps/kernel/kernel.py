@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from a4ps.clock import Clock
@@ -132,9 +132,10 @@ class Kernel:
         everyone: bool = False,
         approve: Approver | None = None,
         again: str = "",
+        taint: Iterable[str] = (),
     ) -> Answered:
         """Answer `text`. `everyone` has all four heard even on a trifle; `approve` asks the Architect where it has to;
-        `again` is the turn whose question this is (`rerun`).
+        `again` is the turn whose question this is (`rerun`); `taint` are the question's labels where it may be anybody's.
 
         Raises `UsageError`, `PeerError`, `WorldError`, `ApprovalNeeded` where nobody is there to ask. Cancelled or failed
         after acceptance, the turn stays open.
@@ -156,7 +157,7 @@ class Kernel:
                     pins=cast.versions,
                     everyone=everyone,
                     again=again,
-                    taint=self.log.turn(again).taint if again else (),
+                    taint=tuple(taint),
                 )
             )
             if aside:
@@ -171,7 +172,9 @@ class Kernel:
         A new turn, which names the old one. Raises `NoSuchTurn` and what `ask` raises.
         """
         turn, _ = self.log.answered(turn_id)
-        return await self.ask(turn.question, listener, everyone=turn.everyone, approve=approve, again=turn.id)
+        return await self.ask(
+            turn.question, listener, everyone=turn.everyone, approve=approve, again=turn.id, taint=turn.taint
+        )
 
     async def resume(self, turn_id: str | None, listener: Listener, *, approve: Approver | None = None) -> Answered:
         """Go on with an open turn, the newest where none is named. Raises `NoSuchTurn` and what `ask` raises."""

@@ -113,7 +113,7 @@ class Records:
         """The memory of an id, None where there is none (any more)."""
         if id_.isascii() and id_.isdecimal():
             return self._of_turn(id_)
-        row = self.store.head(MEMORY, id_) if id_.isprintable() else None  # SQLite takes no half characters
+        row = self.store.head(MEMORY, id_)
         if row is None:
             return None
         try:
@@ -327,7 +327,7 @@ class Records:
         return self.store.head(MEMORY, id_) is not None or self.store.head(FORGOTTEN, f"{MEMORY} {id_}") is not None
 
     def _vouching(self, id_: str, *, off: bool) -> Row:
-        is_document = id_.isprintable() and self.store.head(DOCUMENT, id_) is not None
+        is_document = self.store.head(DOCUMENT, id_) is not None
         memory = None if is_document else self.get(id_)
         if not off:
             if memory is not None and not memory.vouched and not is_tainted(memory.taint):

@@ -109,15 +109,22 @@ def test_one_bad_file_of_several_is_named_and_the_others_are_read(person: Househ
         (("add", "x" * 20_001), "", "at most"),
         (("pin", "m1"), "", "there is no memory m1"),
         (("pin", "\udcff"), "", "there is no memory '\\udcff'"),
+        (("vouch", "\udcff"), "", "there is no memory '\\udcff'"),
         (("export",), "", "needs a FILE"),
     ],
 )
 def test_mistakes_are_told_with_a_next_step(
     arguments: tuple[str, ...], stdin: str | bytes, says: str, person: Household
 ) -> None:
-    error = person.json("memory", *arguments, stdin=stdin, expect=2 if arguments[0] != "pin" else 1)["error"]
+    error = person.json("memory", *arguments, stdin=stdin, expect=1 if arguments[0] in ("pin", "vouch") else 2)["error"]
     assert says in error["message"]
     assert error["next"]
+
+
+def test_bytes_that_are_no_text_name_nothing_that_could_be_forgotten(person: Household) -> None:
+    person.json("memory", "add", "The key is under the blue mat")
+    error = person.json("memory", "forget", "\udcff", "--yes", expect=1)["error"]
+    assert "no memory '\\udcff'" in error["message"]
 
 
 def test_standard_input_is_a_text_and_may_be_anybodys(person: Household) -> None:
