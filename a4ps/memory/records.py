@@ -122,6 +122,11 @@ class Records:
             _log.warning("memory %s cannot be read: %s", id_, error)
             return None
 
+    def was_before(self, id_: str, turn: int) -> bool:
+        """Whether a memory that is no turn was there before a turn was accepted."""
+        memory, accepted = self.store.head(MEMORY, id_), self.store.head("turn", str(turn))
+        return memory is None or accepted is None or memory.place < accepted.place
+
     def out_of_sight(self, id_: str) -> Memory | None:
         """What was remembered under an id before its file changed or its night was undone; None where it was forgotten."""
         rows = self.store.past(MEMORY, id_, limit=1)

@@ -262,8 +262,9 @@ class TestFullText:
         assert found.source == "full text"
         assert found.score == 0.67  # binary and go, of binary, go and windows
 
-    async def test_an_unrelated_question_recalls_nothing(self, diary: Diary) -> None:
+    async def test_an_unrelated_question_recalls_nothing(self, diary: Diary, clock: ManualClock) -> None:
         await diary.hears("Should I learn Rust or Go for a command-line tool?", "Take Go.")
+        clock.advance(3600)
         for question in ("How long do eggs boil?", "Is a cat a good pet?", "I want to know more about it", "and then?"):
             assert diary.ids(question) == []
 
@@ -431,3 +432,27 @@ class TestScriptsWithoutSpaces:
         cut = passage(text, content_words("東京タワー"), 60)
         assert "東京タワー" in cut
         assert 50 <= len(cut) <= 62
+
+
+class TestFollowingUp:
+    @pytest.mark.parametrize(
+        "question",
+        ["Why that one?", "And how loud is it?", "why?", "What about the other?", "Explain.", "Are they dear?"],
+    )
+    async def test_a_question_that_only_points_recalls_the_turn_before(self, diary: Diary, question: str) -> None:
+        await diary.hears("Which tea is the best?")
+        turn = await diary.hears("Which pump fits a rain barrel of 300 litres?")
+        (memory,) = diary.recalls(question)
+        assert (memory.id, memory.source) == (turn, "the turn before")
+        assert memory.score < 1
+
+    async def test_not_if_it_says_enough_or_something_belongs_to_it_or_it_is_long_ago(
+        self, diary: Diary, clock: ManualClock
+    ) -> None:
+        tea = await diary.hears("Which tea is the best?")
+        await diary.hears("Which pump fits a rain barrel of 300 litres?")
+        assert diary.ids("Is it safe to eat raw eggs from the market?") == []
+        assert diary.ids("Which tulips bloom?") == []
+        assert diary.ids("Is that tea?") == [tea]
+        clock.advance(1800)
+        assert diary.ids("Why that one?") == []
