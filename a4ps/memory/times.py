@@ -67,10 +67,11 @@ _UNDATED = re.compile(
 
 _TOPIC = re.compile(r"\b(about|regarding|concerning)\b", re.IGNORECASE)
 
+_A_WORD = re.compile(r"\w\w")
 #: A question with more words of its own than these is understood without the one before it.
-SAYS_LITTLE = 2
+SAYS_LITTLE = 1
 _POINTS = re.compile(
-    r"^\W*(why|how so|how come|and|but|so|or|what about|how about|what else|which one|explain|go on|continue|more)\b"
+    r"^\W*(and|but|so|or|what about|how about|what else|which one|explain|go on|continue|more)\b"
     r"|\b(it|its|that|this|those|these|they|them|their|he|him|his|she|her|there|one|ones|former|latter|others?)\b",
     re.IGNORECASE,
 )
@@ -107,7 +108,8 @@ def about_conversation(question: str) -> bool:
 
 def refers_back(question: str) -> bool:
     """Whether a question says hardly anything by itself and points to what was said just before: "Why that one?"."""
-    return len(content_words(question)) <= SAYS_LITTLE and _POINTS.search(question) is not None
+    says = len(content_words(question))
+    return (_A_WORD if not says else _POINTS).search(question) is not None and says <= SAYS_LITTLE
 
 
 def time_route(question: str, now: datetime) -> TimeRoute | None:

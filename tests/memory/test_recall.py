@@ -453,6 +453,8 @@ class TestFollowingUp:
         await diary.hears("Which pump fits a rain barrel of 300 litres?")
         assert diary.ids("Is it safe to eat raw eggs from the market?") == []
         assert diary.ids("Which tulips bloom?") == []
+        for question in ("Why do cats purr?", "", "?!", "x", "Tulips?"):
+            assert diary.ids(question) == []
         assert diary.ids("Is that tea?") == [tea]
         clock.advance(1800)
         assert diary.ids("Why that one?") == []
