@@ -13,6 +13,7 @@ from a4ps.cli.plain import plain
 from a4ps.cli.streams import standard_input
 from a4ps.cli.transcript import Transcript, close, retell, tell_compared
 from a4ps.errors import A4PSError, Stopped, UsageError
+from a4ps.governance.taint import FILES, as_plain
 from a4ps.kernel.answered import Answered, answered_turn
 from a4ps.kernel.compared import Compared, compared
 from a4ps.kernel.wiring import open_records
@@ -41,7 +42,7 @@ def command(
     rerun: str | None,
     quiet: bool,
 ) -> None:
-    """Ask the society TEXT; "-" reads it from standard input.
+    """Ask the society TEXT; "-" reads it from standard input, and takes it for anybody's words: untrusted, as a file is.
 
     The four deliberate before you: ALFRED plans, BRICK states a thesis, ROBIN answers it, BABS brings findings, ALFRED
     judges. The answer is kept in the image; later questions can refer to it. --rerun has today's personas answer an earlier
@@ -54,14 +55,15 @@ def command(
         )
     if everyone and text is None:
         raise UsageError("--all belongs to a new question", next_step="a4ps ask --help")
-    if text == "-":
+    piped = text == "-"
+    if piped:
         text = _read_stdin()
     beside = None
     if turn_id is not None:
         with open_records(frame.env) as records:
             answered = answered_turn(records, turn_id)
     else:
-        answered, beside = asyncio.run(_ask(frame, Wish(text, everyone, resume, rerun), quiet))
+        answered, beside = asyncio.run(_ask(frame, Wish(text, everyone, resume, rerun, piped), quiet))
     if frame.as_json:
         frame.print_object({**answered.as_json(), **({} if beside is None else {"compared": beside.as_json()})})
     elif quiet:
@@ -76,12 +78,14 @@ def command(
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What was asked for: a question, else the turn to `resume` ("" for the newest), else the one to `rerun`."""
+    """What was asked for: a question, `piped` or typed, else the turn to `resume` ("" for the newest), else the one to
+    `rerun`."""
 
     text: str | None
     everyone: bool
     resume: str | None
     rerun: str | None
+    piped: bool
 
 
 async def _ask(frame: Frame, wish: Wish, quiet: bool) -> tuple[Answered, Compared | None]:
@@ -107,7 +111,8 @@ async def _ask(frame: Frame, wish: Wish, quiet: bool) -> tuple[Answered, Compare
                 return resumed, None
             if resumed is not None and transcript:
                 close(resumed)
-            return await kernel.ask(text, listener, everyone=wish.everyone, approve=approve), None
+            taint = as_plain(FILES) if wish.piped else ()
+            return await kernel.ask(text, listener, everyone=wish.everyone, approve=approve, taint=taint), None
         except (A4PSError, asyncio.CancelledError) as error:
             if transcript:
                 transcript.end_line()

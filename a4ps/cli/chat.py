@@ -16,10 +16,11 @@ from a4ps.cli.interrupts import interrupt_cancels
 from a4ps.cli.lines import Lines
 from a4ps.cli.plain import plain
 from a4ps.cli.session import offer_to_resume, opened_kernel
-from a4ps.cli.streams import somebody_is_there
+from a4ps.cli.streams import is_typed, somebody_is_there
 from a4ps.cli.transcript import Transcript, close, retell
 from a4ps.cli.why import tell_why
 from a4ps.errors import A4PSError, UsageError
+from a4ps.governance.taint import FILES, as_plain
 from a4ps.kernel.answered import Answered, answered_turn
 from a4ps.kernel.kernel import Kernel
 from a4ps.kernel.why import why
@@ -106,7 +107,8 @@ async def _respond(frame: Frame, kernel: Kernel, line: str) -> Answered | None:
 async def _asked(frame: Frame, kernel: Kernel, question: str, *, everyone: bool = False) -> Answered:
     transcript = Transcript()
     approve = approver(frame, transcript.end_line)
-    return await kernel.ask(question, transcript, everyone=everyone, approve=approve)
+    taint = () if is_typed() else as_plain(FILES)
+    return await kernel.ask(question, transcript, everyone=everyone, approve=approve, taint=taint)
 
 
 def _closed(answered: Answered) -> Answered:

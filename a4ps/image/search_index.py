@@ -1,5 +1,8 @@
 """The full-text index: an FTS5 table over the rows' texts, rebuildable from the rows at any time.
 
+Scripts without spaces between words are indexed in pairs of letters (`unspaced.py`). The index says which form its entries
+have; one of another form is made anew as a damaged one is.
+
 It is contentless: the text is kept once, inside the signed body of its row. SQLite 3.40 cannot delete from such a table
 by rowid (3.43 can), but it can by rowid and text, and the text is in the body. Each entry's rowid is its row's place.
 Nothing in the index is signed; what a search returns is read and verified from the rows.
@@ -14,11 +17,16 @@ from contextlib import closing
 from itertools import zip_longest
 
 from a4ps.errors import CallerError
+from a4ps.image import unspaced
 from a4ps.image.connections import is_worlds
 
 SHADOW_PREFIX = "search_"
 
 _CREATE = "CREATE VIRTUAL TABLE search USING fts5(text, content='', tokenize='unicode61 remove_diacritics 2')"
+# The form of the entries, beside FTS5's own settings, which reads past names that it does not know.
+_FORM = ("a4ps-form", 2)
+_SAY_FORM = "INSERT INTO search_config VALUES (?, ?)"
+_IS_FORM = "SELECT 1 FROM search_config WHERE k = ? AND v = ?"
 # How to copy each of FTS5's own tables: empty the old one, read the new one, write it into the old one.
 _COPIES = (
     ("DELETE FROM search_data", "SELECT id, block FROM search_data", "INSERT INTO search_data VALUES (?, ?)"),
@@ -50,11 +58,23 @@ _PIECES_MAX = 3
 def create(connection: sqlite3.Connection) -> None:
     connection.execute(_CREATE)
     connection.execute("INSERT INTO search (search, rank) VALUES ('crisismerge', ?)", (_PIECES_MAX,))
+    connection.execute(_SAY_FORM, _FORM)
+
+
+def is_of_this_form(connection: sqlite3.Connection) -> bool:
+    """Whether the entries have the form that this A4PS looks for. Raises sqlite3.Error for the disk's errors only."""
+    try:
+        return connection.execute(_IS_FORM, _FORM).fetchone() is not None
+    except sqlite3.Error as error:
+        if is_worlds(error):
+            raise
+        return False
 
 
 def add(connection: sqlite3.Connection, texts: Iterable[tuple[int, str]]) -> None:
     """Index (place, text) pairs inside the caller's transaction."""
-    connection.executemany("INSERT INTO search (rowid, text) VALUES (?, ?)", texts)
+    indexed = ((place, unspaced.for_index(text)) for place, text in texts)
+    connection.executemany("INSERT INTO search (rowid, text) VALUES (?, ?)", indexed)
 
 
 def rebuild(connection: sqlite3.Connection, texts: Iterable[tuple[int, str]]) -> None:
@@ -96,7 +116,7 @@ class Ranked:
 
     def __call__(self, limit: int, offset: int) -> list[tuple[int, float]]:
         try:
-            return self._connection.execute(_RANKED, (self._match, limit, offset)).fetchall()
+            return self._connection.execute(_RANKED, (unspaced.for_match(self._match), limit, offset)).fetchall()
         except sqlite3.Error as error:
             if is_worlds(error):
                 raise
@@ -138,7 +158,7 @@ class Weighed:
 
 
 def _any_of(forms: Sequence[str]) -> str:
-    return " OR ".join('"' + form.replace('"', '""') + '"' for form in forms)
+    return " OR ".join(map(unspaced.phrase, forms))
 
 
 def is_expression(match: str) -> bool:

@@ -111,6 +111,12 @@ class TestCommitsAndHeads:
         assert store.head("turn", "c") is None
         assert store.generation == 4
 
+    def test_what_can_be_no_key_names_no_row(self, store: Store) -> None:
+        """A command line can hold bytes that are no text."""
+        put(store, "1", text="a")
+        assert store.head("turn", "\udcff") is None
+        assert store.past("turn", "\udcff") == []
+
     def test_a_commit_is_one_group_of_rows(self, store: Store) -> None:
         """Rows of one commit share its generation; of two rows with one key, the later is the head."""
         commit = store.commit(
