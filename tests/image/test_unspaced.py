@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from a4ps.clock import ManualClock
 from a4ps.image import search_index
+from a4ps.image.connections import word_weight
 from a4ps.image.keys import KeyFolder
 from a4ps.image.rows import Row
 from a4ps.image.store import Store
@@ -44,6 +45,7 @@ def image(tmp_path: Path) -> Path:
 @pytest.fixture
 def index() -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.create_function("word_weight", 1, word_weight, deterministic=True)
         search_index.create(connection)
         search_index.add(connection, enumerate(TEXTS))
         yield connection
@@ -100,6 +102,7 @@ def test_any_part_of_a_run_is_found_where_it_stands(around: str, run: str, data:
     begin = data.draw(st.integers(0, len(run) - 1))
     end = data.draw(st.integers(begin + 1, len(run)))
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.create_function("word_weight", 1, word_weight, deterministic=True)
         search_index.create(connection)
         search_index.add(connection, [(1, around + run + around)])
         assert search_index.Weighed(connection, [run[begin:end]])(9, 0)
