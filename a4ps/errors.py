@@ -372,6 +372,38 @@ class SandboxUnavailable(WorldError):
     """No sandbox works here, or none could be started; the code was not run. `next_step` says what would bring one."""
 
 
+class ProtocolError(CallerError):
+    """A message that the other side does not understand. `key` is that of its command, "" where it cannot be told."""
+
+    def __init__(self, message: str, *, key: str = "", next_step: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.key = key
+
+
+class RoleRefused(CallerError):
+    """A session asked for what only another role may do. Nothing was done."""
+
+
+class ProtocolMismatch(WorldError):
+    """Client and backend are of versions that do not understand each other; the message names both."""
+
+
+class BackendLost(WorldError):
+    """The backend does not answer, or could not be started. What it acknowledged is in the image."""
+
+
+class BackendBusy(WorldError):
+    """The backend runs with other settings than those of this command, and cannot be replaced now."""
+
+
+class AlreadyDone(CallerError):
+    """A command that was sent again had been done before the backend ended: in commit `change`. It was not done twice."""
+
+    def __init__(self, message: str, *, change: int = 0, next_step: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.change = change
+
+
 class IntegrityError(A4PSError):
     """Stored data is missing, changed, older than what was acknowledged, or signed by another key."""
 

@@ -7,6 +7,7 @@ ill-typed one is refused with file, line and key, never ignored.
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -132,6 +133,11 @@ def load(file: Path, environ: Mapping[str, str]) -> Loaded:
     except ValidationError as error:
         raise _explain(error, file, text, origins) from error
     return Loaded(settings, origins, tuple(ignored))
+
+
+def mark_of(settings: Settings) -> str:
+    """What tells whether two processes run with the same settings."""
+    return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:16]
 
 
 def write(file: Path, key: str, raw: str) -> None:

@@ -17,7 +17,7 @@ import click
 from pydantic import TypeAdapter
 
 from a4ps.cli.main import cli
-from a4ps.cli.objects import OBJECTS
+from a4ps.protocol.objects import OBJECTS
 from a4ps.society import nodes, routes
 from a4ps.society.graph import build_graph
 

@@ -21,6 +21,10 @@ from a4ps.errors import A4PSError, CallerError, Stopped, Unsupported, UsageError
 
 #: Command → (module that has `command`, the help line that `a4ps --help` shows).
 COMMANDS = {
+    "up": ("a4ps.cli.up", "Run the backend, and a chat where somebody is there."),
+    "down": ("a4ps.cli.down", "End the backend in order."),
+    "status": ("a4ps.cli.status", "Show what the backend does."),
+    "events": ("a4ps.cli.events", "Show what has happened, and follow what happens."),
     "ask": ("a4ps.cli.ask", "Ask the society a question."),
     "why": ("a4ps.cli.why", "Show what an answer rests on."),
     "chat": ("a4ps.cli.chat", "Talk with the society in this terminal."),

@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import copy
+import itertools
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +36,7 @@ from a4ps.clock import Clock
 from a4ps.errors import A4PSError, CallerError, IntegrityError, StorageFailed
 from a4ps.image import search_index, verify
 from a4ps.image.backup import copy_image
+from a4ps.image.commands import current_mark
 from a4ps.image.connections import Readers, translate
 from a4ps.image.heads import Heads, Versions
 from a4ps.image.image_file import OlderFormat, create
@@ -58,7 +60,7 @@ from a4ps.image.rows import (
 from a4ps.image.seal import Seal
 from a4ps.image.tombstones import FORGETTING, FORGOT, SCRUBBED
 from a4ps.image.verify import VerifyReport
-from a4ps.image.writer import CommitJob, ForgetJob, Judge, RebuildJob, ScrubJob, Writer
+from a4ps.image.writer import CommitJob, ForgetJob, Judge, Judged, RebuildJob, ScrubJob, Writer
 
 __all__ = ["Commit", "Row", "Store", "StoredRow", "VerifyReport"]
 
@@ -180,6 +182,10 @@ class Store:
         self._writer.heads = Heads(versions)
         flip(versions)
 
+    def call_on_commits(self, moved: Callable[[], None]) -> None:
+        """Have `moved` called, by the writer's thread, after commits have become durable; `commits_after` has them."""
+        self._writer.moved = moved
+
     def commit(self, rows: Sequence[Row] | Judge, *, author: str, reason: str, then: Then | None = None) -> Commit:
         """Make `rows` durable as one commit: all or none. Blocks until that is so; there is no deadline but the disk's.
 
@@ -266,6 +272,11 @@ class Store:
             ).fetchall()
             return {str(key): generation_of(place) for key, place in found}
 
+    def kinds(self) -> list[str]:
+        """Every kind that there are rows of."""
+        with self._readers.lend("listing kinds") as connection:
+            return [str(kind) for (kind,) in connection.execute("SELECT DISTINCT kind FROM rows ORDER BY kind")]
+
     def past(self, kind: str, key: str, *, upto: int | None = None, limit: int = -1) -> list[StoredRow]:
         """The rows of (`kind`, `key`), gone or not, newest first: of generation `upto` or before, at most `limit`."""
         beyond = MAX_GENERATION if upto is None else min(max(upto, 0) + 1, MAX_GENERATION)
@@ -325,6 +336,17 @@ class Store:
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+
+    def commits_after(self, generation: int, *, limit: int) -> list[tuple[Commit, tuple[tuple[str, str], ...]]]:
+        """Up to `limit` commits after that number, oldest first, each proved, with kind and key of its rows in order."""
+        with self._readers.lend("reading commits") as connection:
+            found = verify.commits_from(connection, min(max(generation, 0), MAX_GENERATION - 2) + 1)
+            some: list[tuple[Commit, tuple[tuple[str, str], ...]]] = []
+            for each in itertools.islice(found, limit):
+                commit = verify.verified_commit(connection, self._seal, each)
+                rows = tuple((row[1], row[2]) for row in verify.rows_of(connection, commit.generation))
+                some.append((commit, rows))
+            return some
 
     def newest(
         self, kind: str, *, limit: int, before: datetime | None = None, after: datetime | None = None
@@ -511,7 +533,12 @@ def _job(
     settle: Callable[[Commit | A4PSError], None],
     then: Then | None,
 ) -> CommitJob:
+    mark = current_mark()
+    marked = None if mark is None else mark.take()
+
     def settle_then(outcome: Commit | A4PSError) -> None:
+        if mark is not None and marked is not None and isinstance(outcome, A4PSError):
+            mark.give_back()
         settle(outcome)
         if then is not None and not isinstance(outcome, A4PSError):
             then(outcome)
@@ -519,8 +546,20 @@ def _job(
     if callable(rows):
         check_text("author", author)
         check_text("reason", reason)
-        return CommitJob(rows, author, reason, settle_then)
-    return CommitJob(_packed(rows, author, reason), author, reason, settle_then)
+        judge = rows if marked is None else _with(rows, pack(marked))
+        return CommitJob(judge, author, reason, settle_then)
+    together = rows if marked is None else [*rows, marked]
+    return CommitJob(_packed(together, author, reason), author, reason, settle_then)
+
+
+def _with(judge: Judge, row: PackedRow) -> Judge:
+    """A judgement whose commit has one row more."""
+
+    def judged(heads: Heads, generation: int, at: datetime) -> Judged:
+        found = judge(heads, generation, at)
+        return Judged((*found.rows, row), found.heads)
+
+    return judged
 
 
 def _packed(rows: Sequence[Row], author: str, reason: str) -> tuple[PackedRow, ...]:

@@ -247,5 +247,6 @@ IMAGE_TREATMENTS: Final[Treatments] = {
     "loaded-history": Treatment(says="earlier changes", without=barred_fields),
     "restored": Treatment(says="a restore", without=barred_fields),
     "migrated": Treatment(says="a migration", without=barred_fields),
+    "command": Treatment("a client's command", words=no_words),
 }
 """The kinds that the image itself makes, but for Protos, which proto_bars.py looks into, and what tombstones.py is about."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from a4ps.clock import Clock
-from a4ps.errors import A4PSError, ApprovalRefused, EngineRefused, NoSuchTurn, SettingsError, UsageError
+from a4ps.errors import A4PSError, ApprovalRefused, EngineRefused, NoSuchTurn, UsageError
 from a4ps.events import Event, Subject, event_bus
 from a4ps.image.series_log import FOLD_EVERY, SeriesLog
 from a4ps.image.store import Store
@@ -20,6 +20,7 @@ from a4ps.image.turns import ARCHITECT, Reply, Turn, TurnLog, flat
 from a4ps.inference.engine import Engine
 from a4ps.inference.tokens import estimate_tokens
 from a4ps.kernel.answered import Answered, MemoryShown
+from a4ps.kernel.question import PROMPT_TOKENS, checked_question
 from a4ps.kernel.telling import Telling
 from a4ps.memory.consolidation import Night
 from a4ps.memory.records import Records
@@ -33,48 +34,12 @@ from a4ps.society.progress import Accepted, Listener
 from a4ps.society.sleeping import Sleeper
 from a4ps.society.society import Society
 from a4ps.society.speaking import Speaker
-from a4ps.society.toolbox import TOOL_TOKENS
 from a4ps.tools.method_runner import MethodRunner
 
 #: Open turns whose progress is kept; an older one starts anew if it is ever resumed.
 KEPT_OPEN = 8
 
-#: What a prompt holds besides the question and what the personas said, in tokens; tests hold every prompt to it.
-PROMPT_TOKENS = 700
-
 _log = logging.getLogger(__name__)
-
-
-def question_room(num_ctx: int, reply_tokens: int) -> int:
-    """Tokens left for a question beside the prompt, a tool's result, three contributions, and the reply to them.
-
-    Raises `SettingsError` where that is next to nothing.
-    """
-    room = num_ctx - PROMPT_TOKENS - TOOL_TOKENS - 4 * reply_tokens
-    if room < 64:
-        raise SettingsError(
-            f"num_ctx {num_ctx:,} leaves no room for a question beside contributions of {reply_tokens:,} tokens",
-            next_step=f"a4ps config set num_ctx {PROMPT_TOKENS + TOOL_TOKENS + 4 * reply_tokens + 1024}",
-        )
-    return room
-
-
-def checked_question(text: str, settings: Settings) -> str:
-    """The question, trimmed. Raises `UsageError` if it is empty, no text, or would not fit the context."""
-    question = text.strip()
-    if not question:
-        raise UsageError("there is no question", next_step='a4ps ask "What should I read first?"')
-    if "\x00" in question or question.encode("utf-8", "replace").decode() != question:
-        raise UsageError("the question is not text (NUL or undecodable bytes)", next_step="give the question as text")
-    room = question_room(settings.num_ctx, settings.reply_tokens)
-    # Counting tokens of a huge text is itself slow; no token is longer than the bytes it stands for.
-    tokens = estimate_tokens(question) if len(question) <= 16 * room else len(question) // 4
-    if tokens > room:
-        raise UsageError(
-            f"the question is about {tokens:,} tokens long; {room:,} fit beside the deliberation",
-            next_step=f"ask about a shorter text, or raise num_ctx ({settings.num_ctx:,}): a4ps config set num_ctx N",
-        )
-    return question
 
 
 def check_voices(question: str, cast: Cast, settings: Settings) -> None:
@@ -109,9 +74,15 @@ class Kernel:
     methods: MethodRunner | None = None
     bus: Subject = event_bus
     sleeper: Sleeper | None = None
+    owns_image: bool = True
     _resting: asyncio.Task[None] | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _colours: Mapping[str, float] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn is under way."""
+        return self._turn.locked()
 
     @property
     def records(self) -> Records:
@@ -221,7 +192,7 @@ class Kernel:
         return night
 
     async def aclose(self) -> None:
-        """Close memory, engine, sandboxes, checkpoints and image, in this order. Idempotent."""
+        """Close memory, engine, sandboxes, checkpoints, and the image where it is ours, in this order. Idempotent."""
         await self._rouse()
         try:
             await self.society.scrapbook.aclose()
@@ -234,8 +205,12 @@ class Kernel:
             try:
                 await self.society.deliberation.aclose()
             finally:
-                self.society.manager.close()
-                self.store.close()
+                if self.owns_image:
+                    self.society.manager.close()
+                    self.store.close()
+                else:
+                    self.society.manager.bind_code_runner(None)
+                    self.society.manager.bind_invoker(None)
 
     async def _run(
         self, turn: Turn, cast: Cast, listener: Listener, approve: Approver | None, *, resume: bool = False

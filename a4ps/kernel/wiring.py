@@ -195,12 +195,11 @@ def open_log(env: Environment) -> Iterator[TurnLog]:
 
 
 @asynccontextmanager
-async def open_scrapbook(env: Environment) -> AsyncIterator[Scrapbook]:
-    """Memory without a society, with the embedder of the settings; nothing is started. Raises as `Store.open` does."""
+async def scrapbook_over(env: Environment, records: Records) -> AsyncIterator[Scrapbook]:
+    """Memory without a society, with the embedder of the settings; nothing is started."""
     ollama = ollama_engine(env.settings)
     async with AsyncExitStack() as undo:
         undo.push_async_callback(ollama.aclose)
-        records = undo.enter_context(open_records(env))
         embedder = await embedder_of(env, ollama)
         manager = ModelManager(parts_of(env, ollama if embedder.startswith(BY_OLLAMA) else RehearsalEngine(), embedder))
         undo.push_async_callback(manager.aclose)
@@ -241,17 +240,32 @@ def forgetter_of(places: Places, manager: ProtoManager) -> Forgetter:
     return Forgetter(image, holders, CheckpointTexts(places.checkpoints).turns_with)
 
 
+def open_image(env: Environment) -> ProtoManager:
+    """The image with its Protos, less what was being forgotten; it owns its store. Raises as `Store.open` does."""
+    protos = ProtoManager.open(env.places.image, keys=KeyFolder(env.places.keys))
+    _finish_forgetting(env.places, protos)
+    return protos
+
+
 async def open_kernel(env: Environment) -> Kernel:
     """Open image, engine and society. Raises every kind of `A4PSError`; nothing stays open then."""
+    protos = open_image(env)
+    try:
+        return await kernel_over(env, protos, owns_image=True)
+    except BaseException:
+        protos.close()
+        raise
+
+
+async def kernel_over(env: Environment, protos: ProtoManager, *, owns_image: bool = False) -> Kernel:
+    """Open engine and society over an open image. Raises every kind of `A4PSError`; nothing more stays open then."""
     from a4ps.society.graph import Deliberation  # LangGraph takes a second to import; doctor and config do without
     from a4ps.society.sleeping import Sleeper
     from a4ps.society.society import Society
 
-    clock = SystemClock()
+    store = protos.store
+    clock = store.clock
     async with AsyncExitStack() as undo:
-        store = undo.enter_context(Store.open(env.places.image, KeyFolder(env.places.keys), clock))
-        protos = ProtoManager.over(store)
-        _finish_forgetting(env.places, protos)
         log = TurnLog(store)
         last = log.latest(1)
         choice = await choose_engine(env, last[0][0].engine if last else "")
@@ -278,7 +292,18 @@ async def open_kernel(env: Environment) -> Kernel:
         scrapbook.start()
         undo.pop_all()
     sleeper = Sleeper(scrapbook.records, Asker(manager, made_of.voice, env.settings.num_ctx, who="background"))
-    return Kernel(store, log, manager, society, clock, _notice(env, choice), executor, methods, sleeper=sleeper)
+    return Kernel(
+        store,
+        log,
+        manager,
+        society,
+        clock,
+        _notice(env, choice),
+        executor,
+        methods,
+        sleeper=sleeper,
+        owns_image=owns_image,
+    )
 
 
 def forge_parts(

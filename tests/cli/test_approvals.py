@@ -11,7 +11,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from a4ps.cli.approving import approval_lines
-from a4ps.cli.objects import OBJECTS
+from a4ps.protocol.objects import OBJECTS
 from a4ps.governance.approvals import Action, Approval, Where
 from a4ps.inference.engine import ChatRequest
 from a4ps.kernel import wiring

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from a4ps.cli.objects import OBJECTS
+from a4ps.protocol.objects import OBJECTS
 from tests.doubles.household import Household, ollama_server, read_until
 
 QUESTION = "I have two free weekends: should I learn Rust or Go to write a command-line tool?"

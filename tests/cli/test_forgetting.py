@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from a4ps.cli.objects import OBJECTS
+from a4ps.protocol.objects import OBJECTS
 from a4ps.image.forgetting import ImageTexts
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.kernel.forgetter import Forgetter

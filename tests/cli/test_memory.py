@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from a4ps.cli.objects import OBJECTS
+from a4ps.protocol.objects import OBJECTS
 from a4ps.clock import SystemClock
 from a4ps.governance.taint import UNTRUSTED
 from a4ps.image.store import Store

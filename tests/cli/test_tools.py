@@ -12,7 +12,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from a4ps.cli import tools
-from a4ps.cli.objects import OBJECTS
+from a4ps.protocol.objects import OBJECTS
 from a4ps.cli.tool_arguments import as_json, read_arguments, spelt
 from a4ps.errors import UsageError
 from a4ps.image.keys import KeyFolder

@@ -62,6 +62,7 @@ class ComparedObject(TypedDict):
 class AskObject(TypedDict):
     turn_id: str
     question: str
+    asked_at: str
     answer: str
     alone: bool
     contributions: list[ContributionObject]
@@ -79,6 +80,70 @@ class AskObject(TypedDict):
     notes: list[str]
     taint: list[str]
     compared: NotRequired[ComparedObject]
+
+
+class LatestTurnObject(TypedDict):
+    turn_id: str
+    question: str
+    asked_at: str
+
+
+class LatestObject(TypedDict):
+    count: int
+    turns: list[LatestTurnObject]
+
+
+class CutOffObject(TypedDict):
+    engine: str
+    notice: str
+    turns: list[CutOffTurnObject]
+
+
+class CutOffTurnObject(LatestTurnObject):
+    engine: str
+
+
+class RowObject(TypedDict):
+    kind: str
+    key: str
+
+
+class DurableObject(TypedDict):
+    sequence: int
+    at: str
+    author: str
+    rows: list[RowObject]
+
+
+class EventsObject(TypedDict):
+    epoch: str
+    sequence: int
+    events: list[DurableObject]
+
+
+class SnapshotObject(TypedDict):
+    epoch: str
+    sequence: int
+    heads: dict[str, dict[str, int]]
+
+
+class DownObject(TypedDict):
+    pid: int
+    open_turns: int
+
+
+class StatusObject(TypedDict):
+    version: str
+    protocol: int
+    pid: int
+    epoch: str
+    up_s: float
+    fleeting: bool
+    image: str
+    generation: int
+    sessions: int
+    running: int
+    engine: str
 
 
 class VersionObject(TypedDict):

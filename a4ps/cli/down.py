@@ -1,0 +1,56 @@
+"""`a4ps down`: the backend's end, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import click
+
+from a4ps.cli.frame import Frame, framed
+from a4ps.errors import BackendLost
+from a4ps.protocol.requests.system import Down
+
+#: Closing takes so long at most, after what was waited for: models are unloaded, the log is written back.
+_CLOSING_S = 30.0
+
+
+@click.command("down")
+@click.option(
+    "--wait", "wait_s", default=10.0, show_default=True, type=click.FloatRange(0, 3600), help="Seconds for open turns."
+)
+@framed
+def command(frame: Frame, wait_s: float) -> None:
+    """End the backend: turns that run are answered, or stay open to be resumed; then everything is closed."""
+    ended = asyncio.run(_down(frame, wait_s))
+    if frame.as_json:
+        frame.print_object({"pid": 0, "open_turns": 0} if ended is None else ended)
+    elif ended is None:
+        click.echo("No backend is running.")
+    else:
+        click.echo("The backend has ended.")
+        if ended["open_turns"]:
+            click.echo(f"{ended['open_turns']} turns wait to be resumed: a4ps ask --resume")
+
+
+async def _down(frame: Frame, wait_s: float) -> Any:
+    from a4ps.client.client import As, Client
+    from a4ps.client.starting import is_running
+
+    places = frame.env.places
+    if not is_running(places):
+        return None
+    client = await Client.connect(places, As("cli"), starts=False)
+    try:
+        ended = await client.call(Down(wait_s=wait_s))
+    finally:
+        await client.aclose()
+    try:
+        async with asyncio.timeout(wait_s + _CLOSING_S):
+            while await asyncio.to_thread(is_running, places):
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise BackendLost(
+            f"the backend (process {ended['pid']}) is still closing", next_step=f"kill {ended['pid']}"
+        ) from None
+    return ended

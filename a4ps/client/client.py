@@ -1,0 +1,304 @@
+"""A client of the backend: asks for things, hears of them, and goes on where a connection or a backend was lost."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import zmq
+
+from a4ps import __version__
+from a4ps.client.starting import is_running, read_token, start_backend, wait_path
+from a4ps.errors import A4PSError, BackendLost, ProtocolError
+from a4ps.governance.roles import Role
+from a4ps.places import Places
+from a4ps.protocol.codec import encode, from_backend, published
+from a4ps.protocol.faults import error_of
+from a4ps.protocol.feed import Apply, Feed, Fetch, Told
+from a4ps.protocol.messages import (
+    PROTOCOL_VERSION,
+    Bye,
+    Command,
+    Durable,
+    Failure,
+    Hello,
+    Welcome,
+)
+from a4ps.protocol.requests.base import Request
+from a4ps.protocol.requests.system import EventsSince
+from a4ps.protocol.session import RESEND_S, ClientSide, Closed, Effect, Opened, Outcome, Send, Settle, Tell
+from a4ps.protocol.wire import Wire
+
+Listener: TypeAlias = Callable[[dict[str, Any]], None]
+
+#: A backend that is there and does not answer is given up after so long; one that starts may take longer than that.
+_GREET_S = 30.0
+_FETCH_LIMIT = 1_000
+
+
+@dataclass(slots=True)
+class _Waiting:
+    outcome: asyncio.Future[Outcome]
+    listener: Listener | None
+
+
+@dataclass(frozen=True, slots=True)
+class As:
+    """How a client presents itself: its name, its role, and the mark of the settings that it would run with ("" for any)."""
+
+    name: str
+    role: Role = Role.ARCHITECT
+    settings: str = ""
+
+
+@dataclass(slots=True)
+class Client:
+    """One event loop's. Made by `connect`; close with `aclose`.
+
+    Where the backend ends under it, it waits for the next, or (`starts`) starts one, and sends again what has no outcome.
+    """
+
+    places: Places
+    who: As
+    starts: bool = True
+    _context: zmq.Context[zmq.Socket[bytes]] = field(default_factory=zmq.Context)
+    _side: ClientSide | None = None
+    _wire: Wire | None = None
+    _waiting: dict[str, _Waiting] = field(default_factory=dict)
+    _opened: asyncio.Event = field(default_factory=asyncio.Event)
+    _failed: A4PSError | None = None
+    _keeper: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def connect(cls, places: Places, who: As, *, starts: bool = True) -> Client:
+        """A client whose session is open. `starts`: a backend is started where none runs.
+
+        Raises `BackendLost` where there is none, and what kept one from starting or from taking us.
+        """
+        self = cls(places, who, starts)
+        try:
+            await self._find()
+            self._keeper = asyncio.create_task(self._keep(), name="client")
+            await self._wait_open()
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    @property
+    def welcome(self) -> Welcome:
+        """What the backend said of itself when the session was opened."""
+        assert self._side is not None
+        assert self._side.welcome is not None
+        return self._side.welcome
+
+    async def call(self, request: Request, listener: Listener | None = None, *, deadline_s: float | None = None) -> Any:
+        """Have a request served, and return the object of the type that it `gives`. `listener` hears its steps.
+
+        Cancelled, the command is stopped, and its outcome awaited. Raises the error that it failed with, and `BackendLost`
+        where the backend is gone for good.
+        """
+        key = secrets.token_urlsafe(12)
+        waiting = _Waiting(asyncio.get_running_loop().create_future(), listener)
+        self._waiting[key] = waiting
+        try:
+            if self._failed is not None:
+                raise self._failed
+            assert self._side is not None
+            self._do(self._side.ask(Command(key=key, request=request.as_wire(), deadline_s=deadline_s), _now()))
+            outcome = await self._outcome(key, waiting.outcome)
+        finally:
+            del self._waiting[key]
+        if isinstance(outcome, Failure):
+            raise error_of(outcome.fault)
+        return outcome.value
+
+    async def events(self) -> AsyncIterator[Told]:
+        """What happens from now on: each durable event once, without gaps, whatever is lost; see `feed`."""
+        queue: asyncio.Queue[Told] = asyncio.Queue()
+        feed = Feed(self.welcome.epoch, self.welcome.sequence)
+        fetching: set[asyncio.Task[None]] = set()
+
+        def act(told: list[Told]) -> None:
+            for each in told:
+                if isinstance(each, Fetch):
+                    task = asyncio.create_task(fetch(each.after))
+                    fetching.add(task)
+                    task.add_done_callback(fetching.discard)
+                else:
+                    queue.put_nowait(each)
+
+        async def fetch(after: int) -> None:
+            try:
+                found = await self.call(EventsSince(after=after, limit=_FETCH_LIMIT))
+            except A4PSError:
+                feed.not_fetched()
+                return
+            act(feed.caught_up([_durable(found["epoch"], each) for each in found["events"]]))
+
+        def received(frames: list[bytes]) -> None:
+            try:
+                message = published(frames[0])
+            except ProtocolError:
+                return
+            act(feed.received(message))
+
+        socket = self._context.socket(zmq.SUB)
+        socket.setsockopt(zmq.SUBSCRIBE, b"")
+        socket.setsockopt(zmq.RCVHWM, 10_000)
+        socket.setsockopt(zmq.RECONNECT_IVL, 20)
+        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+        socket.connect(f"ipc://{self.places.events_socket}")
+        wire = Wire(socket, received)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            wire.close(0)
+            for task in fetching:
+                task.cancel()
+
+    async def aclose(self) -> None:
+        """Take leave and close. What was asked for goes on. Idempotent."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
+        if self._wire is not None:
+            self._wire.send([encode(Bye())])
+            self._wire.close()
+        await asyncio.to_thread(self._context.term)
+
+    # The session
+
+    async def _outcome(self, key: str, outcome: asyncio.Future[Outcome]) -> Outcome:
+        cancelled: asyncio.CancelledError | None = None
+        while not outcome.done():
+            try:
+                await asyncio.wait([outcome])
+            except asyncio.CancelledError as error:
+                if cancelled is not None:
+                    raise  # the second time, whoever wants to leave need not wait
+                cancelled = error
+                assert self._side is not None
+                self._do(self._side.cancel(key))
+        if cancelled is not None:
+            raise cancelled
+        return outcome.result()
+
+    async def _find(self) -> None:
+        """Connect to the backend that runs, or to one that is started."""
+        if not is_running(self.places):
+            if not self.starts:
+                raise BackendLost(f"no backend of {self.places.image} is running", next_step="a4ps up")
+            await start_backend(self.places)
+        deadline_s = _now() + _GREET_S
+        while not wait_path(self.places.commands_socket):
+            if not is_running(self.places) or _now() > deadline_s:
+                raise BackendLost(
+                    "the backend ended before it could be asked" if _now() <= deadline_s else "the backend is not ready",
+                    next_step="try again; a4ps doctor looks into it",
+                )
+            await asyncio.sleep(0.01)
+        before = self._side
+        token = read_token(self.places, self.who.role)
+        hello = Hello(
+            protocol=PROTOCOL_VERSION,
+            package=__version__,
+            client=self.who.name,
+            token=token,
+            settings=self.who.settings,
+        )
+        self._side = ClientSide(hello, _now())
+        if before is not None:
+            self._side.adopt(before)
+        socket = self._context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.LINGER, 500)
+        socket.setsockopt(zmq.RECONNECT_IVL, 20)
+        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+        socket.connect(f"ipc://{self.places.commands_socket}")
+        self._wire = Wire(socket, self._received)
+        self._do(self._side.begin())
+
+    async def _keep(self) -> None:
+        """Look after the session as time goes by; find the backend again where it is lost."""
+        while True:
+            await asyncio.sleep(RESEND_S / 2)
+            assert self._side is not None
+            self._do(self._side.tick(_now()))
+            gone = self._wire is None or (self._waiting and not is_running(self.places))
+            if gone and self._failed is None:
+                if self._wire is not None:
+                    self._wire.close(0)
+                    self._wire = None
+                try:
+                    await self._find()
+                except A4PSError as error:
+                    self._fail(error)
+
+    async def _wait_open(self) -> None:
+        await self._opened.wait()
+        if self._failed is not None:
+            raise self._failed
+
+    def _received(self, frames: list[bytes]) -> None:
+        try:
+            message = from_backend(frames[-1])
+        except ProtocolError:
+            return
+        assert self._side is not None
+        self._do(self._side.received(message, _now()))
+
+    def _do(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(message):
+                    if self._wire is not None:
+                        self._wire.send([encode(message)])
+                case Tell(key, step):
+                    waiting = self._waiting.get(key)
+                    if waiting is not None and waiting.listener is not None:
+                        waiting.listener(step)
+                case Settle(key, outcome):
+                    if key in self._waiting and not self._waiting[key].outcome.done():
+                        self._waiting[key].outcome.set_result(outcome)
+                case Opened():
+                    self._opened.set()
+                case Closed(None):
+                    if self._wire is not None:
+                        self._wire.close(0)
+                    self._wire = None  # the keeper finds it again
+                case Closed(fault):
+                    assert fault is not None
+                    self._fail(error_of(fault))
+                case _:
+                    raise AssertionError(effect)
+
+    def _fail(self, error: A4PSError) -> None:
+        self._failed = error
+        self._opened.set()
+        for waiting in self._waiting.values():
+            if not waiting.outcome.done():
+                waiting.outcome.set_exception(error)
+
+
+def _durable(epoch: str, event: dict[str, Any]) -> Durable:
+    from datetime import datetime
+
+    return Durable(
+        epoch=epoch,
+        sequence=event["sequence"],
+        at=datetime.fromisoformat(event["at"]).timestamp(),
+        author=event["author"],
+        rows=[(row["kind"], row["key"]) for row in event["rows"]],
+    )
+
+
+def _now() -> float:
+    return time.monotonic()
+
+
+__all__ = ["Apply", "As", "Client"]

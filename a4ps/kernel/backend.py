@@ -1,0 +1,130 @@
+"""The backend's own: one open image, and beside it what is opened when it is first needed.
+
+The image is open as long as the backend is. The society with its engine, and memory without one, come and go: where no
+model is there, everything that needs none still works, and a model that appears later is found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from a4ps.errors import A4PSError, BackendBusy
+from a4ps.image.proto_manager import ProtoManager
+from a4ps.image.turns import TurnLog
+from a4ps.kernel.kernel import Kernel
+from a4ps.kernel.life import Life
+from a4ps.kernel.wiring import Environment, choose_engine, kernel_over, open_image, scrapbook_over
+from a4ps.memory.records import Records
+from a4ps.memory.scrapbook import Scrapbook
+
+_log = logging.getLogger(__name__)
+
+
+class Backend:
+    """One event loop's. Made by `open`; close with `aclose`."""
+
+    def __init__(self, env: Environment, protos: ProtoManager, life: Life) -> None:
+        """Use `open`."""
+        self.env = env
+        self.life = life
+        self.protos = protos
+        self.store = protos.store
+        self.log = TurnLog(self.store)
+        self.records = Records(self.store, self.log)
+        self._kernel: Kernel | None = None
+        self._memory: Scrapbook | None = None
+        self._memory_held: AbstractAsyncContextManager[Scrapbook] | None = None
+        self._readers = 0
+        self._changed = asyncio.Condition()
+
+    @classmethod
+    async def open(cls, env: Environment, *, fleeting: bool = False) -> Backend:
+        """Raises as `Store.open` does."""
+        protos = await asyncio.to_thread(open_image, env)
+        return cls(env, protos, Life(protos.store.clock, fleeting))
+
+    @property
+    def opened(self) -> Kernel | None:
+        """The society, where it is open."""
+        return self._kernel
+
+    async def kernel(self) -> Kernel:
+        """The society, opened where it is not; anew where another engine would speak now, once no turn is under way.
+
+        Raises every kind of `A4PSError`; the next call tries again.
+        """
+        async with self._changed:
+            if self._kernel is not None and not self._kernel.busy and await self._is_outdated(self._kernel):
+                await self._close_kernel()
+            if self._kernel is None:
+                await self._changed.wait_for(lambda: self._readers == 0)
+                await self._close_memory()
+                self._kernel = await kernel_over(self.env, self.protos)
+            return self._kernel
+
+    async def kernel_if_any(self) -> Kernel | None:
+        """The society where it can be had: for what can do without, but had better not keep it waiting later."""
+        try:
+            return await self.kernel()
+        except A4PSError as error:
+            _log.info("without a society: %s", error.message)
+            return None
+
+    @asynccontextmanager
+    async def memory(self) -> AsyncIterator[Scrapbook]:
+        """Memory, the society's where that is open. While it is held, a society that is not open has to wait."""
+        async with self._changed:
+            if self._kernel is None and self._memory is None:
+                held = scrapbook_over(self.env, self.records)
+                self._memory = await held.__aenter__()
+                self._memory_held = held
+            memory = self._memory if self._kernel is None else self._kernel.society.scrapbook
+            assert memory is not None
+            self._readers += 1
+        try:
+            yield memory
+        finally:
+            async with self._changed:
+                self._readers -= 1
+                self._changed.notify_all()
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Nothing but the image is open meanwhile: for what rewrites files that the others hold.
+
+        Raises `BackendBusy` while a turn is under way.
+        """
+        async with self._changed:
+            if self._kernel is not None and self._kernel.busy:
+                raise BackendBusy("a turn is under way", next_step="wait until it is answered, or stop it")
+            await self._changed.wait_for(lambda: self._readers == 0)
+            await self._close_kernel()
+            await self._close_memory()
+            yield
+
+    async def aclose(self) -> None:
+        """Close everything. A turn that is under way must have ended. Idempotent."""
+        async with self._changed:
+            await self._close_kernel()
+            await self._close_memory()
+        await asyncio.to_thread(self.protos.close)
+
+    async def _is_outdated(self, kernel: Kernel) -> bool:
+        """Raises `EngineUnreachable`."""
+        if self.env.settings.engine != "auto":
+            return False
+        last = self.log.latest(1)
+        return await choose_engine(self.env, last[0][0].engine if last else "") != kernel.engine.name
+
+    async def _close_kernel(self) -> None:
+        kernel, self._kernel = self._kernel, None
+        if kernel is not None:
+            await kernel.aclose()
+
+    async def _close_memory(self) -> None:
+        held, self._memory_held, self._memory = self._memory_held, None, None
+        if held is not None:
+            await held.__aexit__(None, None, None)

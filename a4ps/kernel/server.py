@@ -1,0 +1,235 @@
+"""The backend's sockets: commands come in and are dispatched, events go out, and its life ends in order."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from a4ps import __version__
+from a4ps.errors import BackendBusy, ProtocolError, StorageFailed
+from a4ps.governance.roles import Role
+from a4ps.kernel.backend import Backend
+from a4ps.kernel.dispatch import Dispatch
+from a4ps.kernel.publisher import Publisher
+from a4ps.kernel.tokens import Tokens
+from a4ps.places import Places
+from a4ps.protocol.codec import MAX_BYTES, encode, from_client
+from a4ps.protocol.faults import fault_of
+from a4ps.protocol.messages import HEARTBEAT_S, PROTOCOL_VERSION, Fault, Hello, Message, Welcome
+from a4ps.protocol.session import BackendSide, Effect, Send, Start, Stop
+from a4ps.protocol.wire import Wire
+
+_log = logging.getLogger(__name__)
+
+#: Messages that wait for one client which does not read; more steps are dropped, outcomes are asked for again.
+_UNREAD_MAX = 2_000
+#: How often sessions, idleness and heartbeats are looked at.
+_TICK_S = 0.5
+
+
+class BackendLock:
+    """Says that a backend of this image runs here, as long as its process does. Raises `BackendBusy` where one does."""
+
+    def __init__(self, places: Places) -> None:
+        _make_run_folder(places.run)
+        self._fd = os.open(places.backend_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._fd)
+            raise BackendBusy(f"a backend of {places.image} is running", next_step="a4ps status") from None
+
+    def release(self) -> None:
+        os.close(self._fd)
+
+
+class Server:
+    """Serves one open backend until its life ends. `settings` is the mark of those that it runs with."""
+
+    def __init__(self, backend: Backend, *, settings: str, log: str, idle_exit_s: float = 0.0) -> None:
+        self._backend = backend
+        self._life = backend.life
+        self._places = backend.env.places
+        self._settings = settings
+        self._idle_exit_s = idle_exit_s
+        self._tokens = Tokens(self._places.tokens)
+        self._side = BackendSide(self._judge, self._welcome)
+        self._dispatch = Dispatch(backend, self._tell, self._side.is_here, lambda: log)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._now = backend.store.clock.monotonic_s
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._busy_s = self._now()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._commands: Wire | None = None
+        self._events: Wire | None = None
+        self._publisher: Publisher | None = None
+        self._life.sessions = lambda: self._side.sessions
+        self._life.running = lambda: len(self._tasks)
+
+    def bind(self) -> None:
+        """Open the sockets. Raises StorageFailed where that cannot be."""
+        try:
+            self._commands = Wire(self._bound(zmq.ROUTER, self._places.commands_socket), self._received)
+            self._events = Wire(self._bound(zmq.PUB, self._places.events_socket), lambda frames: None)
+        except zmq.ZMQError as error:
+            raise StorageFailed(
+                f"the sockets in {self._places.run} cannot be opened: {error}", next_step=f"ls -ld {self._places.run}"
+            ) from error
+        events = self._events
+        self._publisher = Publisher(self._backend.store, self._life.epoch, lambda frame: events.send([frame]))
+
+    async def run(self) -> None:
+        """Serve until `life.end`, or until nobody has needed a fleeting backend for long enough; then end in order."""
+        assert self._publisher is not None
+        beat_s = self._now()
+        while not self._life.ended.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._life.ended.wait(), _TICK_S)
+            now = self._now()
+            self._do(self._side.tick(now))
+            if now - beat_s >= HEARTBEAT_S:
+                beat_s = now
+                self._publisher.beat()
+            if self._side.sessions or self._tasks:
+                self._busy_s = now
+            elif self._life.fleeting and now - self._busy_s > self._idle_exit_s:
+                self._life.end(0.0)
+        await self._wind_up()
+
+    async def aclose(self) -> None:
+        """Close the sockets and remove their names. Idempotent."""
+        if self._publisher is not None:
+            self._publisher.close()
+        for wire in (self._commands, self._events):
+            if wire is not None:
+                wire.close()
+        await asyncio.to_thread(self._context.term)
+        for path in (self._places.commands_socket, self._places.events_socket):
+            path.unlink(missing_ok=True)
+
+    def _bound(self, kind: int, path: Path) -> zmq.Socket[bytes]:
+        socket: zmq.Socket[bytes] = self._context.socket(kind)
+        socket.setsockopt(zmq.SNDHWM, _UNREAD_MAX)
+        socket.setsockopt(zmq.MAXMSGSIZE, MAX_BYTES)
+        socket.setsockopt(zmq.LINGER, 500)
+        if kind == zmq.ROUTER:
+            socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+            socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        socket.bind(f"ipc://{path}")
+        return socket
+
+    async def _wind_up(self) -> None:
+        """Let what is under way end, and stop what does not: a turn that is stopped can be resumed."""
+        running = [task for task in self._tasks.values() if task is not asyncio.current_task()]
+        if running:
+            await asyncio.wait(running, timeout=max(self._life.wait_s, 0.05))
+        for task in self._tasks.values():
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()))
+
+    # Sessions
+
+    def _judge(self, hello: Hello) -> Role | Fault:
+        if hello.protocol != PROTOCOL_VERSION:
+            return Fault(
+                kind="protocol_mismatch",
+                message=f"the backend is A4PS {__version__} with protocol {PROTOCOL_VERSION}; "
+                f"this client is {hello.package} with protocol {hello.protocol}",
+                next="end the backend with its own version (a4ps down), then start this one's",
+            )
+        role = self._tokens.role_of(hello.token)
+        if role is None:
+            return Fault(
+                kind="role_refused",
+                message="this token is nobody's",
+                next=f"the tokens are in {self._places.tokens}, readable by their owner alone",
+            )
+        return role
+
+    def _welcome(self, role: Role) -> Welcome:
+        return Welcome(
+            protocol=PROTOCOL_VERSION,
+            package=__version__,
+            role=role.label,  # type: ignore[arg-type]
+            epoch=self._life.epoch,
+            sequence=self._backend.store.generation,
+            settings=self._settings,
+            fleeting=self._life.fleeting,
+            busy=bool(self._tasks),
+        )
+
+    def _received(self, frames: list[bytes]) -> None:
+        if len(frames) != 2:
+            return
+        peer, data = frames
+        try:
+            message = from_client(data)
+        except ProtocolError as error:
+            self._do(self._side.garbled(peer, fault_of(error), error.key))
+            return
+        self._do(self._side.received(peer, message, self._now()))
+
+    def _do(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(message, peer):
+                    self._send(peer, message)
+                case Start(command=command):
+                    task = self._loop.create_task(self._serve(effect), name=f"command {command.request.get('do')}")
+                    self._tasks[command.key] = task
+                case Stop(key):
+                    if key in self._tasks:
+                        self._tasks[key].cancel()
+                case _:
+                    raise AssertionError(effect)
+
+    async def _serve(self, start: Start) -> None:
+        key = start.command.key
+        try:
+            outcome = await self._dispatch.serve(start)
+        finally:
+            del self._tasks[key]
+        self._do(self._side.finished(outcome, self._now()))
+
+    def _tell(self, key: str, step: Mapping[str, Any]) -> None:
+        if threading.get_ident() == self._thread:
+            self._do(self._side.stepped(key, dict(step)))
+        else:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(lambda: self._do(self._side.stepped(key, dict(step))))
+
+    def _send(self, peer: bytes, message: Message) -> None:
+        assert self._commands is not None
+        try:
+            data = encode(message)
+        except ProtocolError:
+            _log.exception("a message to a client cannot be sent")
+            return
+        self._commands.send([peer, data])
+
+
+def _make_run_folder(folder: Path) -> None:
+    """0700 and ours, whoever made its parent. Raises StorageFailed."""
+    try:
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in (folder.parent, folder):
+            each.mkdir(mode=0o700, exist_ok=True)
+            found = each.lstat()
+            if found.st_uid != os.getuid() or each.is_symlink():
+                raise StorageFailed(f"{each} is somebody else's", next_step="set XDG_RUNTIME_DIR to a folder of yours")
+            each.chmod(0o700)
+    except OSError as error:
+        raise StorageFailed(
+            f"the run-time folder {folder} cannot be made: {error.strerror}", next_step="set XDG_RUNTIME_DIR"
+        ) from error

@@ -1,0 +1,74 @@
+"""Serves the requests about the backend itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from datetime import UTC
+from typing import Any
+
+from a4ps import __version__
+from a4ps.kernel.backend import Backend
+from a4ps.kernel.serving.call import Call, Handler
+from a4ps.protocol.messages import PROTOCOL_VERSION
+from a4ps.protocol.requests import system
+from a4ps.protocol.requests.base import Request
+
+
+async def status(backend: Backend, call: Call[system.Status]) -> Mapping[str, Any]:
+    """`status`."""
+    life = backend.life
+    return {
+        "version": __version__,
+        "protocol": PROTOCOL_VERSION,
+        "pid": os.getpid(),
+        "epoch": life.epoch,
+        "up_s": round(life.up_s, 3),
+        "fleeting": life.fleeting,
+        "image": str(backend.store.path),
+        "generation": backend.store.generation,
+        "sessions": life.sessions(),
+        "running": life.running() - 1,
+        "engine": "" if backend.opened is None else backend.opened.engine.name,
+    }
+
+
+async def snapshot(backend: Backend, call: Call[system.Snapshot]) -> Mapping[str, Any]:
+    """`snapshot`. What is committed while it is read may be in it: whoever follows applies those commits once more."""
+    sequence = backend.store.generation
+    kinds = call.request.kinds or await asyncio.to_thread(backend.store.kinds)
+    heads = {kind: await asyncio.to_thread(backend.store.heads, kind) for kind in kinds}
+    return {"epoch": backend.life.epoch, "sequence": sequence, "heads": heads}
+
+
+async def events_since(backend: Backend, call: Call[system.EventsSince]) -> Mapping[str, Any]:
+    """`events_since`."""
+    found = await asyncio.to_thread(backend.store.commits_after, call.request.after, limit=call.request.limit)
+    return {
+        "epoch": backend.life.epoch,
+        "sequence": backend.store.generation,
+        "events": [
+            {
+                "sequence": commit.generation,
+                "at": commit.at.astimezone(UTC).isoformat(),
+                "author": commit.author,
+                "rows": [{"kind": kind, "key": key} for kind, key in rows],
+            }
+            for commit, rows in found
+        ],
+    }
+
+
+async def down(backend: Backend, call: Call[system.Down]) -> Mapping[str, Any]:
+    """`down`. It is answered first; the backend ends once nothing runs any more, or when `wait_s` is over."""
+    backend.life.end(call.request.wait_s)
+    return {"pid": os.getpid(), "open_turns": len(backend.log.open_ids)}
+
+
+HANDLERS: Mapping[type[Request], Handler] = {
+    system.Status: status,
+    system.Snapshot: snapshot,
+    system.EventsSince: events_since,
+    system.Down: down,
+}

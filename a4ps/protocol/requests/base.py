@@ -1,0 +1,60 @@
+"""What all requests share: their name on the wire, the role they need, and the type of the object they give."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from a4ps.errors import ProtocolError
+from a4ps.governance.roles import Role
+from a4ps.protocol.codec import explained
+
+_KNOWN: dict[str, type[Request]] = {}
+
+
+class Request(BaseModel):
+    """One kind of command. A class of it says `name="..."`, the role it `needs` and the type that it `gives`.
+
+    `again`: whether it may simply be done once more where it is not known what became of it, as reading may.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: ClassVar[str]
+    needs: ClassVar[Role]
+    gives: ClassVar[type]
+    again: ClassVar[bool]
+
+    def __init_subclass__(
+        cls, *, name: str, gives: type, needs: Role = Role.CLIENT, again: bool = False, **rest: Any
+    ) -> None:
+        super().__init_subclass__(**rest)
+        cls.name, cls.needs, cls.gives, cls.again = name, needs, gives, again
+        if name in _KNOWN:
+            raise TypeError(f"two requests are called {name}")
+        _KNOWN[name] = cls
+
+    def as_wire(self) -> dict[str, Any]:
+        """The `request` of a command."""
+        return {"do": self.name, **self.model_dump()}
+
+
+def known_requests() -> dict[str, type[Request]]:
+    """Name → class of every request."""
+    from a4ps.protocol import requests  # noqa: F401 - whose import defines them all
+
+    return dict(sorted(_KNOWN.items()))
+
+
+def request_of(wire: dict[str, Any]) -> Request:
+    """The request in a command. Raises `ProtocolError` for an unknown or ill-formed one."""
+    fields = dict(wire)
+    name = fields.pop("do", None)
+    kind = known_requests().get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise ProtocolError(f"there is no request {str(name)[:40]!r}", next_step="see PROTOCOL.md")
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        raise ProtocolError(f"{kind.name}: {explained(error)}", next_step="see PROTOCOL.md") from error
