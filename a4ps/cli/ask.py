@@ -98,7 +98,7 @@ async def _ask(frame: Frame, wish: Wish, quiet: bool) -> AskObject:
     from a4ps.kernel.question import checked_question
 
     if wish.text is not None:
-        checked_question(wish.text, frame.env.settings)  # before anything is started for it
+        checked_question(wish.text, frame.settings)  # before anything is started for it
     silent = frame.as_json or quiet
     transcript = None if silent else Transcript()
     async with connected(frame) as client:

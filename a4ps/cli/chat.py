@@ -162,7 +162,7 @@ def _prompt(frame: Frame) -> Callable[[], Coroutine[Any, Any, str | None]]:
     from prompt_toolkit.formatted_text import HTML
 
     session: PromptSession[str] = PromptSession(
-        history=_history(frame.env.places.chat_history),
+        history=_history(frame.places.chat_history),
         auto_suggest=AutoSuggestFromHistory(),
         completer=WordCompleter(list(SLASH), sentence=True),
         complete_while_typing=False,

@@ -30,9 +30,8 @@ async def connected(frame: Frame, *, starts: bool = True) -> AsyncIterator[Clien
     """
     from a4ps.client.client import As, Client
 
-    env = frame.env
-    mark = mark_of(env.settings)
-    client = await Client.connect(env.places, As("cli", settings=mark), starts=starts)
+    mark = mark_of(frame.settings)
+    client = await Client.connect(frame.places, As("cli", settings=mark), starts=starts)
     try:
         if client.welcome.settings != mark:
             if client.welcome.fleeting and starts:

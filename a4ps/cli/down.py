@@ -37,7 +37,7 @@ async def _down(frame: Frame, wait_s: float) -> Any:
     from a4ps.client.client import As, Client
     from a4ps.client.starting import is_running
 
-    places = frame.env.places
+    places = frame.places
     if not is_running(places):
         return None
     client = await Client.connect(places, As("cli"), starts=False)

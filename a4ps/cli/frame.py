@@ -18,6 +18,7 @@ from a4ps.places import Places
 
 if TYPE_CHECKING:  # the wiring pulls in SQLite, pydantic and more; `--help` does without
     from a4ps.kernel.wiring import Environment
+    from a4ps.settings import Settings
 
 LOG_BYTES = 1_000_000
 LOG_FILES = 3
@@ -33,8 +34,19 @@ class Frame:
     as_json: bool
 
     @cached_property
+    def places(self) -> Places:
+        return Places.find(self.home, os.environ)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Raises `SettingsError`."""
+        from a4ps.settings import load
+
+        return load(self.places.settings_file, os.environ).settings
+
+    @cached_property
     def env(self) -> Environment:
-        """Places and settings. Raises `SettingsError`."""
+        """What is composed from: for commands that do their work here. Raises `SettingsError`."""
         from a4ps.kernel.wiring import environment
 
         return environment(self.home)
@@ -62,7 +74,7 @@ def framed(command: CommandT) -> CommandT:
     @wraps(command)
     def wrapper(*args: Any, home: str | None = None, as_json: bool = False, **kwargs: Any) -> Any:
         frame = Frame(home, as_json)
-        _open_log(Places.find(home, os.environ))
+        _open_log(frame.places)
         return command(frame, *args, **kwargs)
 
     return wrapper  # type: ignore[return-value]

@@ -39,9 +39,9 @@ async def _status(frame: Frame) -> Any:
     from a4ps.client.client import As, Client
     from a4ps.client.starting import is_running
 
-    if not is_running(frame.env.places):
+    if not is_running(frame.places):
         return None
-    client = await Client.connect(frame.env.places, As("cli"), starts=False)
+    client = await Client.connect(frame.places, As("cli"), starts=False)
     try:
         return await client.call(Status())
     finally:

@@ -33,7 +33,7 @@ def command(frame: Frame, headless: bool, idle_exit: float | None) -> None:
     from a4ps.client.starting import start_backend
 
     asyncio.run(_make_room(frame))
-    asyncio.run(start_backend(frame.env.places, idle_exit_s=None))
+    asyncio.run(start_backend(frame.places, idle_exit_s=None))
     chat(frame)
     click.secho("A4PS goes on in the background. To end it: a4ps down", dim=True)
 
@@ -45,7 +45,7 @@ def _run(frame: Frame, idle_exit_s: float | None) -> None:
         asyncio.run(_make_room(frame))
 
     def ready() -> None:
-        places = frame.env.places
+        places = frame.places
         if frame.as_json:
             click.echo(json_line({"ready": True, "pid": os.getpid(), "image": str(places.image)}))
         else:
@@ -69,7 +69,7 @@ async def _make_room(frame: Frame) -> None:
     from a4ps.client.client import As, Client
     from a4ps.client.starting import is_running
 
-    places = frame.env.places
+    places = frame.places
     if not is_running(places):
         return
     client = await Client.connect(places, As("cli"), starts=False)

@@ -10,15 +10,18 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from a4ps.errors import A4PSError, BackendBusy
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.turns import TurnLog
-from a4ps.kernel.kernel import Kernel
 from a4ps.kernel.life import Life
 from a4ps.kernel.wiring import Environment, choose_engine, kernel_over, open_image, scrapbook_over
 from a4ps.memory.records import Records
 from a4ps.memory.scrapbook import Scrapbook
+
+if TYPE_CHECKING:  # LangGraph takes a second to import
+    from a4ps.kernel.kernel import Kernel
 
 _log = logging.getLogger(__name__)
 

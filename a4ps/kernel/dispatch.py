@@ -7,6 +7,7 @@ image. Who speaks comes from the session, never from the message.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,7 +17,6 @@ from a4ps.governance.roles import may
 from a4ps.image.commands import COMMAND, under_command
 from a4ps.image.rows import generation_of
 from a4ps.kernel.backend import Backend
-from a4ps.kernel.serving import approvals, system, turns
 from a4ps.kernel.serving.call import Call, Handler
 from a4ps.protocol.faults import fault_of, internal
 from a4ps.protocol.messages import Failure, Fault, Result
@@ -25,8 +25,13 @@ from a4ps.protocol.session import Outcome, Start
 
 _log = logging.getLogger(__name__)
 
-#: What serves each request.
-HANDLERS: Mapping[type[Request], Handler] = {**turns.HANDLERS, **approvals.HANDLERS, **system.HANDLERS}
+def handler_of(kind: type[Request]) -> Handler:
+    """What serves that kind of request: the module of the same noun in `a4ps.kernel.serving`, imported when it is first
+    needed, as some of them take a second.
+    """
+    noun = kind.__module__.rpartition(".")[2]
+    handlers: Mapping[type[Request], Handler] = importlib.import_module(f"a4ps.kernel.serving.{noun}").HANDLERS
+    return handlers[kind]
 
 
 class Dispatch:
@@ -81,13 +86,16 @@ class Dispatch:
         )
         if not request.again and (marked := self._backend.store.head(COMMAND, key)) is not None:
             return await self._done_before(call, generation_of(marked.place))
+        handler = await asyncio.to_thread(handler_of, type(request))
         with under_command(key):
-            return await HANDLERS[type(request)](self._backend, call)
+            return await handler(self._backend, call)
 
     async def _done_before(self, call: Call[Any], generation: int) -> Mapping[str, Any]:
         """What became of a command that an earlier life of the backend began. A turn is finished; a change was made."""
         accepted = [row.key for kind in ("turn", "resume") for row in self._backend.store.rows_of(generation, kind)]
         if accepted:
+            from a4ps.kernel.serving import turns
+
             return await turns.done_before(self._backend, call, accepted[0])
         raise AlreadyDone(
             f"this was done in commit {generation}, before the backend ended; it was not done twice",

@@ -37,7 +37,7 @@ _TICK_S = 0.5
 
 
 class BackendLock:
-    """Says that a backend of this image runs here, as long as its process does. Raises `BackendBusy` where one does."""
+    """Says that a backend of this image runs, as long as its process does, and which. Raises `BackendBusy` where one does."""
 
     def __init__(self, places: Places) -> None:
         _make_run_folder(places.run)
@@ -47,6 +47,8 @@ class BackendLock:
         except BlockingIOError:
             os.close(self._fd)
             raise BackendBusy(f"a backend of {places.image} is running", next_step="a4ps status") from None
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
 
     def release(self) -> None:
         os.close(self._fd)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import importlib.util
 import logging
 import os
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from a4ps.clock import Clock, SystemClock
 from a4ps.errors import A4PSError, EngineUnreachable, ModelMissing, PeerError
@@ -41,7 +43,6 @@ from a4ps.kernel.forgetter import Forgetter
 from a4ps.kernel.health import LOCAL_OLLAMA
 from a4ps.kernel.held_files import ChatHistory, Leftovers, LogTexts, OtherFiles
 from a4ps.kernel.invoker import EngineInvoker
-from a4ps.kernel.kernel import KEPT_OPEN, Kernel
 from a4ps.memory.following import Means
 from a4ps.memory.forgetting import MEMORY_TREATMENTS, VectorTexts
 from a4ps.memory.records import Records
@@ -58,6 +59,9 @@ from a4ps.tools.method_runner import MethodRunner
 from a4ps.tools.registry import ToolRegistry
 from a4ps.tools.running import Runner
 from a4ps.tools.tool_forge import ForgeParts, ToolForge
+
+if TYPE_CHECKING:
+    from a4ps.kernel.kernel import Kernel
 
 _log = logging.getLogger(__name__)
 
@@ -259,7 +263,10 @@ async def open_kernel(env: Environment) -> Kernel:
 
 async def kernel_over(env: Environment, protos: ProtoManager, *, owns_image: bool = False) -> Kernel:
     """Open engine and society over an open image. Raises every kind of `A4PSError`; nothing more stays open then."""
-    from a4ps.society.graph import Deliberation  # LangGraph takes a second to import; doctor and config do without
+    # LangGraph takes a second to import, which keeps nobody waiting but whoever wants a society.
+    await asyncio.to_thread(importlib.import_module, "a4ps.society.graph")
+    from a4ps.kernel.kernel import KEPT_OPEN, Kernel
+    from a4ps.society.graph import Deliberation
     from a4ps.society.sleeping import Sleeper
     from a4ps.society.society import Society
 
