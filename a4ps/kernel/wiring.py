@@ -39,7 +39,7 @@ from a4ps.inference.rehearsal import RehearsalEngine
 from a4ps.kernel.engine_choice import Choice, Signs, choose
 from a4ps.kernel.forgetter import Forgetter
 from a4ps.kernel.health import LOCAL_OLLAMA
-from a4ps.kernel.held_files import ChatHistory, Leftovers, LogTexts, OtherFiles
+from a4ps.kernel.held_files import ChatHistory, CrashTexts, Leftovers, LogTexts, OtherFiles
 from a4ps.kernel.invoker import EngineInvoker
 from a4ps.kernel.kernel import KEPT_OPEN, Kernel
 from a4ps.memory.following import Means
@@ -225,6 +225,7 @@ def holders_of(places: Places) -> Holders:
     holders = Holders()
     holders.add(ChatHistory(places.chat_history))
     holders.add(LogTexts(places.log))
+    holders.add(CrashTexts(places.crashes))
     holders.add(CheckpointTexts(places.checkpoints))
     holders.add(KeptImages(places.image, TREATMENTS))
     holders.add(VectorTexts(places.scrapbook))

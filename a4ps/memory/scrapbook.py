@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,21 @@ QUESTION_WAIT_S = 2.0
 NEAREST_MIN = 30
 
 
+@dataclass(frozen=True, slots=True)
+class ScrapbookStatistics:
+    """How many memories there are and how many are found by vector; how many are left to embed, and how many a second are.
+
+    `embedder` is the identity of what embeds, "" while none does; `fault` says why there are no (new) vectors.
+    """
+
+    memories: int
+    vectors: int
+    left: int
+    per_s: float
+    embedder: str
+    fault: str
+
+
 class Scrapbook:
     """The memory of one open image. One event loop; `aclose` before the image is closed."""
 
@@ -44,6 +60,7 @@ class Scrapbook:
         self._task: asyncio.Task[None] | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._asked: set[asyncio.Task[Vectors]] = set()
+        self._counted = -1, 0  # a generation, and how many memories it had
 
     async def recall(
         self,
@@ -119,6 +136,18 @@ class Scrapbook:
     def fault(self) -> str:
         """Why there are no vectors, or no new ones; "" where all is well."""
         return self._follower.fault if self._follower is not None else ""
+
+    def statistics(self) -> ScrapbookStatistics:
+        """How it is now. Counts in the image where that has changed since the last time. Raises what reading raises."""
+        generation = self.records.store.generation
+        if self._counted[0] != generation:
+            self._counted = generation, self.records.count()
+        state = self._follower.opened.index.state if self._follower is not None and self._follower.opened else None
+        vectors = 0 if state is None else state.rows
+        following = self.following
+        return ScrapbookStatistics(
+            self._counted[1], vectors, following.left, following.per_s, self.embedder, self.fault
+        )
 
     def start(self) -> None:
         """Begin to open the index and to embed what has no vector. Nothing without means; idempotent."""

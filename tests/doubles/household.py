@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from a4ps.cli.frame import LogFile
 from a4ps.cli.main import run
+from a4ps.kernel.log_file import LogFile
 
 ROOT = Path(__file__).resolve().parents[2]
 

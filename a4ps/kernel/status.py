@@ -1,0 +1,249 @@
+"""How a backend is: one object of plain data, put together from the statistics of its parts, for a person or a program.
+
+`status` is pure. `snapshot_of` asks the parts, none of which asks anybody else for it: what is in the models' memory is what
+was last seen. Units are in the names; times are ISO 8601, and `points` are pairs of seconds since 1970 and figure.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import fmean
+from typing import Literal
+
+from typing_extensions import TypedDict
+
+from a4ps import __version__
+from a4ps.events import BusStatistics
+from a4ps.image.store import StoreStatistics
+from a4ps.image.turns import TurnStatistics
+from a4ps.inference.model_manager import ModelManager, ModelStatistics
+from a4ps.kernel.gauges import Gauges
+from a4ps.kernel.kernel import Kernel
+from a4ps.kernel.supervision import ServiceStatistics, Supervisor
+from a4ps.memory.scrapbook import ScrapbookStatistics
+from a4ps.sandbox.pool import PoolStatistics
+from a4ps.series import Sample
+
+#: The newest figures of a series that are shown.
+POINTS_SHOWN = 60
+
+
+class ImageStatusObject(TypedDict):
+    path: str
+    generation: int
+    commits: int
+    file_bytes: int
+    wal_bytes: int
+    read_only: str
+
+
+class ResidentStatusObject(TypedDict):
+    name: str
+    size_bytes: int
+    vram_bytes: int
+    num_ctx: int
+
+
+class EngineStatusObject(TypedDict):
+    name: str
+    budget_bytes: int | None
+    residents: list[ResidentStatusObject]
+    loads: int
+    spills: int
+    waiting: int
+    tokens_in_flight: int
+    pieces: int
+
+
+class TurnsStatusObject(TypedDict):
+    answered: int
+    stopped: int
+    open: int
+
+
+class MemoryStatusObject(TypedDict):
+    memories: int
+    vectors: int
+    left: int
+    per_s: float
+    embedder: str
+    fault: str
+
+
+class SandboxStatusObject(TypedDict):
+    ready: int
+    lent: int
+    calls: int
+    discarded: int
+    failures: int
+
+
+class EventsStatusObject(TypedDict):
+    observers: int
+    waiting: int
+    lost: int
+
+
+class ServiceStatusObject(TypedDict):
+    owner: str
+    state: Literal["waiting", "running", "backing off", "done", "stopped"]
+    restarts: int
+    last_error: str
+    since: str
+
+
+class SeriesStatusObject(TypedDict):
+    last: float
+    mean: float
+    count: int
+    points: list[tuple[float, float]]
+
+
+class StatusObject(TypedDict):
+    version: str
+    pid: int
+    since: str
+    uptime_s: float
+    image: ImageStatusObject
+    engine: EngineStatusObject
+    turns: TurnsStatusObject
+    memory: MemoryStatusObject
+    sandbox: SandboxStatusObject
+    events: EventsStatusObject
+    services: dict[str, ServiceStatusObject]
+    series: dict[str, SeriesStatusObject]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a status is made of. `models` is None where the engine has no manager; `uptime_s` is by the monotonic clock."""
+
+    pid: int
+    since: datetime
+    uptime_s: float
+    image: Path
+    store: StoreStatistics
+    engine: str
+    models: ModelStatistics | None
+    turns: TurnStatistics
+    memory: ScrapbookStatistics
+    sandbox: PoolStatistics
+    bus: BusStatistics
+    services: Mapping[str, ServiceStatistics]
+    series: Mapping[str, Sequence[Sample]]
+
+
+def status(snapshot: Snapshot) -> StatusObject:
+    """The object that `status --json` prints. Pure."""
+    return {
+        "version": __version__,
+        "pid": snapshot.pid,
+        "since": _iso(snapshot.since),
+        "uptime_s": round(snapshot.uptime_s, 1),
+        "image": {
+            "path": str(snapshot.image),
+            "generation": snapshot.store.generation,
+            "commits": snapshot.store.commits,
+            "file_bytes": snapshot.store.file_bytes,
+            "wal_bytes": snapshot.store.wal_bytes,
+            "read_only": snapshot.store.read_only,
+        },
+        "engine": _engine(snapshot.engine, snapshot.models),
+        "turns": {
+            "answered": snapshot.turns.answered,
+            "stopped": snapshot.turns.stopped,
+            "open": snapshot.turns.open,
+        },
+        "memory": {
+            "memories": snapshot.memory.memories,
+            "vectors": snapshot.memory.vectors,
+            "left": snapshot.memory.left,
+            "per_s": round(snapshot.memory.per_s, 2),
+            "embedder": snapshot.memory.embedder,
+            "fault": snapshot.memory.fault,
+        },
+        "sandbox": SandboxStatusObject(**asdict(snapshot.sandbox)),
+        "events": EventsStatusObject(**asdict(snapshot.bus)),
+        "services": {name: _service(service) for name, service in snapshot.services.items()},
+        "series": {name: _series(samples) for name, samples in snapshot.series.items() if samples},
+    }
+
+
+def snapshot_of(kernel: Kernel, supervisor: Supervisor, gauges: Gauges, since: datetime, since_s: float) -> Snapshot:
+    """The parts as they are now; `since` and `since_s` are when the backend began, by the kernel's clock.
+
+    Counts memories in the image where that has changed since it was last asked: milliseconds. Raises what reading raises.
+    """
+    models = kernel.engine.statistics() if isinstance(kernel.engine, ModelManager) else None
+    return Snapshot(
+        pid=os.getpid(),
+        since=since,
+        uptime_s=kernel.clock.monotonic_s() - since_s,
+        image=kernel.store.path,
+        store=kernel.store.statistics(),
+        engine=kernel.engine.name,
+        models=models,
+        turns=kernel.log.statistics(),
+        memory=kernel.society.scrapbook.statistics(),
+        sandbox=kernel.executor.statistics() if kernel.executor is not None else PoolStatistics(),
+        bus=kernel.bus.statistics(),
+        services=supervisor.statistics(),
+        series=gauges.series(),
+    )
+
+
+def _engine(name: str, models: ModelStatistics | None) -> EngineStatusObject:
+    if models is None:
+        return {
+            "name": name,
+            "budget_bytes": None,
+            "residents": [],
+            "loads": 0,
+            "spills": 0,
+            "waiting": 0,
+            "tokens_in_flight": 0,
+            "pieces": 0,
+        }
+    memory = models.memory
+    return {
+        "name": name,
+        "budget_bytes": memory.budget_bytes,
+        "residents": [
+            {
+                "name": resident.name,
+                "size_bytes": resident.size_bytes,
+                "vram_bytes": resident.vram_bytes,
+                "num_ctx": resident.num_ctx,
+            }
+            for resident in memory.residents
+        ],
+        "loads": memory.loads,
+        "spills": memory.spills,
+        "waiting": models.busy.waiting,
+        "tokens_in_flight": models.busy.tokens,
+        "pieces": models.pieces,
+    }
+
+
+def _service(service: ServiceStatistics) -> ServiceStatusObject:
+    return {
+        "owner": service.owner,
+        "state": service.state,
+        "restarts": service.restarts,
+        "last_error": service.last_error,
+        "since": _iso(service.since),
+    }
+
+
+def _series(samples: Sequence[Sample]) -> SeriesStatusObject:
+    values = [sample.value for sample in samples]
+    points = [(round(sample.at_s, 1), round(sample.value, 4)) for sample in samples[-POINTS_SHOWN:]]
+    return {"last": points[-1][1], "mean": round(fmean(values), 4), "count": len(values), "points": points}
+
+
+def _iso(when: datetime) -> str:
+    return when.astimezone(UTC).isoformat(timespec="seconds")
