@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
@@ -166,8 +166,18 @@ def status(snapshot: Snapshot) -> StatusObject:
             "embedder": snapshot.memory.embedder,
             "fault": snapshot.memory.fault,
         },
-        "sandbox": SandboxStatusObject(**asdict(snapshot.sandbox)),
-        "events": EventsStatusObject(**asdict(snapshot.bus)),
+        "sandbox": {
+            "ready": snapshot.sandbox.ready,
+            "lent": snapshot.sandbox.lent,
+            "calls": snapshot.sandbox.calls,
+            "discarded": snapshot.sandbox.discarded,
+            "failures": snapshot.sandbox.failures,
+        },
+        "events": {
+            "observers": snapshot.bus.observers,
+            "waiting": snapshot.bus.waiting,
+            "lost": snapshot.bus.lost,
+        },
         "services": {name: _service(service) for name, service in snapshot.services.items()},
         "series": {name: _series(samples) for name, samples in snapshot.series.items() if samples},
     }
