@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from a4ps.kernel import held_files
 from a4ps.kernel.held_files import LogTexts
 from a4ps.kernel.log_file import SECRET, LogFile, log_path, open_log, without_secrets
 from a4ps.sought import BAR, Sought
@@ -192,3 +193,28 @@ def test_the_names_of_fields_are_no_words(tmp_path: Path) -> None:
     LogTexts(path).remove(Sought(texts=("time", "message")))
     (line,) = lines(path)
     assert line["message"] == f"at that {BAR}"
+
+
+def test_nobody_rotates_while_words_are_taken_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a file could slip past the one who looks through them."""
+    monkeypatch.setattr("a4ps.kernel.log_file.LOCK_PAUSE_S", 0.0)
+    path, seen = tmp_path / "log", list[list[str]]()
+    log = LogFile(path, max_bytes=300)
+    for _ in range(4):
+        log.emit(record("a secret word"))
+    before = sorted(each.name for each in tmp_path.iterdir())
+
+    def bar_while_others_write(file: Path, sought: Sought) -> None:
+        log.emit(record("x" * 300))
+        seen.append(sorted(each.name for each in tmp_path.iterdir()))
+        bar(file, sought)
+
+    bar = held_files._bar
+    monkeypatch.setattr(held_files, "_bar", bar_while_others_write)
+    LogTexts(path).remove(Sought(texts=("secret word",)))
+    assert len(before) == 2
+    assert seen == [before, before]
+    log.emit(record("later"))
+    log.close()
+    assert len(list(tmp_path.iterdir())) == 3
+    assert b"secret" not in b"".join(each.read_bytes() for each in tmp_path.iterdir())
