@@ -15,6 +15,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 
 #: Events that wait for one observer; older ones are lost to it.
@@ -38,6 +39,7 @@ class Event(StrEnum):
     COGNITIVE_DISSONANCE = "cognitive dissonance"  # an Answered whose argument ended apart: durable
     APPROVAL_ASKED = "approval asked"  # an Approval that waits for the Architect: durable
     APPROVAL_DECIDED = "approval decided"  # an Approval that was decided or replaced: durable
+    SERVICE_FAILED = "service failed"  # a ServiceFailed, of the backend's supervisor: provisional
     LOST = "lost"  # an int: so many events were told faster than this observer heard them
 
 
@@ -49,6 +51,15 @@ class Observer(ABC):
         """Called by a thread of the subject's, one event at a time. May take its time, raise, notify, and detach itself."""
 
 
+@dataclass(frozen=True, slots=True)
+class BusStatistics:
+    """Who is told, how many events wait in their lines, and how many were lost to any of them, ever."""
+
+    observers: int
+    waiting: int
+    lost: int
+
+
 class Subject:
     """What observers attach themselves to. Every method may be called from any thread."""
 
@@ -56,6 +67,7 @@ class Subject:
         self._gate = threading.Lock()
         self._lines: tuple[_Line, ...] = ()
         self._closed = False
+        self._lost_to_others = 0
 
     def attach(self, observer: Observer, *events: Event) -> None:
         """Tell `observer` of `events` from now on, of all where none is named. Attached again, it hears these instead."""
@@ -72,6 +84,7 @@ class Subject:
         with self._gate:
             gone = [line for line in self._lines if line.observer is observer]
             self._lines = tuple(line for line in self._lines if line.observer is not observer)
+            self._lost_to_others += sum(line.lost_ever for line in gone)
         for line in gone:
             line.drop()
 
@@ -88,6 +101,13 @@ class Subject:
                 return True
         return False
 
+    def statistics(self) -> BusStatistics:
+        """How it is now."""
+        with self._gate:
+            lines, lost = self._lines, self._lost_to_others
+        waiting = sum(line.waiting for line in lines)
+        return BusStatistics(len(lines), waiting, lost + sum(line.lost_ever for line in lines))
+
     def drain(self) -> None:
         """Return when all that was notified before has been told; one who stalls is not waited for."""
         for line in self._lines:
@@ -98,6 +118,7 @@ class Subject:
         with self._gate:
             self._closed = True
             lines, self._lines = self._lines, ()
+            self._lost_to_others += sum(line.lost_ever for line in lines)
         for line in lines:
             line.wait_told()
             line.drop()
@@ -112,6 +133,7 @@ class _Line:
         self._waiting: deque[tuple[Event, object]] = deque()
         self._moved = threading.Condition()
         self._lost = 0
+        self.lost_ever = 0
         self._told = 0
         self._busy = self._ended = self._failed = False
         self._thread: threading.Thread | None = None
@@ -123,11 +145,16 @@ class _Line:
             if len(self._waiting) >= LINE_MAX:
                 self._waiting.popleft()
                 self._lost += 1
+                self.lost_ever += 1
             self._waiting.append((event, data))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="a4ps-observer", daemon=True)
                 self._thread.start()
             self._moved.notify_all()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
 
     def drop(self) -> None:
         with self._moved:

@@ -1,8 +1,8 @@
 """Where things lie on disk: one value computed once from `--home`, `A4PS_HOME` and the XDG folders.
 
-The home holds what is worth a backup (the image) and what can be rebuilt beside it (checkpoints, chat history). Keys
-and the log lie outside the home, in the state folder, so that a copied home carries no key. What belongs to a running
-backend lies in the run-time folder.
+The home holds what is worth a backup (the image) and what can be rebuilt beside it (checkpoints, chat history). Keys,
+the log and crash reports lie outside the home, in the state folder, so that a copied home carries no key. What belongs to
+a running backend lies in the run-time folder.
 """
 
 from __future__ import annotations
@@ -95,3 +95,8 @@ class Places:
     @property
     def log(self) -> Path:
         return self.state / "a4ps.log"
+
+    @property
+    def crashes(self) -> Path:
+        """One file a crash of a backend, the newest few."""
+        return self.state / "crashes"

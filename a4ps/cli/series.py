@@ -25,7 +25,8 @@ def command(frame: Frame, names: tuple[str, ...]) -> None:
 
     dissonance: how far thesis and antithesis stood apart, a round. character.PERSONA: how far what a persona says is from
     its codex, smoothed, a contribution. drift-SET.PERSONA: the same on fixed probes (a4ps drift). load: tokens in flight,
-    the part of the context filled and calls waiting, a turn at its busiest. A point may stand for several figures.
+    the part of the context filled and calls waiting, a turn at its busiest. latency: seconds, a turn. A point may stand for
+    several figures.
     """
     with open_records(frame.env) as records:
         series = SeriesLog(records.store).read()

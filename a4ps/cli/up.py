@@ -9,7 +9,7 @@ import time
 
 import click
 
-from a4ps.cli.frame import Frame, framed, log_path
+from a4ps.cli.frame import Frame, framed
 from a4ps.cli.streams import json_line, somebody_is_there
 from a4ps.errors import BackendBusy
 from a4ps.protocol.requests.system import Down
@@ -39,6 +39,7 @@ def command(frame: Frame, headless: bool, idle_exit: float | None) -> None:
 
 
 def _run(frame: Frame, idle_exit_s: float | None) -> None:
+    from a4ps.kernel.log_file import log_path
     from a4ps.kernel.running import run_backend
 
     if idle_exit_s is None:

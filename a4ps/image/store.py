@@ -27,6 +27,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -62,7 +63,7 @@ from a4ps.image.tombstones import FORGETTING, FORGOT, SCRUBBED
 from a4ps.image.verify import VerifyReport
 from a4ps.image.writer import CommitJob, ForgetJob, Judge, Judged, RebuildJob, ScrubJob, Writer
 
-__all__ = ["Commit", "Row", "Store", "StoredRow", "VerifyReport"]
+__all__ = ["Commit", "Row", "Store", "StoreStatistics", "StoredRow", "VerifyReport"]
 
 
 _ROW = "SELECT place, kind, key, salt, mac, body, at FROM rows AS r "
@@ -79,6 +80,19 @@ _IS_OPEN = "NOT EXISTS (SELECT 1 FROM rows AS c WHERE c.kind = ? AND c.key = r.k
 _IS_OPEN += _NOT_GONE.replace("ROW", "c") + ") "
 _COUNT = "SELECT count(*) FROM rows AS r WHERE kind = ? AND "
 _COUNT += _IS_HEAD
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatistics:
+    """An open image: its newest commit and how many were made since it was opened, the bytes of its file and of its log, and
+    why the disk refuses writes ("" where it does not).
+    """
+
+    generation: int
+    commits: int
+    file_bytes: int
+    wal_bytes: int
+    read_only: str
 
 
 class Match(NamedTuple):
@@ -114,6 +128,7 @@ class Store:
         self._lock = lock
         self._seal = writer.attached.seal
         self._meta_mac = writer.attached.meta_mac
+        self._opened_at = writer.tip.generation
         self._closing = threading.Lock()
         self._closed = False
 
@@ -168,6 +183,14 @@ class Store:
     def read_only(self) -> str:
         """Why the last write was refused by the disk, or "". The next commit tries again whatever it says."""
         return self._writer.read_only
+
+    def statistics(self) -> StoreStatistics:
+        """How it is now. Asks the disk for two sizes and reads nothing; also after `close`."""
+        generation = self.generation
+        wal = self._path.with_name(f"{self._path.name}-wal")
+        return StoreStatistics(
+            generation, generation - self._opened_at, _size(self._path), _size(wal), self._writer.read_only
+        )
 
     def judge_by(self, load: Callable[[], Versions], flip: Callable[[Versions], None]) -> None:
         """Say how the heads that judgements start from are read, and who is told what they are.
@@ -575,6 +598,13 @@ def _raise_or_return(outcome: Commit | A4PSError) -> Commit:
         # One error may answer a whole group; each of its callers needs one of its own to hang a traceback on.
         raise copy.copy(outcome) from outcome.__cause__
     return outcome
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _make_parents(path: Path) -> None:

@@ -241,6 +241,7 @@ IMAGE_TREATMENTS: Final[Treatments] = {
     "trust": Treatment(says="a promotion", without=_barred_promotion),
     "series": Treatment("figures", words=no_words),
     "probe": Treatment("figures", words=no_words),
+    "gauge": Treatment("figures", words=no_words),
     "model": Treatment(says="a model"),
     "model-context": Treatment(says="a model"),
     "loaded": Treatment(says="a takeover", words=no_words, without=_numbers),

@@ -13,14 +13,18 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from a4ps.errors import A4PSError, BackendBusy
+from a4ps.events import event_bus
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.turns import TurnLog
+from a4ps.kernel.crash_reports import CrashReports
 from a4ps.kernel.life import Life
+from a4ps.kernel.supervision import Supervisor
 from a4ps.kernel.wiring import Environment, choose_engine, kernel_over, open_image, scrapbook_over
 from a4ps.memory.records import Records
 from a4ps.memory.scrapbook import Scrapbook
 
 if TYPE_CHECKING:  # LangGraph takes a second to import
+    from a4ps.kernel.gauges import Gauges
     from a4ps.kernel.kernel import Kernel
 
 _log = logging.getLogger(__name__)
@@ -37,6 +41,10 @@ class Backend:
         self.store = protos.store
         self.log = TurnLog(self.store)
         self.records = Records(self.store, self.log)
+        self.reports = CrashReports(env.places.crashes, self.store.clock)
+        self.supervisor = Supervisor(event_bus, self.reports, clock=self.store.clock)
+        self.gauges: Gauges | None = None
+        self._gauging: asyncio.Task[None] | None = None
         self._kernel: Kernel | None = None
         self._memory: Scrapbook | None = None
         self._memory_held: AbstractAsyncContextManager[Scrapbook] | None = None
@@ -65,7 +73,10 @@ class Backend:
             if self._kernel is None:
                 await self._changed.wait_for(lambda: self._readers == 0)
                 await self._close_memory()
-                self._kernel = await kernel_over(self.env, self.protos)
+                self._kernel = await kernel_over(
+                    self.env, self.protos, records=self.records, watch=self.supervisor.watch
+                )
+                self._gauge(self._kernel)
             return self._kernel
 
     async def kernel_if_any(self) -> Kernel | None:
@@ -81,7 +92,7 @@ class Backend:
         """Memory, the society's where that is open. While it is held, a society that is not open has to wait."""
         async with self._changed:
             if self._kernel is None and self._memory is None:
-                held = scrapbook_over(self.env, self.records)
+                held = scrapbook_over(self.env, self.records, self.supervisor.watch)
                 self._memory = await held.__aenter__()
                 self._memory_held = held
             memory = self._memory if self._kernel is None else self._kernel.society.scrapbook
@@ -122,8 +133,22 @@ class Backend:
         last = self.log.latest(1)
         return await choose_engine(self.env, last[0][0].engine if last else "") != kernel.engine.name
 
+    def _gauge(self, kernel: Kernel) -> None:
+        from a4ps.kernel.gauges import gauges_of
+
+        self.gauges = gauges_of(kernel)
+        self._gauging = asyncio.create_task(self.supervisor.watch("gauges", self.gauges.run), name="gauges")
+
     async def _close_kernel(self) -> None:
         kernel, self._kernel = self._kernel, None
+        gauges, gauging, self.gauges, self._gauging = self.gauges, self._gauging, None, None
+        if gauges is not None and gauging is not None:
+            event_bus.detach(gauges)
+            if self.life.fleeting:  # its turns' figures are in the image, and the rest is not worth a commit
+                gauging.cancel()
+            else:
+                gauges.stop()
+            await asyncio.wait([gauging])
         if kernel is not None:
             await kernel.aclose()
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from a4ps.clock import Clock
 from a4ps.errors import A4PSError, ApprovalRefused, EngineRefused, NoSuchTurn, UsageError
 from a4ps.events import Event, Subject, event_bus
-from a4ps.image.series_log import FOLD_EVERY, SeriesLog
+from a4ps.image.series_log import FOLD_EVERY, SeriesLog, latency_of
 from a4ps.image.store import Store
 from a4ps.image.turns import ARCHITECT, Reply, Turn, TurnLog, flat
 from a4ps.inference.engine import Engine
@@ -255,9 +255,11 @@ class Kernel:
         return self._colours
 
     def _tell_load(self, reply: Reply) -> None:
-        if reply.load is not None and self.bus.is_heard(Event.SERIES):
-            for name, value in flat(reply.load).items():
-                self.bus.notify(Event.SERIES, Sample(f"load.{name}", self.clock.now().timestamp(), value))
+        if self.bus.is_heard(Event.SERIES):
+            at_s = self.clock.now().timestamp()
+            for name, value in (flat(reply.load) if reply.load is not None else {}).items():
+                self.bus.notify(Event.SERIES, Sample(f"load.{name}", at_s, value))
+            self.bus.notify(Event.SERIES, latency_of(reply, at_s))
 
     async def _fold_series(self, turn: Turn) -> None:
         """Housekeeping, now and then: where it cannot be written, it is done some turns later."""

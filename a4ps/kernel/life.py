@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from a4ps.clock import Clock
 
@@ -27,9 +28,11 @@ class Life:
     running: Callable[[], int] = _zero
     wait_s: float = 0.0
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    _began_s: float = 0.0
+    since: datetime = field(init=False)
+    _began_s: float = field(init=False)
 
     def __post_init__(self) -> None:
+        self.since = self.clock.now()
         self._began_s = self.clock.monotonic_s()
 
     @property

@@ -13,9 +13,10 @@ from a4ps.errors import A4PSError
 from a4ps.events import Event, Observer, event_bus
 from a4ps.image.store import Store
 from a4ps.kernel.serving.progress import as_step
+from a4ps.kernel.supervision import ServiceFailed
 from a4ps.protocol.codec import encode, packed
 from a4ps.protocol.messages import Beat, Durable
-from a4ps.protocol.steps import Figure
+from a4ps.protocol.steps import Figure, Service
 from a4ps.series import Sample
 from a4ps.society.progress import Told
 
@@ -40,7 +41,7 @@ class Publisher(Observer):
         self._waiting: deque[Mapping[str, Any]] = deque()
         self._due = False
         store.call_on_commits(self._moved)
-        event_bus.attach(self, Event.PROGRESS, Event.SERIES)
+        event_bus.attach(self, Event.PROGRESS, Event.SERIES, Event.SERVICE_FAILED)
 
     def update(self, event: Event, data: object) -> None:
         """In the bus's own thread."""
@@ -49,6 +50,9 @@ class Publisher(Observer):
                 self.show({**as_step(progress), "turn": turn})
             case Sample(name, at_s, value):
                 self.show(Figure(name=name, at_s=at_s, value=value).model_dump())
+            case ServiceFailed(name, error, message, _, retry_s):
+                again = "it is not started again" if retry_s is None else f"it is started again in {retry_s:g} s"
+                self.show(Service(name=name, detail=f"{error}: {message}; {again}").model_dump())
 
     def show(self, step: Mapping[str, Any]) -> None:
         """Tell of something provisional; from any thread."""

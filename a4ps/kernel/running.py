@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from a4ps.kernel.backend import Backend
+from a4ps.kernel.crash_reports import reported
 from a4ps.kernel.server import BackendLock, Server
 from a4ps.kernel.wiring import Environment
 from a4ps.settings import mark_of
@@ -31,5 +32,6 @@ async def run_backend(env: Environment, *, log: str, idle_exit_s: float | None, 
         server.bind()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, backend.life.end, _WAIT_S)
+        undo.enter_context(reported(backend.reports, asyncio.get_running_loop()))
         ready()
         await server.run()

@@ -92,11 +92,19 @@ class Server:
 
     async def run(self) -> None:
         """Serve until `life.end`, or until nobody has needed a fleeting backend for long enough; then end in order."""
+        looking = asyncio.create_task(self._backend.supervisor.watch("sessions", self._look_after), name="sessions")
+        try:
+            await self._life.ended.wait()
+            await self._wind_up()
+        finally:
+            looking.cancel()
+            await asyncio.wait([looking])
+
+    async def _look_after(self) -> None:
         assert self._publisher is not None
         beat_s = self._now()
-        while not self._life.ended.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._life.ended.wait(), _TICK_S)
+        while True:
+            await asyncio.sleep(_TICK_S)
             now = self._now()
             self._do(self._side.tick(now))
             if now - beat_s >= HEARTBEAT_S:
@@ -106,7 +114,6 @@ class Server:
                 self._busy_s = now
             elif self._life.fleeting and now - self._busy_s > self._idle_exit_s:
                 self._life.end(0.0)
-        await self._wind_up()
 
     async def aclose(self) -> None:
         """Close the sockets and remove their names. Idempotent."""

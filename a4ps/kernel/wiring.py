@@ -41,12 +41,12 @@ from a4ps.inference.rehearsal import RehearsalEngine
 from a4ps.kernel.engine_choice import Choice, Signs, choose
 from a4ps.kernel.forgetter import Forgetter
 from a4ps.kernel.health import LOCAL_OLLAMA
-from a4ps.kernel.held_files import ChatHistory, Leftovers, LogTexts, OtherFiles
+from a4ps.kernel.held_files import ChatHistory, CrashTexts, Leftovers, LogTexts, OtherFiles
 from a4ps.kernel.invoker import EngineInvoker
 from a4ps.memory.following import Means
 from a4ps.memory.forgetting import MEMORY_TREATMENTS, VectorTexts
 from a4ps.memory.records import Records
-from a4ps.memory.scrapbook import Scrapbook
+from a4ps.memory.scrapbook import Scrapbook, Watch, unwatched
 from a4ps.memory.tuning import Options
 from a4ps.personas.roster import BY_PROFILE, NAMES, enrol
 from a4ps.places import Places
@@ -199,7 +199,9 @@ def open_log(env: Environment) -> Iterator[TurnLog]:
 
 
 @asynccontextmanager
-async def scrapbook_over(env: Environment, records: Records) -> AsyncIterator[Scrapbook]:
+async def scrapbook_over(
+    env: Environment, records: Records, watch: Watch = unwatched
+) -> AsyncIterator[Scrapbook]:
     """Memory without a society, with the embedder of the settings; nothing is started."""
     ollama = ollama_engine(env.settings)
     async with AsyncExitStack() as undo:
@@ -207,7 +209,7 @@ async def scrapbook_over(env: Environment, records: Records) -> AsyncIterator[Sc
         embedder = await embedder_of(env, ollama)
         manager = ModelManager(parts_of(env, ollama if embedder.startswith(BY_OLLAMA) else RehearsalEngine(), embedder))
         undo.push_async_callback(manager.aclose)
-        scrapbook = Scrapbook(records, means_of(env, embedder, manager, SystemClock()))
+        scrapbook = Scrapbook(records, means_of(env, embedder, manager, SystemClock()), watch)
         undo.push_async_callback(scrapbook.aclose)
         yield scrapbook
 
@@ -228,6 +230,7 @@ def holders_of(places: Places) -> Holders:
     holders = Holders()
     holders.add(ChatHistory(places.chat_history))
     holders.add(LogTexts(places.log))
+    holders.add(CrashTexts(places.crashes))
     holders.add(CheckpointTexts(places.checkpoints))
     holders.add(KeptImages(places.image, TREATMENTS))
     holders.add(VectorTexts(places.scrapbook))
@@ -261,8 +264,18 @@ async def open_kernel(env: Environment) -> Kernel:
         raise
 
 
-async def kernel_over(env: Environment, protos: ProtoManager, *, owns_image: bool = False) -> Kernel:
-    """Open engine and society over an open image. Raises every kind of `A4PSError`; nothing more stays open then."""
+async def kernel_over(
+    env: Environment,
+    protos: ProtoManager,
+    *,
+    owns_image: bool = False,
+    records: Records | None = None,
+    watch: Watch = unwatched,
+) -> Kernel:
+    """Open engine and society over an open image. `watch` is who looks after what runs in the background.
+
+    Raises every kind of `A4PSError`; nothing more stays open then.
+    """
     # LangGraph takes a second to import, which keeps nobody waiting but whoever wants a society.
     await asyncio.to_thread(importlib.import_module, "a4ps.society.graph")
     from a4ps.kernel.kernel import KEPT_OPEN, Kernel
@@ -273,7 +286,8 @@ async def kernel_over(env: Environment, protos: ProtoManager, *, owns_image: boo
     store = protos.store
     clock = store.clock
     async with AsyncExitStack() as undo:
-        log = TurnLog(store)
+        records = records or Records(store, TurnLog(store))
+        log = records.log
         last = log.latest(1)
         choice = await choose_engine(env, last[0][0].engine if last else "")
         engine = engine_of(env, choice)
@@ -294,7 +308,7 @@ async def kernel_over(env: Environment, protos: ProtoManager, *, owns_image: boo
         protos.bind_invoker(EngineInvoker(manager, env.settings, models, clock))
         made_of = forge_parts(env, protos, executor, manager, models)
         forge = ToolForge(made_of)
-        scrapbook = Scrapbook(Records(store, log), means_of(env, embedder, manager, clock))
+        scrapbook = Scrapbook(records, means_of(env, embedder, manager, clock), watch)
         society = Society(protos, models, manager, env.settings, deliberation, scrapbook, clock, forge)
         scrapbook.start()
         undo.pop_all()

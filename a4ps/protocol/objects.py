@@ -132,18 +132,106 @@ class DownObject(TypedDict):
     open_turns: int
 
 
+class ImageStatusObject(TypedDict):
+    path: str
+    generation: int
+    commits: int
+    file_bytes: int
+    wal_bytes: int
+    read_only: str
+
+
+class ResidentStatusObject(TypedDict):
+    name: str
+    size_bytes: int
+    vram_bytes: int
+    num_ctx: int
+
+
+class EngineStatusObject(TypedDict):
+    name: str
+    budget_bytes: int | None
+    residents: list[ResidentStatusObject]
+    loads: int
+    spills: int
+    waiting: int
+    tokens_in_flight: int
+    pieces: int
+
+
+class TurnsStatusObject(TypedDict):
+    answered: int
+    stopped: int
+    open: int
+
+
+class MemoryStatusObject(TypedDict):
+    memories: int
+    vectors: int
+    left: int
+    per_s: float
+    embedder: str
+    fault: str
+
+
+class SandboxStatusObject(TypedDict):
+    ready: int
+    lent: int
+    calls: int
+    discarded: int
+    failures: int
+
+
+class EventsStatusObject(TypedDict):
+    observers: int
+    waiting: int
+    lost: int
+
+
+class ServiceStatusObject(TypedDict):
+    owner: str
+    state: Literal["waiting", "running", "backing off", "done", "stopped"]
+    restarts: int
+    last_error: str
+    since: str
+
+
+class SeriesStatusObject(TypedDict):
+    last: float
+    mean: float
+    count: int
+    points: list[tuple[float, float]]
+
+
 class StatusObject(TypedDict):
     version: str
     protocol: int
     pid: int
     epoch: str
-    up_s: float
+    since: str
+    uptime_s: float
     fleeting: bool
-    image: str
-    generation: int
     sessions: int
     running: int
-    engine: str
+    image: ImageStatusObject
+    engine: EngineStatusObject
+    turns: TurnsStatusObject
+    memory: MemoryStatusObject
+    sandbox: SandboxStatusObject
+    events: EventsStatusObject
+    services: dict[str, ServiceStatusObject]
+    series: dict[str, SeriesStatusObject]
+
+
+class StatusShownObject(TypedDict):
+    up: bool
+    backend: StatusObject | None
+
+
+class UpObject(TypedDict):
+    ready: bool
+    pid: int
+    image: str
 
 
 class VersionObject(TypedDict):
@@ -644,4 +732,8 @@ OBJECTS: Mapping[str, type] = {
     "image load": TakenOverObject,
     "image export": WrittenObject,
     "image import": ImportedObject,
+    "status": StatusShownObject,
+    "down": DownObject,
+    "up": UpObject,
+    "events": DurableObject,
 }

@@ -158,11 +158,10 @@ class Figure(_Step):
 
 
 class Service(_Step):
-    """A part of the backend failed, or is back."""
+    """A part of the backend failed: how, and when it is started again."""
 
     step: Literal["service"] = "service"
     name: str
-    state: str
     detail: str
 
 

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from a4ps.errors import SandboxUnavailable
@@ -48,6 +49,17 @@ class Order:
         self.fault = ""
 
 
+@dataclass(frozen=True, slots=True)
+class PoolStatistics:
+    """Sandboxes that are ready and lent now; since the pool was made: lent at all (one a call), killed, failed to start."""
+
+    ready: int = 0
+    lent: int = 0
+    calls: int = 0
+    discarded: int = 0
+    failures: int = 0
+
+
 class Pool:
     """`size` sandboxes of one kind, ready. For any number of threads. Starts nothing before the first `take`."""
 
@@ -59,7 +71,7 @@ class Pool:
         self._lent: set[SandboxProcess] = set()
         self._warming: dict[int, tuple[SandboxProcess, float, Order | None]] = {}
         self._failures = 0
-        self._made = 0
+        self._made = self._calls = self._discarded = self._failed_ever = 0
         self._quiet_until = 0.0
         self._moved_at = 0.0
         self._stopped = ""
@@ -100,6 +112,7 @@ class Pool:
                 self._orders.append(order)
             else:
                 self._lent.add(ready)
+                self._calls += 1
                 self._quiet_until = time.monotonic() + QUIET_S
             if ready is None or not self._idle:
                 self._wake()
@@ -119,6 +132,7 @@ class Pool:
         """Kill a sandbox now; what is left of it is removed in the background, or at once where the pool is closed."""
         process.kill()
         with self._lock:
+            self._discarded += 1
             self._lent.discard(process)
             reaping = not self._reaped
             if reaping:
@@ -129,6 +143,11 @@ class Pool:
                     self._wake()
         if not reaping:
             process.reap()
+
+    def statistics(self) -> PoolStatistics:
+        """How it is now."""
+        with self._lock:
+            return PoolStatistics(len(self._idle), len(self._lent), self._calls, self._discarded, self._failed_ever)
 
     def close(self) -> None:
         """Kill all, lent ones too, and wait until they are gone. Whoever waits for one is told. Can be called again."""
@@ -291,6 +310,7 @@ class Pool:
             withdrawn = order.done.is_set()
             if not withdrawn:
                 self._lent.add(process)
+                self._calls += 1
                 order.process = process
                 order.done.set()
         if withdrawn:
@@ -304,6 +324,7 @@ class Pool:
     def _failed(self, order: Order | None, why: str) -> None:
         with self._lock:
             self._failures += 1
+            self._failed_ever += 1
             self._moved_at = time.monotonic()
             told = [order] if order is not None else []
             if self._failures >= FAILURES_MAX:

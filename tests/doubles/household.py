@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from a4ps.cli.frame import LogFile
 from a4ps.cli.main import run
+from a4ps.kernel.log_file import LogFile
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -188,3 +188,16 @@ def test_closing_tells_those_who_wait(made: list[Pool], tmp_path: Path) -> None:
     pool.close()
     thread.join()
     assert "closed" in told[0]
+
+
+def test_it_counts_what_it_did(made: list[Pool], tmp_path: Path) -> None:
+    pool, _ = pool_of(made, tmp_path, FAILING, READY)
+    assert pool.statistics() == pools.PoolStatistics()
+    first = pool.take()
+    assert (pool.statistics().calls, pool.statistics().lent, pool.statistics().failures) == (1, 1, 1)
+    pool.discard(first)
+    while not pool.statistics().ready:
+        threading.Event().wait(0.001)
+    pool.discard(pool.take())
+    assert (pool.statistics().calls, pool.statistics().lent) == (2, 0)
+    assert pool.statistics().discarded == 3  # one of them did not begin

@@ -5,33 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
-from a4ps import __version__
 from a4ps.kernel.backend import Backend
 from a4ps.kernel.serving.call import Call, Handler
-from a4ps.protocol.messages import PROTOCOL_VERSION
+from a4ps.kernel.status import snapshot_of
+from a4ps.kernel.status import status as status_object
 from a4ps.protocol.requests import system
 from a4ps.protocol.requests.base import Request
 
 
 async def status(backend: Backend, call: Call[system.Status]) -> Mapping[str, Any]:
-    """`status`."""
-    life = backend.life
-    return {
-        "version": __version__,
-        "protocol": PROTOCOL_VERSION,
-        "pid": os.getpid(),
-        "epoch": life.epoch,
-        "up_s": round(life.up_s, 3),
-        "fleeting": life.fleeting,
-        "image": str(backend.store.path),
-        "generation": backend.store.generation,
-        "sessions": life.sessions(),
-        "running": life.running() - 1,
-        "engine": "" if backend.opened is None else backend.opened.engine.name,
-    }
+    """`status`; the command that asks does not count."""
+    found = await asyncio.to_thread(snapshot_of, backend)
+    return status_object(replace(found, running=max(0, found.running - 1)))
 
 
 async def snapshot(backend: Backend, call: Call[system.Snapshot]) -> Mapping[str, Any]:
