@@ -20,6 +20,9 @@ class A4PSError(Exception):
 
     exit_code = 1
 
+    #: The file that has the traceback, of an error that came from another process; "" for one of this.
+    log = ""
+
     def __init__(self, message: str, *, next_step: str = "") -> None:
         super().__init__(message)
         self.message = message

@@ -59,9 +59,7 @@ def approval_lines(approval: ApprovalObject) -> list[str]:
     return lines
 
 
-def attending(
-    frame: Frame, client: Client, transcript: Transcript | None
-) -> Callable[[dict[str, Any]], None]:
+def attending(client: Client, transcript: Transcript | None) -> Callable[[dict[str, Any]], None]:
     """Hears the steps of a command: shows them, and asks the person at the terminal where the Architect's word is wanted.
 
     Where nobody is there, or nothing is to be shown, the approval is left to wait: the command ends with it.
@@ -75,7 +73,9 @@ def attending(
         yes = await answer("Approve of it?", default=False)
         with suppress(asyncio.CancelledError):
             try:
-                await client.call(Decide(id=approval["id"], step="leave" if yes is None else "approve" if yes else "deny"))
+                await client.call(
+                    Decide(id=approval["id"], step="leave" if yes is None else "approve" if yes else "deny")
+                )
             except A4PSError as error:
                 tell_failure(error.message, error.next_step)
 

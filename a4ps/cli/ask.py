@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import click
 
@@ -84,7 +82,6 @@ class Wish:
     resume: str | None
     rerun: str | None
 
-
     def request(self, *, attended: bool) -> Request:
         """What is asked of the backend."""
         if self.rerun is not None:
@@ -111,7 +108,7 @@ async def _ask(frame: Frame, wish: Wish, quiet: bool) -> AskObject:
                 if resumed is not None and transcript:
                     close(resumed)
             request = wish.request(attended=transcript is not None and can_attend(frame))
-            answered: AskObject = await client.call(request, attending(frame, client, transcript))
+            answered: AskObject = await client.call(request, attending(client, transcript))
         except (A4PSError, asyncio.CancelledError) as error:
             if transcript:
                 transcript.end_line()

@@ -85,11 +85,11 @@ async def _respond(frame: Frame, client: Client, line: str) -> AskObject | None:
     rest = rest.strip()
     attended = can_attend(frame)
     if not line.startswith("/"):
-        return await _asked(frame, client, Ask(text=line, attended=attended))
+        return await _asked(client, Ask(text=line, attended=attended))
     if word == "/all":
-        return await _asked(frame, client, Ask(text=rest, everyone=True, attended=attended))
+        return await _asked(client, Ask(text=rest, everyone=True, attended=attended))
     if word == "/resume":
-        return await _asked(frame, client, Resume(turn=rest, attended=attended))
+        return await _asked(client, Resume(turn=rest, attended=attended))
     if word == "/turn":
         answered: AskObject = await client.call(Turn(turn=rest))
         retell(answered)
@@ -107,10 +107,10 @@ async def _respond(frame: Frame, client: Client, line: str) -> AskObject | None:
     raise UsageError(f"there is no command {word}", next_step="/help lists them")
 
 
-async def _asked(frame: Frame, client: Client, request: Request) -> AskObject:
+async def _asked(client: Client, request: Request) -> AskObject:
     transcript = Transcript()
     try:
-        answered: AskObject = await client.call(request, attending(frame, client, transcript))
+        answered: AskObject = await client.call(request, attending(client, transcript))
     except BaseException:
         transcript.end_line()
         raise

@@ -59,7 +59,7 @@ def call(frame: Frame, request: Request, listener: Callable[[dict[str, Any]], No
 
 async def _replaced(client: Client) -> Client:
     from a4ps.client.client import Client
-    from a4ps.client.starting import is_running
+    from a4ps.client.starting import has_ended
 
     places, who = client.places, client.who
     try:
@@ -71,7 +71,6 @@ async def _replaced(client: Client) -> Client:
         await client.call(Down(wait_s=0.0))
     finally:
         await client.aclose()
-    async with asyncio.timeout(_ROOM_S):
-        while await asyncio.to_thread(is_running, places):
-            await asyncio.sleep(0.02)
+    if not await has_ended(places, _ROOM_S):
+        raise BackendBusy("the backend is still closing", next_step="try again")
     return await Client.connect(places, who)

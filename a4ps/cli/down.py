@@ -35,7 +35,7 @@ def command(frame: Frame, wait_s: float) -> None:
 
 async def _down(frame: Frame, wait_s: float) -> Any:
     from a4ps.client.client import As, Client
-    from a4ps.client.starting import is_running
+    from a4ps.client.starting import has_ended, is_running
 
     places = frame.places
     if not is_running(places):
@@ -45,12 +45,6 @@ async def _down(frame: Frame, wait_s: float) -> Any:
         ended = await client.call(Down(wait_s=wait_s))
     finally:
         await client.aclose()
-    try:
-        async with asyncio.timeout(wait_s + _CLOSING_S):
-            while await asyncio.to_thread(is_running, places):
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        raise BackendLost(
-            f"the backend (process {ended['pid']}) is still closing", next_step=f"kill {ended['pid']}"
-        ) from None
+    if not await has_ended(places, wait_s + _CLOSING_S):
+        raise BackendLost(f"the backend (process {ended['pid']}) is still closing", next_step=f"kill {ended['pid']}")
     return ended

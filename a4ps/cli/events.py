@@ -17,7 +17,9 @@ from a4ps.protocol.requests.system import EventsSince, Status
 
 
 @click.command("events")
-@click.option("--follow", "-f", is_flag=True, help="Go on with what happens from now on, words as they are said included.")
+@click.option(
+    "--follow", "-f", is_flag=True, help="Go on with what happens from now on, words as they are said included."
+)
 @click.option("--last", default=20, show_default=True, type=click.IntRange(0, 10_000), help="How many to begin with.")
 @framed
 def command(frame: Frame, follow: bool, last: int) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 
 import click
 
-from a4ps import __version__
 from a4ps.cli.failure import tell_failure
 from a4ps.cli.streams import json_line, prepare_output
 from a4ps.errors import A4PSError, CallerError, Stopped, Unsupported, UsageError
+from a4ps.version import __version__
 
 #: Command → (module that has `command`, the help line that `a4ps --help` shows).
 COMMANDS = {

@@ -69,7 +69,7 @@ async def offer_to_resume(
         return None
     try:
         request = Resume(turn=turn["turn_id"], attended=transcript is not None and can_attend(frame))
-        resumed: AskObject = await client.call(request, attending(frame, client, transcript))
+        resumed: AskObject = await client.call(request, attending(client, transcript))
     except A4PSError as error:
         tell_failure(error.message, error.next_step)
         return None

@@ -39,7 +39,9 @@ def tell_status(found: dict[str, Any]) -> None:
     residents = ", ".join(f"{plain(each['name'])} ({each['size_bytes'] / 1e9:.1f} GB)" for each in engine["residents"])
     _line("engine", f"{engine['name'] or 'none was needed yet'}{f', in memory: {residents}' if residents else ''}")
     turns = found["turns"]
-    _line("turns", f"{turns['answered']} answered since then, {turns['open']} open, {found['running']} commands under way")
+    _line(
+        "turns", f"{turns['answered']} answered since then, {turns['open']} open, {found['running']} commands under way"
+    )
     vectors = f", {memory['vectors']} by vector, {memory['left']} to embed" if memory["embedder"] else ""
     _line("memory", f"{memory['memories']}{vectors}")
     if memory["fault"]:
@@ -49,7 +51,9 @@ def tell_status(found: dict[str, Any]) -> None:
     _line("sessions", str(found["sessions"]))
     for name, service in found["services"].items():
         if service["state"] == "backing off" or service["restarts"]:
-            _line("service", f"{name} {service['state']}, {service['restarts']} restarts: {plain(service['last_error'])}")
+            _line(
+                "service", f"{name} {service['state']}, {service['restarts']} restarts: {plain(service['last_error'])}"
+            )
     for name, series in found["series"].items():
         points = tuple(Point(at, value, value, value) for at, value in series["points"])
         _line("", f"{name:18} {drawn(points, 30):30} {series['last']:.4g}", dim=True)

@@ -188,7 +188,9 @@ def close(answered: AskObject) -> None:
     if answered["alone"]:
         parts.append("ALFRED answered alone, in one call")
     if answered["dissonance"] is not None:
-        parts.append(f"dissonance {answered['dissonance']:.2f}{' (estimated)' if answered['dissonance_estimated'] else ''}")
+        parts.append(
+            f"dissonance {answered['dissonance']:.2f}{' (estimated)' if answered['dissonance_estimated'] else ''}"
+        )
         parts.append(f"{answered['rounds']} round{'s' if answered['rounds'] != 1 else ''}")
     parts.append(engine if models == [engine] else f"{engine}: {', '.join(models)}")
     parts.append(f"{answered['model_ms'] / 1000:.1f} s in the model, {answered['overhead_ms'] / 1000:.2f} s outside")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import time
 
 import click
 
@@ -13,6 +12,9 @@ from a4ps.cli.frame import Frame, framed
 from a4ps.cli.streams import json_line, somebody_is_there
 from a4ps.errors import BackendBusy
 from a4ps.protocol.requests.system import Down
+
+#: How long a backend that is to make room has for it.
+_ROOM_S = 20.0
 
 
 @click.command("up")
@@ -68,7 +70,7 @@ def _let_go() -> None:
 async def _make_room(frame: Frame) -> None:
     """End a backend that was started in passing. Raises `BackendBusy` where one runs that is meant to stay."""
     from a4ps.client.client import As, Client
-    from a4ps.client.starting import is_running
+    from a4ps.client.starting import has_ended, is_running
 
     places = frame.places
     if not is_running(places):
@@ -80,6 +82,5 @@ async def _make_room(frame: Frame) -> None:
         await client.call(Down())
     finally:
         await client.aclose()
-    deadline_s = time.monotonic() + 20
-    while is_running(places) and time.monotonic() < deadline_s:
-        await asyncio.sleep(0.02)
+    if not await has_ended(places, _ROOM_S):
+        raise BackendBusy("the backend is still closing", next_step="try again")

@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 
 import zmq
 
-from a4ps import __version__
 from a4ps.client.starting import is_running, read_token, start_backend, wait_path
 from a4ps.errors import A4PSError, BackendLost, ProtocolError
 from a4ps.governance.roles import Role
@@ -32,6 +31,7 @@ from a4ps.protocol.requests.base import Request
 from a4ps.protocol.requests.system import EventsSince
 from a4ps.protocol.session import RESEND_S, ClientSide, Closed, Effect, Opened, Outcome, Send, Settle, Tell
 from a4ps.protocol.wire import Wire
+from a4ps.version import __version__
 
 Listener: TypeAlias = Callable[[dict[str, Any]], None]
 
@@ -199,7 +199,9 @@ class Client:
         while not wait_path(self.places.commands_socket):
             if not is_running(self.places) or _now() > deadline_s:
                 raise BackendLost(
-                    "the backend ended before it could be asked" if _now() <= deadline_s else "the backend is not ready",
+                    "the backend ended before it could be asked"
+                    if _now() <= deadline_s
+                    else "the backend is not ready",
                     next_step="try again; a4ps doctor looks into it",
                 )
             await asyncio.sleep(0.01)

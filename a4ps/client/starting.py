@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,6 +38,16 @@ def is_running(places: Places) -> bool:
     return False
 
 
+async def has_ended(places: Places, within_s: float) -> bool:
+    """Whether the backend, which was asked to end, has done so within so long."""
+    until_s = time.monotonic() + within_s
+    while await asyncio.to_thread(is_running, places):
+        if time.monotonic() > until_s:
+            return False
+        await asyncio.sleep(0.02)
+    return True
+
+
 def read_token(places: Places, role: Role) -> str:
     """The token of a role, "" where it is not there or not ours to read."""
     try:
@@ -62,7 +73,9 @@ async def start_backend(places: Places, *, idle_exit_s: float | None = IDLE_EXIT
     ]
     try:
         # Not `subprocess`: it would wait for a child, or complain of it, that is meant to outlive us.
-        pid = os.posix_spawn(sys.executable, arguments, dict(os.environ), file_actions=actions, setsid=True)
+        pid = os.posix_spawn(  # noqa: ASYNC221 - it returns as soon as there is a child
+            sys.executable, arguments, dict(os.environ), file_actions=actions, setsid=True
+        )
     except OSError as error:
         os.close(ours)
         raise BackendLost(f"the backend cannot be started: {error.strerror}", next_step="a4ps up") from error

@@ -1,4 +1,4 @@
-"""Who a session speaks for, and what each of them may ask of the backend. A role comes from a token, never from a message."""
+"""Who a session speaks for, and what each of them may ask of the backend. A role comes from a token, not from a message."""
 
 from __future__ import annotations
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from a4ps import __version__
 from a4ps.clock import Clock
 from a4ps.kernel.log_file import without_secrets
+from a4ps.version import __version__
 
 #: The newest reports are kept, and of each so much: the beginning says who called, the end what broke.
 REPORTS_MAX, REPORT_CHARS = 20, 64_000

@@ -25,6 +25,7 @@ from a4ps.protocol.session import Outcome, Start
 
 _log = logging.getLogger(__name__)
 
+
 def handler_of(kind: type[Request]) -> Handler:
     """What serves that kind of request: the module of the same noun in `a4ps.kernel.serving`, imported when it is first
     needed, as some of them take a second.

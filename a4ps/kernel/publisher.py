@@ -43,7 +43,7 @@ class Publisher(Observer):
         store.call_on_commits(self._moved)
         event_bus.attach(self, Event.PROGRESS, Event.SERIES, Event.SERVICE_FAILED)
 
-    def update(self, event: Event, data: object) -> None:
+    def update(self, _: Event, data: object) -> None:
         """In the bus's own thread."""
         match data:
             case Told(turn, progress):

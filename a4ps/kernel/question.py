@@ -11,7 +11,6 @@ from a4ps.society.toolbox import TOOL_TOKENS
 PROMPT_TOKENS = 700
 
 
-
 def question_room(num_ctx: int, reply_tokens: int) -> int:
     """Tokens left for a question beside the prompt, a tool's result, three contributions, and the reply to them.
 

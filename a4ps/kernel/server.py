@@ -14,7 +14,6 @@ from typing import Any
 
 import zmq
 
-from a4ps import __version__
 from a4ps.errors import BackendBusy, ProtocolError, StorageFailed
 from a4ps.governance.roles import Role
 from a4ps.kernel.backend import Backend
@@ -27,6 +26,7 @@ from a4ps.protocol.faults import fault_of
 from a4ps.protocol.messages import HEARTBEAT_S, PROTOCOL_VERSION, Fault, Hello, Message, Welcome
 from a4ps.protocol.session import BackendSide, Effect, Send, Start, Stop
 from a4ps.protocol.wire import Wire
+from a4ps.version import __version__
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ _TICK_S = 0.5
 
 
 class BackendLock:
-    """Says that a backend of this image runs, as long as its process does, and which. Raises `BackendBusy` where one does."""
+    """Says that a backend of this image runs, as long as its process does. Raises `BackendBusy` where one does."""
 
     def __init__(self, places: Places) -> None:
         _make_run_folder(places.run)
@@ -82,7 +82,7 @@ class Server:
         """Open the sockets. Raises StorageFailed where that cannot be."""
         try:
             self._commands = Wire(self._bound(zmq.ROUTER, self._places.commands_socket), self._received)
-            self._events = Wire(self._bound(zmq.PUB, self._places.events_socket), lambda frames: None)
+            self._events = Wire(self._bound(zmq.PUB, self._places.events_socket), lambda _: None)
         except zmq.ZMQError as error:
             raise StorageFailed(
                 f"the sockets in {self._places.run} cannot be opened: {error}", next_step=f"ls -ld {self._places.run}"

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
 
-from a4ps import __version__
 from a4ps.events import BusStatistics, event_bus
 from a4ps.image.store import StoreStatistics
 from a4ps.image.turns import TurnStatistics
@@ -25,6 +24,7 @@ from a4ps.protocol.messages import PROTOCOL_VERSION
 from a4ps.protocol.objects import EngineStatusObject, SeriesStatusObject, ServiceStatusObject, StatusObject
 from a4ps.sandbox.pool import PoolStatistics
 from a4ps.series import Sample
+from a4ps.version import __version__
 
 #: The newest figures of a series that are shown.
 POINTS_SHOWN = 60

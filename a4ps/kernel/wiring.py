@@ -199,9 +199,7 @@ def open_log(env: Environment) -> Iterator[TurnLog]:
 
 
 @asynccontextmanager
-async def scrapbook_over(
-    env: Environment, records: Records, watch: Watch = unwatched
-) -> AsyncIterator[Scrapbook]:
+async def scrapbook_over(env: Environment, records: Records, watch: Watch = unwatched) -> AsyncIterator[Scrapbook]:
     """Memory without a society, with the embedder of the settings; nothing is started."""
     ollama = ollama_engine(env.settings)
     async with AsyncExitStack() as undo:

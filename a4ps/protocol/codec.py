@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar, cast
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from a4ps.errors import ProtocolError
@@ -48,23 +48,23 @@ def unpacked(data: bytes) -> Any:
             max_array_len=MAX_ENTRIES,
             max_map_len=MAX_ENTRIES,
         )
-    except Exception as error:  # noqa: BLE001 - a decoder of bytes that anybody may have sent
+    except Exception as error:  # a decoder of bytes that anybody may have sent
         raise ProtocolError(f"no message: {type(error).__name__}", next_step="see PROTOCOL.md") from error
 
 
 def from_client(data: bytes) -> FromClient:
     """Raises `ProtocolError`, with the message's `key` in it where that can be told."""
-    return _validated(_FROM_CLIENT, data)
+    return cast("FromClient", _validated(_FROM_CLIENT, data))
 
 
 def from_backend(data: bytes) -> FromBackend:
     """Raises `ProtocolError`. The backend's answers may be as long as it likes."""
-    return _validated(_FROM_BACKEND, data)
+    return cast("FromBackend", _validated(_FROM_BACKEND, data))
 
 
 def published(data: bytes) -> Published:
     """Raises `ProtocolError`."""
-    return _validated(_PUBLISHED, data)
+    return cast("Published", _validated(_PUBLISHED, data))
 
 
 def explained(error: ValidationError) -> str:

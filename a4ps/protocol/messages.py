@@ -46,7 +46,7 @@ class Hello(Message):
 
 
 class Command(Message):
-    """One thing to do. Sent again under the same `key`, it is done once; `deadline_s` is how long it is worth waiting for."""
+    """One thing to do. Sent again under the same `key`, it is done once; `deadline_s` is how long it is worth waiting."""
 
     kind: Literal["command"] = "command"
     key: Key
@@ -103,7 +103,7 @@ class Fault(Message):
 
 
 class Refused(Message):
-    """A message that was not understood or not allowed; the session is as it was. `key` names its command where it had one."""
+    """A message that was not understood or not allowed; the session is as it was. `key` names its command, if any."""
 
     kind: Literal["refused"] = "refused"
     fault: Fault

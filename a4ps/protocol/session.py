@@ -496,9 +496,7 @@ class ClientSide:
             case Then.SEND_UNACCEPTED | Then.SEND_ALL:
                 assert isinstance(message, Welcome)
                 self.welcome = message
-                again = [
-                    each for each in self._pending.values() if not each.accepted or action is Then.SEND_ALL
-                ]
+                again = [each for each in self._pending.values() if not each.accepted or action is Then.SEND_ALL]
                 for each in again:
                     each.accepted, each.sent_s = False, now_s
                     if action is Then.SEND_ALL:

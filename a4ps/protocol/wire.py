@@ -23,7 +23,7 @@ class Wire:
         self._socket = socket
         self._received = received
         self._loop = asyncio.get_running_loop()
-        self._fd = socket.getsockopt(zmq.FD)
+        self._fd = int(socket.getsockopt(zmq.FD))
         self._soon: asyncio.Handle | None = None
         self._loop.add_reader(self._fd, self._look)
         self._look_soon()
@@ -47,8 +47,12 @@ class Wire:
             self._soon.cancel()
         self._socket.close(linger=linger_ms)
 
+    def _is_closed(self) -> bool:
+        """Whoever was given a message may have closed it."""
+        return bool(self._socket.closed)
+
     def _look_soon(self) -> None:
-        if self._soon is None and not self._socket.closed and self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        if self._soon is None and not self._socket.closed and int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             self._soon = self._loop.call_soon(self._look)
 
     def _look(self) -> None:
@@ -58,6 +62,6 @@ class Wire:
         with suppress(zmq.Again):
             for _ in range(_AT_ONCE):
                 self._received(self._socket.recv_multipart(zmq.NOBLOCK))
-                if self._socket.closed:
+                if self._is_closed():
                     return
         self._look_soon()

@@ -11,12 +11,12 @@ import pytest
 from pydantic import TypeAdapter
 
 from a4ps.cli.approving import approval_lines
-from a4ps.protocol.objects import OBJECTS
 from a4ps.governance.approvals import Action, Approval, Where
 from a4ps.inference.engine import ChatRequest
 from a4ps.kernel import wiring
 from a4ps.kernel.wiring import Environment
 from a4ps.personas.roster import NAMES
+from a4ps.protocol.objects import OBJECTS
 from tests.doubles.apart_runner import ApartExecutor
 from tests.doubles.household import Household
 from tests.doubles.scripted_engine import MODEL, ScriptedEngine

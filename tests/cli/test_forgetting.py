@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from a4ps.protocol.objects import OBJECTS
 from a4ps.image.forgetting import ImageTexts
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.kernel.forgetter import Forgetter
+from a4ps.protocol.objects import OBJECTS
 from tests.cli.test_image import keys_of
 from tests.doubles.byte_search import found_in
 from tests.doubles.household import Household, at_terminal

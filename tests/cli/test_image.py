@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from a4ps.protocol.objects import OBJECTS
 from a4ps.image.keys import KeyFolder
 from a4ps.image.proto_manager import ProtoManager
+from a4ps.protocol.objects import OBJECTS
 from tests.doubles.household import Household, at_terminal
 
 FOUR = ["ALFRED", "BABS", "BRICK", "ROBIN"]

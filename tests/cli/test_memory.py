@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from a4ps.protocol.objects import OBJECTS
 from a4ps.clock import SystemClock
 from a4ps.governance.taint import UNTRUSTED
 from a4ps.image.store import Store
 from a4ps.image.turns import TurnLog
 from a4ps.memory import scrapbook
 from a4ps.memory.records import Records
+from a4ps.protocol.objects import OBJECTS
 from tests.cli.test_image import keys_of
 from tests.doubles.household import ROOT, Household
 

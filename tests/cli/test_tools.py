@@ -12,7 +12,6 @@ import pytest
 from pydantic import TypeAdapter
 
 from a4ps.cli import tools
-from a4ps.protocol.objects import OBJECTS
 from a4ps.cli.tool_arguments import as_json, read_arguments, spelt
 from a4ps.errors import UsageError
 from a4ps.image.keys import KeyFolder
@@ -21,6 +20,7 @@ from a4ps.image.proto_manager import ProtoManager
 from a4ps.kernel import wiring
 from a4ps.kernel.wiring import Environment
 from a4ps.personas.roster import NAMES
+from a4ps.protocol.objects import OBJECTS
 from a4ps.tools.specification import Specification, SpecificationShape
 from tests.doubles.apart_runner import ApartExecutor
 from tests.doubles.household import Household, at_terminal

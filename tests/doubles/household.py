@@ -105,9 +105,9 @@ class Household:
 
     def end_backends(self) -> None:
         """End whatever backend its commands have left running, by its process id, and wait until it has ended."""
-        for run in sorted(self.run_base.glob("*/lock")):
-            end_backend(run)
-            shutil.rmtree(run.parent)
+        for lock in sorted(self.run_base.glob("*/lock")):
+            end_backend(lock)
+        shutil.rmtree(self.run_base.parent, ignore_errors=True)
 
     @property
     def run_base(self) -> Path:

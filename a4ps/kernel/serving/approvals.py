@@ -20,9 +20,7 @@ async def decide(backend: Backend, call: Call[approvals.Decide]) -> Mapping[str,
     known = approvals_of(backend)
     wanted = call.request
     approval = known.get(wanted.id)
-    if wanted.digest is not None and not (
-        len(wanted.digest) >= 8 and approval.action.digest.startswith(wanted.digest)
-    ):
+    if wanted.digest is not None and not (len(wanted.digest) >= 8 and approval.action.digest.startswith(wanted.digest)):
         raise ApprovalRefused(
             f"approval {wanted.id} is for another action: {approval.action.digest[:16]}",
             next_step=f"a4ps approvals show {wanted.id}",

@@ -38,11 +38,11 @@ def _rare(told: Progress) -> steps.AnyStep:
         case progress.Restarted(persona):
             return steps.Restarted(persona=persona)
         case progress.Spoke(said):
-            return steps.Spoke(contribution={**asdict(said), "taint": list(said.taint)})  # type: ignore[arg-type]
+            return steps.Spoke(contribution={**asdict(said), "taint": list(said.taint)})
         case progress.Measured(dissonance, estimated, round_):
             return steps.Measured(dissonance=dissonance, estimated=estimated, round=round_)
         case progress.Changed(mind):
-            return steps.Changed(mind=asdict(mind))  # type: ignore[arg-type]
+            return steps.Changed(mind=asdict(mind))
         case progress.Ended(why):
             return steps.Ended(why=why)
         case progress.Forging(step):

@@ -17,7 +17,7 @@ from a4ps.protocol.requests import system
 from a4ps.protocol.requests.base import Request
 
 
-async def status(backend: Backend, call: Call[system.Status]) -> Mapping[str, Any]:
+async def status(backend: Backend, _: Call[system.Status]) -> Mapping[str, Any]:
     """`status`; the command that asks does not count."""
     found = await asyncio.to_thread(snapshot_of, backend)
     return status_object(replace(found, running=max(0, found.running - 1)))

@@ -56,7 +56,7 @@ async def latest(backend: Backend, call: Call[turns.Latest]) -> Mapping[str, Any
     return {"count": backend.log.count(), "turns": [_line(turn) for turn, _ in found]}
 
 
-async def cut_off(backend: Backend, call: Call[turns.CutOff]) -> Mapping[str, Any]:
+async def cut_off(backend: Backend, _: Call[turns.CutOff]) -> Mapping[str, Any]:
     """`cut_off`."""
     kernel = await backend.kernel()
     waiting = [{**_line(turn), "engine": turn.engine} for turn in kernel.log.cut_off()]
@@ -105,7 +105,7 @@ def _approver(backend: Backend, call: Call[Any]) -> Approver | None:
         return None
 
     async def approve(approval: Approval) -> bool | None:
-        call.tell(steps.Wanted(approval=approval_object(approval, backend.store.clock.now())).model_dump())  # type: ignore[arg-type]
+        call.tell(steps.Wanted(approval=approval_object(approval, backend.store.clock.now())).model_dump())
         return await decided(approval, call)
 
     return approve
