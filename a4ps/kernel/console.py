@@ -287,7 +287,6 @@ class Console:
 
     def _abandon(self, running: _Running) -> _Ended:
         stack = stack_text(running.thread.frame())
-        running.transaction.give_up()
         self._leave(running)
         return _Ended(
             "",

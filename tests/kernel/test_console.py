@@ -234,11 +234,11 @@ def test_a_function_that_was_given_is_no_part_of_the_transaction(manager: ProtoM
         return f"{question}!"
 
     console = console_of(manager, ask=ask)
-    assert console.evaluate("brick.mood = 'bright'\nask('why')").value == "'why!'"
     assert "ZeroDivisionError" in console.evaluate("brick.mood = 'low'; ask('why'); 1/0").error
+    assert "f" in manager.get_proto("ROBIN").methods
+    assert console.evaluate("brick.mood = 'bright'\nask('why')").value == "'why!'"
     console.close()
     assert manager.get_proto("BRICK").state["mood"] == "bright"
-    assert "f" in manager.get_proto("ROBIN").methods
 
 
 def test_what_is_forgotten_is_found_in_the_reason_too(tmp_path: Path) -> None:

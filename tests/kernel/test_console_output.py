@@ -53,7 +53,7 @@ def test_a_stream_that_was_put_there_meanwhile_stays(monkeypatch: pytest.MonkeyP
 
 
 def test_a_process_without_streams_has_one_while_it_is_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    streams = vars(sys)
+    streams: dict[str, object] = vars(sys)
     monkeypatch.setitem(streams, "stdout", None)
     output = Output(100)
     with kept_apart(output):
@@ -65,10 +65,8 @@ def test_a_process_without_streams_has_one_while_it_is_kept_apart(monkeypatch: p
 
 def test_output_is_bounded_and_ends() -> None:
     output = Output(5)
-    assert output.write("abc") == 3
-    assert not output.cut
-    assert output.write("defg") == 4
-    assert output.cut
+    assert (output.write("abc"), output.cut) == (3, False)
+    assert (output.write("defg"), output.cut) == (4, True)
     assert output.end() == "abcde"
     output = Output(5)
     output.end()
