@@ -41,6 +41,7 @@ ROUND_TRIP_MS, ONE_PER_S, TEN_PER_S, TOKEN_MS, RECOVERY_S = 0.5, 50_000.0, 10_00
 #: Tokens of a paced stream come as a quick model gives them.
 PACE_S = 0.005
 SOAK_PER_S = 1_000
+CODEX = {"role": "a name in a list", "model_name": "by profile", "system_prompt": "You are one of a thousand."}
 
 
 @dataclass(slots=True)
@@ -163,11 +164,14 @@ async def serve(_: Path, __: int) -> None:
     server = Server(backend, settings="", log="")
     server.bind()
     serving = asyncio.create_task(server.run())
+    publisher = server.publisher
+    assert publisher is not None
     print("ready", flush=True)
     async for words in _orders():
         if words[0] == "blast":
             for number in range(int(words[1])):
-                event_bus.notify(Event.PROGRESS, Told("1", Token("BRICK", f"word{number} ")))
+                # Not through the event bus: what a thread of its own cannot keep up with would be dropped there.
+                publisher.show({"step": "token", "persona": "BRICK", "text": f"word{number} ", "turn": "1"})
                 if number % 256 == 255:
                     await asyncio.sleep(0)
         elif words[0] == "pace":
@@ -323,9 +327,7 @@ async def _recoveries(places: Places, kills: int) -> list[float]:
     if not kills:
         return []
     backend = await Backend.open(environment(None))
-    with backend.protos.transaction(reason="bench") as tx:
-        for number in range(1_000):
-            tx.register(Proto(f"P{number}", state={"number": number, "text": "x" * 200}))
+    await asyncio.to_thread(_fill, backend)
     await backend.aclose()
     taken = []
     for _ in range(kills):
@@ -344,6 +346,11 @@ async def _recoveries(places: Places, kills: int) -> list[float]:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
     return taken
+
+
+def _fill(backend: Backend) -> None:
+    for number in range(1_000):
+        backend.protos.register_proto(Proto(f"P{number}", CODEX, state={"number": number, "text": "x" * 200}))
 
 
 async def _soak(server: _Server, folder: Path, soak_s: float) -> tuple[float, float]:
