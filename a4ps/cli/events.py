@@ -43,7 +43,7 @@ async def _follow(frame: Frame, last: int) -> None:
             for event in found["events"]:
                 if event["sequence"] <= newest:
                     _tell(frame, event)
-        async for told in client.events():
+        async for told in client.events(newest):
             _tell_live(frame, told)
 
 

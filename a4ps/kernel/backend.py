@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from a4ps.errors import A4PSError, BackendBusy
 from a4ps.events import event_bus
+from a4ps.image.commands import under_no_command
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.turns import TurnLog
 from a4ps.kernel.crash_reports import CrashReports
@@ -75,10 +76,11 @@ class Backend:
             if self._kernel is None:
                 await self._changed.wait_for(lambda: self._readers == 0)
                 await self._close_memory()
-                self._kernel = await kernel_over(
-                    self.env, self.protos, records=self.records, watch=self.supervisor.watch
-                )
-                self._gauge(self._kernel)
+                with under_no_command():  # whichever command comes first
+                    self._kernel = await kernel_over(
+                        self.env, self.protos, records=self.records, watch=self.supervisor.watch
+                    )
+                    self._gauge(self._kernel)
             return self._kernel
 
     async def kernel_if_any(self) -> Kernel | None:
@@ -95,7 +97,8 @@ class Backend:
         async with self._changed:
             if self._kernel is None and self._memory is None:
                 held = scrapbook_over(self.env, self.records, self.supervisor.watch)
-                self._memory = await held.__aenter__()
+                with under_no_command():
+                    self._memory = await held.__aenter__()
                 self._memory_held = held
             memory = self._memory if self._kernel is None else self._kernel.society.scrapbook
             assert memory is not None

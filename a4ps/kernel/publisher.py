@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from a4ps.errors import A4PSError
+from a4ps.errors import A4PSError, ProtocolError
 from a4ps.events import Event, Observer, event_bus
 from a4ps.image.store import Store
 from a4ps.kernel.serving.progress import as_step
@@ -115,4 +115,7 @@ class Publisher(Observer):
             some = [self._waiting.popleft() for _ in range(min(len(self._waiting), _IN_A_FRAME))]
             frame = {"kind": "provisional", "epoch": self._epoch, "number": self._number + 1, "events": some}
             self._number += len(some)
-            self._send(packed(frame))
+            try:
+                self._send(packed(frame))
+            except ProtocolError:
+                _log.exception("what happens cannot be told")

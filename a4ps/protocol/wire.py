@@ -61,9 +61,12 @@ class Wire:
         self._soon = None
         if self._socket.closed or self._received is None:
             return
-        with suppress(zmq.Again):
+        try:
             for _ in range(_AT_ONCE):
-                self._received(self._socket.recv_multipart(zmq.NOBLOCK))
-                if self._is_closed():
+                # A socket that only sends has no other way to be asked.
+                if self._is_closed() or not int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
                     return
-        self._look_soon()
+                with suppress(zmq.Again):
+                    self._received(self._socket.recv_multipart(zmq.NOBLOCK))
+        finally:  # whatever went wrong with one, those behind it have their turn
+            self._look_soon()

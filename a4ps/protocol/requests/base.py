@@ -62,7 +62,8 @@ def request_of(wire: dict[str, Any]) -> Request:
     name = fields.pop("do", None)
     kind = known_requests().get(name) if isinstance(name, str) else None
     if kind is None:
-        raise ProtocolError(f"there is no request {str(name)[:40]!r}", next_step="see PROTOCOL.md")
+        asked = f" {name[:40]!r}" if isinstance(name, str) else " of that kind"
+        raise ProtocolError(f"there is no request{asked}", next_step="see PROTOCOL.md")
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
