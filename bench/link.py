@@ -33,7 +33,7 @@ from a4ps.kernel.wiring import environment
 from a4ps.places import Places
 from a4ps.protocol.feed import Show
 from a4ps.protocol.requests.turns import Latest
-from a4ps.society.progress import Told, Token
+from a4ps.society.progress import Token, Told
 from bench.machine import machine
 from bench.verdict import Verdict
 
@@ -62,7 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--calls", type=int, default=2_000, help="commands (default 2,000)")
     parser.add_argument("--events", type=int, default=200_000, help="events of a stream (default 200,000)")
     parser.add_argument("--kills", type=int, default=20, help="backends that are killed (default 20)")
-    parser.add_argument("--soak", type=float, default=0, metavar="S", help="seconds at 1,000 events a second (default 0)")
+    parser.add_argument(
+        "--soak", type=float, default=0, metavar="S", help="seconds at 1,000 events a second (default 0)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--part", help=argparse.SUPPRESS)
     parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
@@ -142,14 +144,21 @@ def report(found: Found) -> list[str]:
     row("round trip, p50, ms", statistics.median(trips["a4ps"]), statistics.median(trips["websocket"]), ".3f")
     row("round trip, p99, ms", _quantile(trips["a4ps"], 0.99), _quantile(trips["websocket"], 0.99), ".3f")
     for clients in (1, 10):
-        row(f"events/s, each of {clients}", found.per_s[f"a4ps, {clients}"], found.per_s[f"websocket, {clients}"], ",.0f")
+        row(
+            f"events/s, each of {clients}",
+            found.per_s[f"a4ps, {clients}"],
+            found.per_s[f"websocket, {clients}"],
+            ",.0f",
+        )
         lines.append(f"{'  dropped':34} {found.lost[f'a4ps, {clients}']:>12} {found.lost[f'websocket, {clients}']:>12}")
     row("token to client, p50, ms", statistics.median(tokens["a4ps"]), statistics.median(tokens["websocket"]), ".3f")
     row("token to client, p95, ms", _quantile(tokens["a4ps"], 0.95), _quantile(tokens["websocket"], 0.95), ".3f")
     if found.recovery_s:
         lines.append(f"{'first answer after kill -9, p50, s':34} {statistics.median(found.recovery_s):>12.2f}")
     if found.soak_mb:
-        lines.append(f"memory of the backend before and after the soak, MB: {found.soak_mb[0]:.1f}, {found.soak_mb[1]:.1f}")
+        lines.append(
+            f"memory of the backend before and after the soak, MB: {found.soak_mb[0]:.1f}, {found.soak_mb[1]:.1f}"
+        )
     return lines
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import codeop
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from a4ps.cli.failure import tell_failure
 from a4ps.cli.frame import Frame, framed
 from a4ps.cli.interrupts import interrupts_are
 from a4ps.cli.lines import Lines
-from a4ps.cli.plain import plain, spelt_out
+from a4ps.cli.plain import spelt_out
 from a4ps.cli.prompting import history
 from a4ps.cli.streams import json_line, somebody_is_there
 from a4ps.errors import A4PSError
@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 
     from a4ps.client.client import Client
 
-GREETING = (
-    "image, brick, robin, babs, alfred and ask(...) are at hand; each entry is one change. Ctrl-C interrupts, Ctrl-D leaves."
-)
+GREETING = "image, brick, robin, babs, alfred and ask(...) are at hand; each entry is one change. Ctrl-C interrupts, Ctrl-D leaves."
 
 
 @click.command("console")
@@ -131,7 +129,7 @@ async def _prompted(frame: Frame, client: Client) -> AsyncIterator[str]:
             self,
             document: Document,
             complete_event: CompleteEvent,  # noqa: ARG002
-        ) -> AsyncIterator[Completion]:
+        ) -> AsyncGenerator[Completion, None]:
             with suppress(A4PSError):
                 found = await client.call(Complete(text=document.text, cursor=document.cursor_position))
                 begun = re.search(r"\w*$", document.text_before_cursor)
@@ -168,4 +166,3 @@ def _is_whole(source: str) -> bool:
         return codeop.compile_command(source, symbol="single") is not None
     except (SyntaxError, ValueError, OverflowError):
         return True  # the backend says what is wrong with it
-

@@ -41,7 +41,7 @@ from a4ps.inference.rehearsal import RehearsalEngine
 from a4ps.kernel.engine_choice import Choice, Signs, choose
 from a4ps.kernel.forgetter import Forgetter
 from a4ps.kernel.health import LOCAL_OLLAMA
-from a4ps.kernel.held_files import TypedHistory, CrashTexts, Leftovers, LogTexts, OtherFiles
+from a4ps.kernel.held_files import CrashTexts, Leftovers, LogTexts, OtherFiles, TypedHistory
 from a4ps.kernel.invoker import EngineInvoker
 from a4ps.memory.following import Means
 from a4ps.memory.forgetting import MEMORY_TREATMENTS, VectorTexts

@@ -54,7 +54,12 @@ class Wire:
         return bool(self._socket.closed)
 
     def _look_soon(self) -> None:
-        if self._received is not None and self._soon is None and not self._socket.closed and int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+        if (
+            self._received is not None
+            and self._soon is None
+            and not self._socket.closed
+            and int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN
+        ):
             self._soon = self._loop.call_soon(self._look)
 
     def _look(self) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from a4ps.errors import StorageFailed
-from a4ps.kernel.held_files import TypedHistory, LogTexts
+from a4ps.kernel.held_files import LogTexts, TypedHistory
 from a4ps.society.checkpoint_texts import CheckpointTexts
 from a4ps.sought import BAR, Sought
 from tests.doubles.lived_in import checkpoint, places_in

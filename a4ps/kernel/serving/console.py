@@ -15,7 +15,7 @@ from a4ps.protocol.requests import console
 from a4ps.protocol.requests.base import Request
 
 #: Characters of each text of an outcome.
-OUTPUT_MAX = 100_000
+OUTPUT_MAX = 20_000
 #: `ask` looks so often whether it was interrupted.
 _SLICE_S = 0.1
 
