@@ -1,8 +1,8 @@
 """What the link between the backend and its clients costs, beside JSON over a WebSocket. `python -m bench.link`
 
 The backend is a process of its own with the real server over an image in an empty folder; clients are processes too, and
-use the real client. The peer is the `websockets` library with JSON, in the same arrangement, on loopback: it has no sessions,
-no acknowledgements and no durable events, so it does less. The two take turns. It is no gate: it says what it found.
+use the real client. The peer is the `websockets` library with JSON, in the same arrangement, on loopback: it has no
+sessions, no acknowledgements and no durable events, so it does less. It is no gate: it says what it found.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from a4ps.client.client import Client
 
-GREETING = "image, brick, robin, babs, alfred and ask(...) are at hand; each entry is one change. Ctrl-C interrupts, Ctrl-D leaves."
+GREETING = "image, brick, robin, babs, alfred and ask(...) are at hand; each entry is one change. Ctrl-D leaves."
 
 
 @click.command("console")
