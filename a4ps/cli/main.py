@@ -134,7 +134,7 @@ def _report_error(as_json: bool, error: A4PSError) -> int:
 
 
 def _report(as_json: bool, code: int, kind: str, message: str, next_step: str, *, logged: bool) -> int:
-    from a4ps.kernel.log_file import log_path
+    from a4ps.log_file import log_path
 
     log = log_path() if logged else ""
     if as_json:
