@@ -74,7 +74,10 @@ def test_opening_the_backend_loads_no_society(tmp_path: Path) -> None:
 
 
 def test_a_client_loads_no_kernel(tmp_path: Path) -> None:
-    code = "import a4ps.client.client, a4ps.cli.connected, sys\nassert not [m for m in sys.modules if m.startswith('a4ps.kernel')]"
+    code = (
+        "import a4ps.client.client, a4ps.cli.connected, sys\n"
+        "assert not [m for m in sys.modules if m.startswith('a4ps.kernel')]"
+    )
     assert modules_after(code, tmp_path) & {"langgraph", "sqlite3", "lancedb", "numpy", "httpx"} == set()
 
 
