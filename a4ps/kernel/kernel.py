@@ -138,6 +138,7 @@ class Kernel:
                     taint=tuple(taint),
                 )
             )
+            self._current = turn.id
             if aside:
                 await self.society.deliberation.sweep(keep=self.log.open_ids[-KEPT_OPEN:])
             self.bus.notify(Event.TURN_BEGAN, turn)
@@ -170,6 +171,7 @@ class Kernel:
                     f"turn {turn.id} began with the engine {turn.engine}; {self.engine.name} cannot finish it",
                     next_step=f"A4PS_ENGINE={turn.engine} a4ps ask --resume {turn.id}",
                 )
+            self._current = turn.id
             await self.log.resume(turn)
             self.bus.notify(Event.TURN_BEGAN, turn)
             listener(Accepted(turn, resumed=True))
@@ -242,7 +244,6 @@ class Kernel:
     async def _run(
         self, turn: Turn, cast: Cast, listener: Listener, approve: Approver | None, *, resume: bool = False
     ) -> Answered:
-        self._current = turn.id
         try:
             reply, memories = await self.society.deliberate(
                 turn, cast, listener, resume=resume, approve=approve, colours=self._known_colours()
