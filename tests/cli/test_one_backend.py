@@ -48,9 +48,9 @@ def test_ctrl_c_stops_the_turn_and_not_the_backend(person: Household) -> None:
 def test_other_settings_replace_a_passing_backend(person: Household) -> None:
     person.json("ask", "hello")
     before = backend_of(person)
-    person.run("config", "set", "rounds_max", "2")
+    person.run("config", "set", "rounds_max", "3")
     changed = person.run("ask", "--json", "Is clay soil good for tomatoes?")
-    assert (changed.returncode, changed.stderr) == (0, "")
+    assert (changed.returncode, "settings" in changed.stderr) == (0, False)
     after = backend_of(person)
     assert after["pid"] != before["pid"]
     assert after["turns"]["answered"] == 1
@@ -59,12 +59,12 @@ def test_other_settings_replace_a_passing_backend(person: Household) -> None:
 
 def test_other_settings_only_warn_of_a_backend_that_stays(person: Household) -> None:
     with standing(person) as (process, _):
-        assert person.run("ask", "hello").stderr == ""
-        person.environ["A4PS_ROUNDS_MAX"] = "2"
+        assert "settings" not in person.run("ask", "hello").stderr
+        person.environ["A4PS_ROUNDS_MAX"] = "3"
         told = person.run("ask", "hello")
         assert told.returncode == 0
         assert "The backend runs with the settings that it was started with. For these: a4ps down" in told.stderr
-        assert person.run("ask", "--json", "hello").stderr == ""
+        assert "settings" not in person.run("ask", "--json", "hello").stderr
         assert backend_of(person)["pid"] == process.pid
 
 
@@ -74,7 +74,7 @@ def test_other_settings_do_not_end_a_passing_backend_that_is_at_work(person: Hou
         asking = person.start("ask", "--json", QUESTION)
         while not backend_of_if_any(person).get("running"):
             pass
-        person.environ["A4PS_ROUNDS_MAX"] = "2"
+        person.environ["A4PS_ROUNDS_MAX"] = "3"
         refused = person.run("ask", "Is clay soil good for tomatoes?")
         out, _ = asking.communicate(timeout=60)
     assert refused.returncode == 1

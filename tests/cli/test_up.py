@@ -98,9 +98,12 @@ def test_in_a_terminal_a_chat_begins_and_leaving_it_ends_nothing(person: Househo
         assert process.wait(30) == 0
     found = backend_of(person)
     assert (found["fleeting"], found["turns"]["answered"]) == (False, 1)
-    with at_terminal(person, "up") as (terminal, process):
-        assert "is up already" in terminal.rest()
-        assert process.wait(30) == 1
+    with at_terminal(person, "up") as (terminal, process):  # once more is another chat with the same
+        terminal.wait_for("1 turn remembered")
+        terminal.wait_for("❯")
+        terminal.type("\x04")
+        assert process.wait(30) == 0
+    assert backend_of(person)["pid"] == found["pid"]
     ended = person.run("down")
     assert (ended.returncode, ended.stdout) == (0, "The backend has ended.\n")
     assert person.json("status", expect=1)["up"] is False
