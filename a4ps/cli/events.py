@@ -28,7 +28,7 @@ def command(frame: Frame, follow: bool, last: int) -> None:
     With --json, one object a line.
     """
     if not follow:
-        newest = int(call(frame, Status())["generation"])
+        newest = int(call(frame, Status())["image"]["generation"])
         for event in call(frame, EventsSince(after=max(0, newest - last), limit=max(1, last)))["events"][:last]:
             _tell(frame, event)
         return
