@@ -118,7 +118,7 @@ class Client:
         waiting = _Waiting(asyncio.get_running_loop().create_future(), listener)
         self._waiting[key] = waiting
         try:
-            self._do(self._side.ask(command, _now()))
+            self._do(self._side.ask(command, _now(), once=request.once))
             outcome = await self._outcome(key, waiting.outcome)
         finally:
             del self._waiting[key]

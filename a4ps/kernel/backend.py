@@ -25,6 +25,7 @@ from a4ps.memory.records import Records
 from a4ps.memory.scrapbook import Scrapbook
 
 if TYPE_CHECKING:  # LangGraph takes a second to import
+    from a4ps.kernel.console import Console
     from a4ps.kernel.gauges import Gauges
     from a4ps.kernel.kernel import Kernel
 
@@ -44,6 +45,7 @@ class Backend:
         self.records = Records(self.store, self.log)
         self.reports = CrashReports(env.places.crashes, self.store.clock)
         self.supervisor = Supervisor(event_bus, self.reports, clock=self.store.clock)
+        self.console: Console | None = None
         self.gauges: Gauges | None = None
         self._gauging: asyncio.Task[None] | None = None
         self._kernel: Kernel | None = None
@@ -124,6 +126,8 @@ class Backend:
 
     async def aclose(self) -> None:
         """Close everything. A turn that is under way must have ended. Idempotent."""
+        if self.console is not None:
+            await asyncio.to_thread(self.console.close)
         async with self._changed:
             await self._close_kernel()
             await self._close_memory()

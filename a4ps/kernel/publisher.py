@@ -48,11 +48,21 @@ class Publisher(Observer):
         match data:
             case Told(turn, progress):
                 self.show({**as_step(progress), "turn": turn})
+            case int(lost):
+                self._lost(lost)
             case Sample(name, at_s, value):
                 self.show(Figure(name=name, at_s=at_s, value=value).model_dump())
             case ServiceFailed(name, error, message, _, retry_s):
                 again = "it is not started again" if retry_s is None else f"it is started again in {retry_s:g} s"
                 self.show(Service(name=name, detail=f"{error}: {message}; {again}").model_dump())
+
+    def _lost(self, lost: int) -> None:
+        """So many came faster than they could be told: the numbers say so."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._skip, lost)
+
+    def _skip(self, lost: int) -> None:
+        self._number += lost
 
     def show(self, step: Mapping[str, Any]) -> None:
         """Tell of something provisional; from any thread."""

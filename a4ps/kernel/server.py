@@ -93,7 +93,7 @@ class Server:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._commands: Wire | None = None
         self._events: Wire | None = None
-        self._publisher: Publisher | None = None
+        self.publisher: Publisher | None = None
         self._life.sessions = lambda: self._side.sessions
         self._life.running = lambda: len(self._tasks)
 
@@ -101,13 +101,13 @@ class Server:
         """Open the sockets. Raises StorageFailed where that cannot be."""
         try:
             self._commands = Wire(self._bound(zmq.ROUTER, self._places.commands_socket), self._received)
-            self._events = Wire(self._bound(zmq.PUB, self._places.events_socket), lambda _: None)
+            self._events = Wire(self._bound(zmq.PUB, self._places.events_socket), None)
         except zmq.ZMQError as error:
             raise StorageFailed(
                 f"the sockets in {self._places.run} cannot be opened: {error}", next_step=f"ls -ld {self._places.run}"
             ) from error
         events = self._events
-        self._publisher = Publisher(self._backend.store, self._life.epoch, lambda frame: events.send([frame]))
+        self.publisher = Publisher(self._backend.store, self._life.epoch, lambda frame: events.send([frame]))
 
     async def run(self) -> None:
         """Serve until `life.end`, or until nobody has needed a fleeting backend for long enough; then end in order."""
@@ -120,7 +120,7 @@ class Server:
             await asyncio.wait([looking])
 
     async def _look_after(self) -> None:
-        assert self._publisher is not None
+        assert self.publisher is not None
         beat_s = self._now()
         while True:
             await asyncio.sleep(_TICK_S)
@@ -128,7 +128,7 @@ class Server:
             self._do(self._side.tick(now))
             if now - beat_s >= HEARTBEAT_S:
                 beat_s = now
-                self._publisher.beat()
+                self.publisher.beat()
             if self._side.sessions or self._tasks:
                 self._busy_s = now
             elif self._life.fleeting and now - self._busy_s > self._idle_exit_s:
@@ -136,8 +136,8 @@ class Server:
 
     async def aclose(self) -> None:
         """Close the sockets and remove their names. Idempotent."""
-        if self._publisher is not None:
-            self._publisher.close()
+        if self.publisher is not None:
+            self.publisher.close()
         for wire in (self._commands, self._events):
             if wire is not None:
                 wire.close()

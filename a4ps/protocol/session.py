@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -361,6 +361,11 @@ NOT_YOURS = Fault(kind="role_refused", message="that command is another role's",
 TOO_MANY = Fault(
     kind="backend_busy", message=f"{RUNNING_MAX} commands of this session are running", next="wait for one of them"
 )
+LOST = Fault(
+    kind="backend_lost",
+    message="the backend ended while it did this; whether it was done to its end is not known",
+    next="look at what is there: a4ps events --last 5",
+)
 
 
 # The client's side
@@ -441,6 +446,8 @@ class _Pending:
     told: int = 0
     cancelled: bool = False
     cancel_sent_s: float = 0.0
+    once: bool = False
+    sent: bool = False
 
 
 class ClientSide:
@@ -465,14 +472,11 @@ class ClientSide:
     def adopt(self, before: ClientSide) -> None:
         """Go on with what another session has left open: it is sent when this one is open."""
         self.welcome = before.welcome
-        self._pending = {
-            key: _Pending(each.command, each.sent_s, told=each.told, cancelled=each.cancelled)
-            for key, each in before._pending.items()
-        }
+        self._pending = {key: replace(each, accepted=False) for key, each in before._pending.items()}
 
-    def ask(self, command: Command, now_s: float) -> list[Effect]:
-        """Have a command done."""
-        self._pending[command.key] = _Pending(command, now_s)
+    def ask(self, command: Command, now_s: float, *, once: bool = False) -> list[Effect]:
+        """Have a command done; with `once`, by no other backend than the one that it is first sent to."""
+        self._pending[command.key] = _Pending(command, now_s, once=once, sent=self.state is Line.OPEN)
         return [Send(command)] if self.state is Line.OPEN else []
 
     def cancel(self, key: str, now_s: float) -> list[Effect]:
@@ -531,15 +535,23 @@ class ClientSide:
             case Then.SEND_UNACCEPTED | Then.SEND_ALL:
                 assert isinstance(message, Welcome)
                 self.welcome = message
+                lost = (
+                    [each for each in self._pending.values() if each.once and each.sent]
+                    if action is Then.SEND_ALL
+                    else []
+                )
+                for each in lost:
+                    del self._pending[each.command.key]
                 again = [each for each in self._pending.values() if not each.accepted or action is Then.SEND_ALL]
                 for each in again:
-                    each.accepted, each.sent_s = False, now_s
+                    each.accepted, each.sent, each.sent_s = False, True, now_s
                     if action is Then.SEND_ALL:
                         each.told = 0
                     if each.cancelled:
                         each.cancel_sent_s = now_s
                 cancelled = [Send(Cancel(key=each.command.key)) for each in again if each.cancelled]
-                return [Opened(message), *(Send(each.command) for each in again), *cancelled]
+                settled = [Settle(key, Failure(key=key, fault=LOST)) for key in (each.command.key for each in lost)]
+                return [Opened(message), *settled, *(Send(each.command) for each in again), *cancelled]
             case Then.GREET:
                 self._sent_s = now_s
                 return [Send(self._hello)]
