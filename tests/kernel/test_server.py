@@ -74,7 +74,7 @@ async def test_every_request_is_served_to_whom_it_is_meant_for_and_refused_to_ot
 
 
 #: A value for each field that some request cannot do without.
-SAMPLES: dict[str, Any] = {"text": "hello", "turn": "1", "after": 0, "id": "1", "step": "leave"}
+SAMPLES: dict[str, Any] = {"text": "hello", "turn": "1", "after": 0, "id": "1", "step": "leave", "source": "1", "cursor": 0}
 
 
 async def test_another_protocol_is_refused_in_words_that_name_both(tmp_path: Path) -> None:
@@ -332,10 +332,10 @@ async def test_durable_events_come_as_they_are_committed_not_with_the_next_beat(
     async with served(tmp_path) as backend:
         client = await Client.connect(backend.places, As("test"), starts=False)
         following = client.events()
-        assert backend.server._publisher is not None
+        assert backend.server.publisher is not None
         first = asyncio.ensure_future(anext(following))
         while not first.done():  # until the subscription has arrived
-            backend.server._publisher.show({"step": "noted", "text": "x"})
+            backend.server.publisher.show({"step": "noted", "text": "x"})
             await asyncio.sleep(0.01)
         await backend.backend.store.commit_async([Row("note", "a", b"")], author="test", reason="test")
         async for told in following:

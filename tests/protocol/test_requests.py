@@ -19,7 +19,7 @@ REQUESTS = known_requests()
 
 #: What other programs may ask, and what is the owner's alone. Everything else is a client's.
 GUESTS = {"ask", "status"}
-OWNERS = {"decide", "down"}
+OWNERS = {"decide", "down", "evaluate", "interrupt", "complete"}
 
 
 @pytest.mark.parametrize("name", REQUESTS)
