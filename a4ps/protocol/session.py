@@ -306,12 +306,12 @@ class BackendSide:
                 assert isinstance(message, Command)
                 return self._run(self._sessions[peer], peer, message, now_s)
             case Do.ACCEPT:
-                running, role = self._running[key], self._sessions[peer].role
-                if running.role > role:
+                command, role = self._running[key], self._sessions[peer].role
+                if command.role > role:
                     return [Send(Refused(fault=NOT_YOURS, key=key), peer)]
-                if running.role < role:
+                if command.role < role:
                     return []  # a lower role has the key; ours is sent again when that is done with it
-                running.peer = peer
+                command.peer = peer
                 return [Send(Accepted(key=key), peer)]
             case Do.REPEAT:
                 done = self._done[key]
@@ -319,10 +319,10 @@ class BackendSide:
                     return [Send(Refused(fault=NOT_YOURS, key=key), peer)]
                 return [Send(done.outcome, peer)]
             case Do.STOP:
-                command = self._running.get(key)
-                if command is None or command.stopped or command.role > self._sessions[peer].role:
+                meant = self._running.get(key)
+                if meant is None or meant.stopped or meant.role > self._sessions[peer].role:
                     return []
-                command.stopped = True
+                meant.stopped = True
                 return [Stop(key)]
             case Do.ANSWER:
                 welcome = self._welcome(self._sessions[peer].role)

@@ -74,7 +74,15 @@ async def test_every_request_is_served_to_whom_it_is_meant_for_and_refused_to_ot
 
 
 #: A value for each field that some request cannot do without.
-SAMPLES: dict[str, Any] = {"text": "hello", "turn": "1", "after": 0, "id": "1", "step": "leave", "source": "1", "cursor": 0}
+SAMPLES: dict[str, Any] = {
+    "text": "hello",
+    "turn": "1",
+    "after": 0,
+    "id": "1",
+    "step": "leave",
+    "source": "1",
+    "cursor": 0,
+}
 
 
 async def test_another_protocol_is_refused_in_words_that_name_both(tmp_path: Path) -> None:

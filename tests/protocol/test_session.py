@@ -69,8 +69,15 @@ def hello(token: str = "a") -> Hello:
 
 def welcome_of(epoch: str, role: Role = Role.ARCHITECT) -> Welcome:
     return Welcome(
-        protocol=1, package="1", role=role.label, epoch=epoch, sequence=0, settings="", fleeting=False, busy=False
-    )  # type: ignore[arg-type]
+        protocol=1,
+        package="1",
+        role=role.label,  # type: ignore[arg-type]
+        epoch=epoch,
+        sequence=0,
+        settings="",
+        fleeting=False,
+        busy=False,
+    )
 
 
 def backend(epoch: str = "1") -> BackendSide:
@@ -365,13 +372,13 @@ class Network(RuleBasedStateMachine):
         keys = [key for person in self.people[1:] for key in person.asked]
         if keys:
             key = data.draw(st.sampled_from(keys))
-            what = data.draw(st.sampled_from([command(key), Cancel(key=key)]))
+            what: FromClient = data.draw(st.sampled_from([command(key), Cancel(key=key)]))
             self.to_backend.append((self.people[0].peer, what))
 
     @rule(who=st.integers(0, 2))
     def leave_and_come_back(self, who: int) -> None:
         person = self.people[who]
-        self._done_by(person, [Send(Bye())])
+        self.to_backend.append((person.peer, Bye()))
         self._reconnect(person)
 
     # What the backend does
