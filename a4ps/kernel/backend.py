@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from a4ps.errors import A4PSError, BackendBusy
-from a4ps.events import event_bus
+from a4ps.events import Event, event_bus
 from a4ps.image.commands import under_no_command
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.turns import TurnLog
@@ -58,7 +58,9 @@ class Backend:
     async def open(cls, env: Environment, *, fleeting: bool = False) -> Backend:
         """Raises as `Store.open` does."""
         protos = await asyncio.to_thread(open_image, env)
-        return cls(env, protos, Life(protos.store.clock, fleeting))
+        self = cls(env, protos, Life(protos.store.clock, fleeting))
+        event_bus.attach(self.supervisor, Event.SERVICE_FAILED)
+        return self
 
     @property
     def opened(self) -> Kernel | None:
@@ -137,6 +139,7 @@ class Backend:
         async with self._changed:
             await self._close_kernel()
             await self._close_memory()
+        event_bus.detach(self.supervisor)
         await asyncio.to_thread(self.protos.close)
 
     async def _is_outdated(self, kernel: Kernel) -> bool:

@@ -12,7 +12,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter
 
+from a4ps.kernel.wiring import holders_of
+from a4ps.places import Places
 from a4ps.protocol.objects import EvaluatedObject
+from a4ps.sought import Sought
 from tests.doubles.household import Household, at_terminal
 from tests.doubles.standing import backend_of
 
@@ -137,9 +140,12 @@ def test_in_a_terminal(person: Household) -> None:
     assert "+def twice(n):\n+    return 2 * n" in history.read_text()
     assert stat.S_IMODE(history.stat().st_mode) == 0o600
     person.run("down")
-    found = person.json("memory", "forget", "zinnwald")
-    assert "console history" in {place["holder"] for place in found["places"]}, found
-    person.run("memory", "forget", "zinnwald", "--yes")
+    holders = holders_of(Places(person.home, person.folder / ".local" / "state" / "a4ps"))
+    sought = Sought(("zinnwald",))
+    found = [place.holder for holder in holders for place in holder.find(sought)]
+    assert "console history" in found
+    for holder in holders:
+        holder.remove(sought)
     assert "zinnwald" not in history.read_text()
     assert "twice" in history.read_text()
 
