@@ -178,10 +178,7 @@ class Seat:
             self._failed(error)
             raise self._silent(stage, model, "".join(partial)) from error
         except WorkerDied as death:
-            if death.by_us:
-                self.drop()
-            else:
-                self._failed(death)
+            self._failed(death)
             raise EngineBroke(
                 f"the worker of {model} is gone: {death}", partial="".join(partial), next_step=_RESUME
             ) from death
@@ -190,8 +187,10 @@ class Seat:
             raise EngineGarbled(f"the worker of {model}: {error}", next_step=_RESUME) from error
 
     def _failed(self, error: Exception) -> None:
-        """It died, hangs or talks nonsense: it is ended, and told of. The next call loads anew."""
+        """It died, hangs or talks nonsense: it is ended and, unless we killed it, told of. The next call loads anew."""
         self.drop()
+        if isinstance(error, WorkerDied) and error.by_us:
+            return
         told = ServiceFailed.of(f"llama.cpp {self.base.stem}", error, self._failed_ever, 0.0)
         self._failed_ever += 1
         event_bus.notify(Event.SERVICE_FAILED, told)
@@ -225,8 +224,8 @@ class Seat:
             async with asyncio.timeout(self._deadlines.cancel_s):
                 while not isinstance(await worker.receive(), wire.Ended | wire.Failed):
                     pass
-        except (TimeoutError, WorkerDied, wire.WireError):
-            self.drop()
+        except (TimeoutError, WorkerDied, wire.WireError) as error:
+            self._failed(error)
         finally:
             self.rest(keep_alive_s)
             self.turn.release()
