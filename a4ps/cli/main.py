@@ -38,6 +38,7 @@ COMMANDS = {
     "tools": ("a4ps.cli.tools", "Have tools written and tested, and use them."),
     "image": ("a4ps.cli.image", "Check, look back, undo, back up and carry what lives here."),
     "config": ("a4ps.cli.config", "Show every setting and its origin, or change one."),
+    "uninstall": ("a4ps.cli.uninstall", "Remove what A4PS has made here; the image stays unless you say otherwise."),
     "completion": ("a4ps.cli.completion", "Print the completion script of a shell."),
 }
 

@@ -9,6 +9,7 @@ import sys
 import click
 
 from a4ps.cli.frame import Frame, framed
+from a4ps.cli.readiness import tell_ready
 from a4ps.cli.streams import json_line, somebody_is_there
 from a4ps.errors import BackendBusy
 from a4ps.protocol.requests.system import Down
@@ -55,6 +56,7 @@ def _run(frame: Frame, idle_exit_s: float | None) -> None:
             click.echo(f"A4PS is up: {places.image}, process {os.getpid()}. To end it: a4ps down")
         if frame.as_json:
             _let_go()
+        tell_ready(os.environ)
 
     asyncio.run(run_backend(frame.env, log=log_path(), idle_exit_s=idle_exit_s, ready=ready))
 

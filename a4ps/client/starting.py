@@ -25,8 +25,13 @@ _READY_S = 600.0
 
 def is_running(places: Places) -> bool:
     """Whether a backend of the image runs; it may not listen yet, or not any more."""
+    return is_held(places.backend_lock)
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a backend has its `lock`; False where there is no such file."""
     try:
-        fd = os.open(places.backend_lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
         return False
     try:

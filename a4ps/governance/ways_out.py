@@ -54,8 +54,10 @@ STAYS_INSIDE: Mapping[str, str] = {
 #: Modules that use sockets, processes or files and lead nowhere, and why.
 HARMLESS: Mapping[str, str] = {
     "cli.up": "opens the null device",
+    "cli.uninstall": "asks systemd to let go of the unit",
     "client.client": "the sockets of the backend in the run-time folder, which is its owner's alone",
     "client.starting": "starts the backend, and asks its lock",
+    "cli.readiness": "tells the service manager that started it that it is ready",
     "cli.streams": "opens the null device",
     "settings": "writes the settings file in the home, at `config set`",
     "image.image_file": "the image itself",

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from a4ps.errors import A4PSError, ImageHeld, PeerError
-from a4ps.inference.card import read_card
+from a4ps.inference.card import is_plugged_in, read_card
 from a4ps.inference.engine import Engine
+from a4ps.kernel.autostart import read_autostart
 from a4ps.kernel.engine_choice import choose
 from a4ps.kernel.health import SYSTEM_PACKAGES, Facts
 from a4ps.kernel.wiring import (
@@ -85,6 +86,8 @@ async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> 
         keys_fault=keys_fault,
         unwritable=_unwritable(env),
         embedder=embedder,
+        card_without_driver=card is None and is_plugged_in(),
+        autostart=read_autostart(environ),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from a4ps.inference import lexical
 from a4ps.inference.catalog import Catalog, lacking
+from a4ps.kernel.autostart import Autostart
 from a4ps.kernel.engine_choice import Choice
 
 Verdict = Literal["ok", "note", "bad"]
@@ -71,6 +72,8 @@ class Facts:
     keys_fault: str
     unwritable: str
     embedder: str
+    card_without_driver: bool = False
+    autostart: Autostart = Autostart()  # noqa: RUF009 - it is frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,7 @@ def diagnose(facts: Facts, catalog: Catalog) -> tuple[Check, ...]:
         _image(facts),
         _recall(facts, catalog),
         _keys(facts),
+        _autostart(facts),
     )
 
 
@@ -159,6 +163,11 @@ def _models(facts: Facts, catalog: Catalog) -> Check:
 
 
 def _card(facts: Facts) -> Check:
+    if facts.card_without_driver:
+        detail = (
+            "an NVIDIA card is here, but no driver answers for it: models run on the processor, several times slower"
+        )
+        return Check("card", "note", detail, "install NVIDIA's driver as your distribution says, then restart")
     if facts.vram_total_gb is None or facts.vram_free_gb is None:
         return Check("card", "note", "no NVIDIA card found: models run on the processor, several times slower")
     return Check("card", "ok", f"{facts.card}: {facts.vram_free_gb:.1f} of {facts.vram_total_gb:.1f} GB free")
@@ -233,3 +242,18 @@ def _keys(facts: Facts) -> Check:
         mend = f"put the key back, or: chmod -R go= {shlex.quote(facts.keys_path)}"
         return Check("keys", "bad", facts.keys_fault, mend)
     return Check("keys", "ok", f"in {facts.keys_path}; without them the image cannot be opened, so back them up apart")
+
+
+def _autostart(facts: Facts) -> Check:
+    autostart = facts.autostart
+    if autostart.unit is None:
+        return Check("autostart", "ok", "none: a command starts the backend when it needs one")
+    if not autostart.program:
+        return Check("autostart", "note", f"{autostart.unit} leads nowhere", "systemctl --user disable a4ps")
+    if not autostart.can_start:
+        detail = f"{autostart.unit} starts {autostart.program}, which is no program here"
+        return Check("autostart", "note", detail, "put a4ps there, or: systemctl --user disable a4ps")
+    if not autostart.enabled:
+        detail = f"{autostart.unit} is there, and starts nothing by itself"
+        return Check("autostart", "note", detail, "systemctl --user enable --now a4ps")
+    return Check("autostart", "ok", f"the backend starts {'with the machine' if autostart.lingers else 'at login'}")

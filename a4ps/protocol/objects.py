@@ -706,6 +706,26 @@ class ForgetObject(TypedDict):
     places: list[TextPlaceObject]
 
 
+class RemovalObject(TypedDict):
+    what: str
+    path: str
+    size_bytes: int
+
+
+class KeptObject(TypedDict):
+    path: str
+    why: str
+    size_bytes: int
+
+
+class UninstallObject(TypedDict):
+    done: bool
+    removals: list[RemovalObject]
+    kept: list[KeptObject]
+    exported: str | None
+    program: str
+
+
 class ErrorDetail(TypedDict):
     kind: str
     message: str
@@ -766,4 +786,5 @@ OBJECTS: Mapping[str, type] = {
     "up": UpObject,
     "events": DurableObject,
     "console": EvaluatedObject,
+    "uninstall": UninstallObject,
 }
