@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,16 @@ import pytest
 from a4ps.inference.catalog import load_catalog
 from a4ps.kernel.health import diagnose
 from tests.cli.test_next_steps import fault_of
-from tests.doubles.household import ROOT, Household
+from tests.doubles.household import ROOT, Household, read_until
 from tests.kernel.test_health import WELL
 
 UNIT = ROOT / "deploy" / "a4ps.service"
 GUIDE = (ROOT / "docs" / "deploy.md").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")
 #: What needs a network, a system manager, the root account or a graphics card.
-NOT_HERE = re.compile(r"git |\./start|nvidia-smi|ollama |sudo |systemctl |loginctl |journalctl |a4ps models pull|mkdir -p ~/.local/bin")
+NOT_HERE = re.compile(
+    r"git |\./start|nvidia-smi|ollama |sudo |systemctl |loginctl |journalctl |a4ps models pull|mkdir -p ~/.local/bin"
+)
 #: Takes away what a sandbox, a model or the null device needs, or cannot be had by a service of an account.
 BREAKING = frozenset(
     "PrivateDevices MemoryDenyWriteExecute RestrictNamespaces SystemCallFilter PrivateNetwork PrivateUsers ProtectSystem "
@@ -59,7 +62,9 @@ class TestUnit:
         assert done.returncode == 0, done.stderr
         # Of systemd 254; one before waits the same time before each restart.
         known = ("Unknown key 'RestartSteps'", "Unknown key 'RestartMaxDelaySec'")
-        assert [line for line in done.stderr.splitlines() if str(UNIT) in line and not any(map(line.__contains__, known))] == []
+        assert [
+            line for line in done.stderr.splitlines() if str(UNIT) in line and not any(map(line.__contains__, known))
+        ] == []
 
     def test_has_no_key_that_takes_from_sandboxes_models_or_the_card_what_they_need(self) -> None:
         assert not BREAKING & set(keys_of_unit())
@@ -110,20 +115,21 @@ class TestGuide:
         shim.chmod(0o755)
         person.environ["PATH"] = f"{shim.parent}:{os.environ['PATH']}"
         ran = 0
-        for line in shell_lines(GUIDE):
-            if NOT_HERE.match(line):
-                continue
-            if "~/.local/state/a4ps &&" in line:  # a new machine: the keys are not there
-                shutil.rmtree(tmp_path / ".local" / "state" / "a4ps" / "keys")
-            if line == "a4ps up --headless":
-                line = "a4ps up --headless >/dev/null 2>&1 & a4ps status --json || sleep 0"
-            if line == "a4ps status":  # 1 where none runs
-                line += " || test $? = 1"
-            done = subprocess.run(
-                ["bash", "-c", line], env=person.env, stdin=subprocess.DEVNULL, capture_output=True, text=True
-            )
-            assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
-            ran += 1
+        with ExitStack() as stack:
+            for line in shell_lines(GUIDE):
+                if NOT_HERE.match(line):
+                    continue
+                if "~/.local/state/a4ps &&" in line:  # a new machine: the keys are not there
+                    shutil.rmtree(tmp_path / ".local" / "state" / "a4ps" / "keys")
+                if line == "a4ps up --headless":  # runs until the line that ends it
+                    up = stack.enter_context(person.start("up", "--headless"))
+                    read_until(up, "A4PS is up")
+                    continue
+                done = subprocess.run(
+                    ["bash", "-c", line], env=person.env, stdin=subprocess.DEVNULL, capture_output=True, text=True
+                )
+                assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+                ran += 1
         assert ran > 15
         assert not person.home.exists()
         assert (tmp_path / "a4ps-text" / "image.toml").is_file()

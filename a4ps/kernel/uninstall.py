@@ -99,15 +99,14 @@ def plan_of(places: Places, usual: Places, autostart: Autostart, *, everything: 
     if ours:
         _plan_home(plan, places, everything=everything)
     _plan_state(plan, places, everything=everything, shared_with=shared_with)
+    plan.remove("run-time folder", places.run)
     if ours and everything:
         _plan_data(plan, places)
-    plan.folders += [places.keys, places.state]
+    plan.folders += [places.keys, places.state, places.run_base, base_path()]
     if ours and everything:
         if places.home.is_symlink():
             plan.keep(places.home, "it is a link, and A4PS did not make it")
         plan.folders.append(places.home)
-    plan.remove("run-time folder", places.run)
-    plan.folders += [places.run_base, base_path()]
     return plan
 
 
