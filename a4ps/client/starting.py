@@ -17,6 +17,8 @@ from a4ps.places import Places
 from a4ps.protocol.faults import error_of
 from a4ps.protocol.messages import Fault
 
+#: What of Python's arguments makes it this program.
+PROGRAM = ("-P", "-m", "a4ps")
 #: A backend that was started in passing ends after so long without anybody.
 IDLE_EXIT_S = 60.0
 #: It has so long to say that it is ready: a damaged image is checked first, an old one migrated.
@@ -64,7 +66,7 @@ async def start_backend(places: Places, *, idle_exit_s: float | None = IDLE_EXIT
     Raises what kept it from starting, as it said, and `BackendLost` where it said nothing.
     """
     ours, theirs = os.pipe2(os.O_CLOEXEC)
-    arguments = [sys.executable, "-P", "-m", "a4ps", "up", "--headless", "--json", "--home", str(places.home)]
+    arguments = [sys.executable, *PROGRAM, "up", "--headless", "--json", "--home", str(places.home)]
     arguments += [] if idle_exit_s is None else ["--idle-exit", f"{idle_exit_s:g}"]
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

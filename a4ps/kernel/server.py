@@ -23,7 +23,7 @@ from a4ps.kernel.tokens import Tokens
 from a4ps.places import Places
 from a4ps.protocol.codec import MAX_BYTES, encode, from_client
 from a4ps.protocol.faults import fault_of
-from a4ps.protocol.messages import HEARTBEAT_S, PROTOCOL_VERSION, Fault, Hello, Message, Welcome
+from a4ps.protocol.messages import HEARTBEAT_S, PROTOCOL_VERSION, Failure, Fault, Hello, Message, Result, Welcome
 from a4ps.protocol.session import BackendSide, Effect, Send, Start, Stop
 from a4ps.protocol.wire import Wire
 from a4ps.version import __version__
@@ -222,9 +222,11 @@ class Server:
         assert self._commands is not None
         try:
             data = encode(message)
-        except ProtocolError:
+        except ProtocolError as error:
             _log.exception("a message to a client cannot be sent")
-            return
+            if not isinstance(message, Result):
+                return
+            data = encode(Failure(key=message.key, fault=fault_of(error)))  # nobody should wait for what never comes
         self._commands.send([peer, data])
 
 

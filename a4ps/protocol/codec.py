@@ -14,6 +14,9 @@ from a4ps.protocol.messages import FromBackend, FromClient, Message, Published
 MAX_BYTES = 8_000_000
 #: Entries of one array or map, in either direction.
 MAX_ENTRIES = 1_000_000
+#: In what the backend sends, MessagePack's extension of this number is an integer beyond 64 bits: its bytes, signed, the
+#: highest first.
+LONG_INTEGER = 1
 
 AnyMessage = TypeVar("AnyMessage", bound=BaseModel)
 
@@ -23,25 +26,24 @@ _PUBLISHED: TypeAdapter[Published] = TypeAdapter(Published)
 
 
 def encode(message: Message) -> bytes:
-    """One frame. Raises `ProtocolError` for a value that MessagePack does not know, such as an integer beyond 64 bits."""
+    """One frame. Raises `ProtocolError` for a value that MessagePack does not know."""
     return packed(message.model_dump())
 
 
 def packed(value: Any) -> bytes:
     """Plain data as MessagePack. Raises `ProtocolError`."""
     try:
-        return cast("bytes", msgpack.packb(value, use_bin_type=True, unicode_errors="surrogatepass"))
+        return cast("bytes", msgpack.packb(value, default=_extended, use_bin_type=True, unicode_errors="surrogatepass"))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ProtocolError(f"this cannot be sent: {error}", next_step="see PROTOCOL.md") from error
 
 
 def unpacked(data: bytes) -> Any:
-    """Plain data of one frame. Raises `ProtocolError` for what is no MessagePack, too long, or nested too deeply."""
-    if len(data) > MAX_BYTES:
-        raise ProtocolError(f"a message of {len(data):,} bytes; {MAX_BYTES:,} at most", next_step="see PROTOCOL.md")
+    """Plain data of one frame. Raises `ProtocolError` for what is no MessagePack, or nested too deeply."""
     try:
         return msgpack.unpackb(
             data,
+            ext_hook=_integer,
             raw=False,
             unicode_errors="surrogatepass",
             strict_map_key=True,
@@ -54,6 +56,8 @@ def unpacked(data: bytes) -> Any:
 
 def from_client(data: bytes) -> FromClient:
     """Raises `ProtocolError`, with the message's `key` in it where that can be told."""
+    if len(data) > MAX_BYTES:
+        raise ProtocolError(f"a message of {len(data):,} bytes; {MAX_BYTES:,} at most", next_step="see PROTOCOL.md")
     return cast("FromClient", _validated(_FROM_CLIENT, data))
 
 
@@ -72,6 +76,18 @@ def explained(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(str(part) for part in first["loc"])[:100]
     return f"{where}: {first['msg']}" if where else str(first["msg"])
+
+
+def _extended(value: object) -> msgpack.ExtType:
+    if type(value) is not int:
+        raise TypeError(f"a {type(value).__name__}")
+    return msgpack.ExtType(LONG_INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+
+
+def _integer(code: int, data: bytes) -> int:
+    if code != LONG_INTEGER:
+        raise ValueError(f"extension {code}")
+    return int.from_bytes(data, "big", signed=True)
 
 
 def _validated(adapter: TypeAdapter[Any], data: bytes) -> Any:

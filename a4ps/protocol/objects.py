@@ -411,6 +411,8 @@ class ToolObject(TypedDict):
     calls: int
     failures: int
     ms: float
+    folders: list[str]
+    writable: list[str]
 
 
 class ToolsObject(TypedDict):
@@ -456,8 +458,7 @@ class WholeToolObject(ToolObject):
     task: str
     made_at: str
     verified: bool
-    folders: list[str]
-    writable: list[str]
+    deterministic: bool
     failed: list[FailedCallObject]
 
 

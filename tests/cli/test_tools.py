@@ -1,69 +1,51 @@
-"""`a4ps tools` as a program, over an engine that writes what a test gives it."""
+"""`a4ps tools` as a program, over a server of models that writes what a test gives it."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
 
-from a4ps.cli import tools
-from a4ps.cli.tool_arguments import as_json, read_arguments, spelt
+from a4ps.cli.tool_arguments import FILE_BYTES, files_of
 from a4ps.errors import UsageError
 from a4ps.image.keys import KeyFolder
 from a4ps.image.proto import Proto
 from a4ps.image.proto_manager import ProtoManager
-from a4ps.kernel import wiring
-from a4ps.kernel.wiring import Environment
-from a4ps.personas.roster import NAMES
 from a4ps.protocol.objects import OBJECTS
-from a4ps.tools.specification import Specification, SpecificationShape
-from tests.doubles.apart_runner import ApartExecutor
+from tests.doubles.apart_backend import start_apart
 from tests.doubles.household import Household, at_terminal
-from tests.doubles.scripted_engine import MODEL, ScriptedEngine
-from tests.tools.workshop import SLUG, SLUG_RAW, Craftsmen
+from tests.doubles.tool_society import ToolSociety, serving
+from tests.tools.workshop import SLUG, SLUG_RAW
 
 TASK = "turn a title into a slug"
 
 
-class Writer:
+@pytest.fixture
+def writer(monkeypatch: pytest.MonkeyPatch) -> ToolSociety:
     """What the personas say when `a4ps` asks a model here."""
-
-    texts: list[str]
-
-    def __init__(self) -> None:
-        self.texts = [SLUG]
+    start_apart(monkeypatch)
+    return ToolSociety([SLUG])
 
 
 @pytest.fixture
-def writer(monkeypatch: pytest.MonkeyPatch) -> Writer:
-    said = Writer()
-
-    async def chosen(env: Environment, last_engine: str) -> str:
-        return "ollama"
-
-    monkeypatch.setattr(wiring, "choose_engine", chosen)
-    monkeypatch.setattr(wiring, "engine_of", lambda env, choice: ScriptedEngine(Craftsmen(said.texts)))
-    monkeypatch.setattr(Environment, "models_of", lambda env, choice: dict.fromkeys(NAMES, MODEL))
-    monkeypatch.setattr(wiring, "SecureCodeExecutor", ApartExecutor)
-    monkeypatch.setattr(tools, "SecureCodeExecutor", ApartExecutor)
-    return said
-
-
-@pytest.fixture
-def person(tmp_path: Path) -> Household:
-    return Household(tmp_path)
+def person(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Household]:
+    if "writer" not in request.fixturenames:
+        yield Household(tmp_path)
+        return
+    with serving(request.getfixturevalue("writer")) as url:
+        yield Household(tmp_path, {"OLLAMA_HOST": url})
 
 
 def conforms(value: Any, name: str) -> None:
     TypeAdapter(OBJECTS[name]).validate_python(value, strict=True, extra="forbid")
 
 
-def test_a_tool_is_forged_used_shown_and_removed(person: Household, writer: Writer) -> None:
+def test_a_tool_is_forged_used_shown_and_removed(person: Household, writer: ToolSociety) -> None:
     writer.texts = [SLUG_RAW, SLUG]
     forged = person.json("tools", "forge", TASK, "--example", 'f("A B") == "a-b"')
     conforms(forged, "tools forge")
@@ -85,7 +67,7 @@ def test_a_tool_is_forged_used_shown_and_removed(person: Household, writer: Writ
     assert person.json("tools", "run", "slugify", "x Y")["result"] == "x-y"
 
 
-def test_each_attempt_is_told_on_stderr(person: Household, writer: Writer) -> None:
+def test_each_attempt_is_told_on_stderr(person: Household, writer: ToolSociety) -> None:
     writer.texts = [SLUG_RAW, SLUG]
     done = person.run("tools", "forge", TASK)
     assert done.returncode == 0
@@ -104,7 +86,7 @@ def test_each_attempt_is_told_on_stderr(person: Household, writer: Writer) -> No
     assert "not shown to the writer" in shown
 
 
-def test_what_is_not_verified_is_no_tool_and_the_exit_code_says_so(person: Household, writer: Writer) -> None:
+def test_what_is_not_verified_is_no_tool_and_the_exit_code_says_so(person: Household, writer: ToolSociety) -> None:
     writer.texts = [SLUG_RAW]
     report = person.json("tools", "forge", TASK, "--tries", "2", expect=1)
     conforms(report, "tools forge")
@@ -116,7 +98,7 @@ def test_what_is_not_verified_is_no_tool_and_the_exit_code_says_so(person: House
     assert person.json("tools", "list") == {"tools": [], "unreadable": []}
 
 
-def test_a_promotion_is_of_one_text_and_is_withdrawn(person: Household, writer: Writer, tmp_path: Path) -> None:
+def test_a_promotion_is_of_one_text_and_is_withdrawn(person: Household, writer: ToolSociety, tmp_path: Path) -> None:
     writer.texts = [SLUG]
     person.json("tools", "forge", TASK)
     digest = person.json("tools", "show", "slugify")["hash"]
@@ -151,9 +133,12 @@ def completed(person: Household, *typed: str) -> list[str]:
     return [line.removeprefix("plain,") for line in done.stdout.splitlines() if line]
 
 
-def test_the_shell_knows_the_tools_also_while_a_conversation_holds_the_image(person: Household, writer: Writer) -> None:
+def test_the_shell_knows_the_tools_also_while_a_conversation_holds_the_image(
+    person: Household, writer: ToolSociety
+) -> None:
     assert completed(person, "tools", "run", "") == []
     person.json("tools", "forge", TASK)
+    assert person.run("down").returncode == 0
     image = ProtoManager.open(person.home / "image.a4ps", keys=KeyFolder(person.folder / ".local/state/a4ps/keys"))
     with image as manager:
         for name in ("tool:gone", "tool:sluice", "tool:$(reboot)", "slugger"):
@@ -170,7 +155,7 @@ def test_the_shell_knows_the_tools_also_while_a_conversation_holds_the_image(per
     assert completed(person, "tools", "run", "") == []
 
 
-def test_who_promotes_into_the_process_is_shown_the_text(person: Household, writer: Writer) -> None:
+def test_who_promotes_into_the_process_is_shown_the_text(person: Household, writer: ToolSociety) -> None:
     person.json("tools", "forge", TASK)
     with at_terminal(person, "tools", "promote", "slugify", "in-process") as (terminal, process):
         before = terminal.wait_for("[y/N]: ")
@@ -207,7 +192,7 @@ def test_who_promotes_into_the_process_is_shown_the_text(person: Household, writ
     ],
 )
 def test_bad_requests_say_what_to_do(
-    person: Household, writer: Writer, arguments: list[str], code: int, kind: str
+    person: Household, writer: ToolSociety, arguments: list[str], code: int, kind: str
 ) -> None:
     if "slugify" in arguments:
         person.json("tools", "forge", TASK)
@@ -221,33 +206,17 @@ def test_a_rehearsal_writes_no_tools_and_says_why(person: Household) -> None:
     assert (error["kind"], error["next"]) == ("unsupported", "a4ps models pull")
 
 
-def spec(**types: str) -> Specification:
-    parameters = [{"name": name, "type": kind} for name, kind in types.items()]
-    return Specification.of(
-        SpecificationShape.model_validate({"name": "t", "parameters": parameters, "returns": "int", "contract": "x"})
-    )
-
-
-def test_arguments_are_read_by_the_types_of_the_parameters(tmp_path: Path) -> None:
-    file = tmp_path / "track.gpx"
-    file.write_text("<gpx/>")
-    assert read_arguments(["12", "12"], spec(a="str", b="int")) == (["12", 12], {})
-    assert read_arguments(["-1.5", "b=[1, 2]"], spec(a="float", b="list[int]")) == ([-1.5], {"b": [1, 2]})
-    assert read_arguments([f"@{file}", f"@{file}"], spec(a="str", b="bytes")) == (["<gpx/>", b"<gpx/>"], {})
-    assert read_arguments(["@@x", "true"], spec(a="str", b="bool")) == (["@x", True], {})
-    assert read_arguments(["plain words", "x=y"], spec(a="Any", b="str")) == (["plain words", "x=y"], {})
+def test_files_are_read_where_the_person_is(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    (tmp_path / "large").write_bytes(bytes(FILE_BYTES + 1))
+    given = [f"@{tmp_path}/a", f"text=@{tmp_path}/a", f"@@{tmp_path}/b", f"@{tmp_path}/b", f"@{tmp_path}/large", "@\0"]
+    assert files_of(given) == {
+        f"{tmp_path}/a": b"1",
+        f"{tmp_path}/b": "cannot be read: No such file or directory",
+        f"{tmp_path}/large": f"has more than {FILE_BYTES} bytes",
+        "\0": "cannot be read: no path",
+    }
+    (tmp_path / "large").write_bytes(bytes(FILE_BYTES))
+    (tmp_path / "other").write_bytes(bytes(FILE_BYTES))
     with pytest.raises(UsageError):
-        read_arguments(["@"], spec(a="str"))
-
-
-def test_every_plain_value_has_a_json_form() -> None:
-    value = {(1, 2): {3, 1}, "b": b"\xff", "n": float("nan"), "t": (1, [2.5, None])}
-    assert json.loads(json.dumps(as_json(value))) == {
-        "(1, 2)": [1, 3], "b": "/w==", "n": "nan", "t": [1, [2.5, None]],
-    }  # fmt: skip
-
-
-def test_a_number_too_long_for_python_to_write_is_written() -> None:
-    for value in (16**5000, [16**5000], {16**5000: -(16**5000)}):
-        assert "0x1000" in spelt(value)
-        assert "0x1000" in json.dumps(as_json(value))
+        files_of([f"@{tmp_path}/large", f"@{tmp_path}/other"])

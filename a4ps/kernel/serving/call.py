@@ -58,7 +58,7 @@ def leave(approval_id: str) -> None:
 
 
 async def decided(approval: Approval, call: Call[Any]) -> bool | None:
-    """Wait until the Architect has decided about `approval`, here or anywhere; None once who is asked leaves it or is gone."""
+    """Wait until the Architect has decided about `approval`, here or anywhere; None once who is asked leaves it or goes."""
     loop = asyncio.get_running_loop()
     answered: asyncio.Future[bool | None] = loop.create_future()
 
