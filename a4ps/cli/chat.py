@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +16,7 @@ from a4ps.cli.frame import Frame, framed
 from a4ps.cli.interrupts import interrupt_cancels
 from a4ps.cli.lines import Lines
 from a4ps.cli.plain import plain
+from a4ps.cli.prompting import history
 from a4ps.cli.session import begin, offer_to_resume
 from a4ps.cli.streams import somebody_is_there
 from a4ps.cli.transcript import Transcript, close, retell
@@ -27,8 +27,6 @@ from a4ps.protocol.requests.base import Request
 from a4ps.protocol.requests.turns import Ask, Latest, Resume, Turn, WhyRequest
 
 if TYPE_CHECKING:
-    from prompt_toolkit.history import History
-
     from a4ps.client.client import Client
 
 #: `/` commands and their help.
@@ -162,7 +160,7 @@ def _prompt(frame: Frame) -> Callable[[], Coroutine[Any, Any, str | None]]:
     from prompt_toolkit.formatted_text import HTML
 
     session: PromptSession[str] = PromptSession(
-        history=_history(frame.places.chat_history),
+        history=history(frame.places.chat_history),
         auto_suggest=AutoSuggestFromHistory(),
         completer=WordCompleter(list(SLASH), sentence=True),
         complete_while_typing=False,
@@ -178,16 +176,3 @@ def _prompt(frame: Frame) -> Callable[[], Coroutine[Any, Any, str | None]]:
                 return None
 
     return read
-
-
-def _history(file: Path) -> History:
-    """What was typed before, readable by its owner alone; forgotten at the end where the file cannot be had."""
-    from prompt_toolkit.history import FileHistory, InMemoryHistory
-
-    try:
-        file.touch(mode=0o600, exist_ok=True)
-        file.chmod(0o600)
-    except OSError as error:
-        click.secho(f"{file} cannot be kept: {error.strerror}", fg="yellow", err=True)
-        return InMemoryHistory()
-    return FileHistory(str(file))

@@ -559,6 +559,7 @@ class ProtoManager:
     def _need_open(self) -> None:
         if self._closed:
             raise CallerError(f"the image {self._store.path} is closed", next_step="open it again")
+        transaction.need_wanted()
         if self._lives.unfinished_here():
             raise calls.not_while_waking("the image")
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from a4ps.errors import A4PSError, BackendBusy
 from a4ps.events import event_bus
+from a4ps.image.commands import under_no_command
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.turns import TurnLog
 from a4ps.inference import lexical
@@ -32,10 +33,12 @@ from a4ps.kernel.wiring import (
 )
 from a4ps.memory.records import Records
 from a4ps.memory.scrapbook import Scrapbook
+from a4ps.tools.method_runner import MethodRunner
 from a4ps.tools.registry import ToolRegistry
 
 if TYPE_CHECKING:  # LangGraph takes a second to import
     from a4ps.inference.engine import Engine
+    from a4ps.kernel.console import Console
     from a4ps.kernel.gauges import Gauges
     from a4ps.kernel.kernel import Kernel
 
@@ -54,9 +57,11 @@ class Backend:
         self.log = TurnLog(self.store)
         self.records = Records(self.store, self.log)
         self.executor = executor_of(env)
+        protos.bind_code_runner(MethodRunner(lambda: self.executor))
         self.tools = ToolRegistry(protos, self.executor)
         self.reports = CrashReports(env.places.crashes, self.store.clock)
         self.supervisor = Supervisor(event_bus, self.reports, clock=self.store.clock)
+        self.console: Console | None = None
         self.gauges: Gauges | None = None
         self._gauging: asyncio.Task[None] | None = None
         self._kernel: Kernel | None = None
@@ -88,10 +93,11 @@ class Backend:
             if self._kernel is None:
                 await self._changed.wait_for(lambda: self._readers == 0)
                 await self._close_memory()
-                self._kernel = await kernel_over(
-                    self.env, self.protos, self.executor, self.tools, self.records, self.supervisor.watch
-                )
-                self._gauge(self._kernel)
+                with under_no_command():  # whichever command comes first
+                    self._kernel = await kernel_over(
+                        self.env, self.protos, self.executor, self.tools, self.records, self.supervisor.watch
+                    )
+                    self._gauge(self._kernel)
             return self._kernel
 
     async def kernel_if_any(self) -> Kernel | None:
@@ -120,7 +126,8 @@ class Backend:
                 await self._close_memory()
             if self._kernel is None and self._memory is None:
                 held = scrapbook_over(self.env, self.records, self.supervisor.watch)
-                self._memory = await held.__aenter__()
+                with under_no_command():
+                    self._memory = await held.__aenter__()
                 self._memory_held = held
             memory = self._memory if self._kernel is None else self._kernel.society.scrapbook
             assert memory is not None
@@ -149,6 +156,8 @@ class Backend:
 
     async def aclose(self) -> None:
         """Close everything. A turn that is under way must have ended. Idempotent."""
+        if self.console is not None:
+            await asyncio.to_thread(self.console.close)
         async with self._changed:
             await self._close_kernel()
             await self._close_memory()

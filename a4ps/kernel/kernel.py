@@ -205,7 +205,6 @@ class Kernel:
                     self.society.manager.close()
                     self.store.close()
                 else:
-                    self.society.manager.bind_code_runner(None)
                     self.society.manager.bind_invoker(None)
 
     async def _run(

@@ -41,7 +41,7 @@ from a4ps.inference.rehearsal import RehearsalEngine
 from a4ps.kernel.engine_choice import Choice, Signs, choose
 from a4ps.kernel.forgetter import Forgetter
 from a4ps.kernel.health import LOCAL_OLLAMA
-from a4ps.kernel.held_files import ChatHistory, CrashTexts, Leftovers, LogTexts, OtherFiles
+from a4ps.kernel.held_files import CrashTexts, Leftovers, LogTexts, OtherFiles, TypedHistory
 from a4ps.kernel.invoker import EngineInvoker
 from a4ps.memory.following import Means
 from a4ps.memory.forgetting import MEMORY_TREATMENTS, VectorTexts
@@ -55,7 +55,6 @@ from a4ps.settings import Loaded, Settings, load
 from a4ps.society.checkpoint_texts import CheckpointTexts
 from a4ps.tools.asking import Asker, Voice
 from a4ps.tools.forgetting import TOOL_RULES, TOOL_TREATMENTS
-from a4ps.tools.method_runner import MethodRunner
 from a4ps.tools.registry import ToolRegistry
 from a4ps.tools.tool_forge import ForgeParts, ToolForge
 
@@ -230,7 +229,8 @@ def means_of(env: Environment, embedder: str, manager: ModelManager, clock: Cloc
 def holders_of(places: Places) -> Holders:
     """All that keeps words of a person in this home, but for the image: whoever adds a place adds its holder here."""
     holders = Holders()
-    holders.add(ChatHistory(places.chat_history))
+    holders.add(TypedHistory(places.chat_history))
+    holders.add(TypedHistory(places.console_history, "console history"))
     holders.add(LogTexts(places.log))
     holders.add(CrashTexts(places.crashes))
     holders.add(CheckpointTexts(places.checkpoints))
@@ -293,7 +293,6 @@ async def kernel_over(
         undo.push_async_callback(deliberation.aclose)
         await deliberation.sweep(keep=log.open_ids[-KEPT_OPEN:])
         enrol(protos)
-        protos.bind_code_runner(MethodRunner(lambda: executor))
         protos.bind_invoker(EngineInvoker(manager, env.settings, models, clock))
         made_of = forge_parts(env, tools, manager, models)
         forge = ToolForge(made_of)

@@ -228,6 +228,23 @@ class StatusShownObject(TypedDict):
     backend: StatusObject | None
 
 
+class EvaluatedObject(TypedDict):
+    value: str
+    output: str
+    error: str
+    change: int | None
+    seconds: float
+    cut: bool
+
+
+class InterruptedObject(TypedDict):
+    interrupted: bool
+
+
+class CompletedObject(TypedDict):
+    names: list[str]
+
+
 class UpObject(TypedDict):
     ready: bool
     pid: int
@@ -737,4 +754,5 @@ OBJECTS: Mapping[str, type] = {
     "down": DownObject,
     "up": UpObject,
     "events": DurableObject,
+    "console": EvaluatedObject,
 }

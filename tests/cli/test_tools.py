@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,20 @@ import pytest
 from pydantic import TypeAdapter
 
 from a4ps.cli.tool_arguments import FILE_BYTES, files_of
-from a4ps.errors import UsageError
+from a4ps.client.client import As, Client
+from a4ps.errors import RoleRefused, UsageError
+from a4ps.governance.roles import Role
 from a4ps.image.keys import KeyFolder
 from a4ps.image.proto import Proto
 from a4ps.image.proto_manager import ProtoManager
+from a4ps.places import Places
 from a4ps.protocol.objects import OBJECTS
+from a4ps.protocol.requests.approvals import Decide, EditApproval
+from a4ps.protocol.requests.models import UseModel
+from a4ps.protocol.requests.tools import PromoteTool, RemoveTool, Tools
+from a4ps.tools.registry import ToolRegistry
+from a4ps.tools.specification import Specification, SpecificationShape
+from a4ps.tools.tool import Evidence, Tool
 from tests.doubles.apart_backend import start_apart
 from tests.doubles.household import Household, at_terminal
 from tests.doubles.tool_society import ToolSociety, serving
@@ -123,6 +133,61 @@ def test_a_promotion_is_of_one_text_and_is_withdrawn(person: Household, writer: 
     assert person.json("tools", "show", "slugify")["level"] == "sandboxed"
 
 
+def install(person: Household, name: str, source: str, parameters: str, returns: str) -> None:
+    """Put a tool of that text into the image, which nobody has open."""
+    shape = {"name": name, "parameters": [{"name": "it", "type": parameters}], "returns": returns, "contract": "Any."}
+    specification = Specification.of(SpecificationShape.model_validate(shape))
+    tool = Tool(name, source, specification, (), Evidence(), 1, "BRICK", TASK, datetime(2026, 12, 1, tzinfo=UTC))
+    with opened(person) as manager:
+        ToolRegistry(manager, None).install(tool)
+
+
+def opened(person: Household) -> ProtoManager:
+    keys = KeyFolder(person.folder / ".local/state/a4ps/keys")
+    return ProtoManager.open(person.home / "image.a4ps", keys=keys)
+
+
+def test_a_value_of_any_kind_and_size_comes_through(person: Household, writer: ToolSociety, tmp_path: Path) -> None:
+    """What MessagePack knows no type for, and what is longer than a client's message may be."""
+    person.home.mkdir(parents=True)
+    install(person, "odd", "def odd(it):\n    return (it, 2**100, -(2**63) - 1, b'\\xff', {1.5}, None)\n", "Any", "Any")
+    install(person, "twice", "def twice(it):\n    return it + it\n", "str", "str")
+    install(person, "length", "def length(it):\n    return len(it)\n", "bytes", "int")
+    assert person.json("tools", "run", "odd", "(2**70, 1)")["result"] == [
+        "(2**70, 1)", 2**100, -(2**63) - 1, "/w==", [1.5], None,
+    ]  # fmt: skip
+    assert person.json("tools", "run", "odd", "1180591620717411303424")["result"][0] == 2**70
+    assert person.run("tools", "run", "odd", "[1, (2, b'x')]").stdout == (
+        f"([1, (2, b'x')], {2**100}, {-(2**63) - 1}, b'\\xff', {{1.5}}, None)\n"
+    )
+    text = "€" * 1_300_000
+    (tmp_path / "text").write_text(text, encoding="utf-8")
+    assert person.json("tools", "run", "twice", f"it=@{tmp_path}/text")["result"] == text + text
+    (tmp_path / "bytes").write_bytes(bytes(range(256)) * 15_000)
+    assert person.json("tools", "run", "length", f"@{tmp_path}/bytes")["result"] == 3_840_000
+
+
+async def test_what_is_the_architects_to_decide_is_refused_to_others(person: Household) -> None:
+    places = Places.find(str(person.home), person.env)
+    assert person.run("tools", "list").returncode == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.environ", person.env)
+        client = await Client.connect(places, As("test", Role.CLIENT), starts=False)
+    try:
+        assert await client.call(Tools()) == {"tools": [], "unreadable": []}
+        for request in (
+            PromoteTool(tool="slugify", level="sandboxed"),
+            RemoveTool(tool="slugify"),
+            Decide(id="1.1", step="approve"),
+            EditApproval(id="1.1", changes=["task=x"]),
+            UseModel(persona="BRICK", model="x"),
+        ):
+            with pytest.raises(RoleRefused):
+                await client.call(request)
+    finally:
+        await client.aclose()
+
+
 def completed(person: Household, *typed: str) -> list[str]:
     """What the shell offers for the last word."""
     words = " ".join(("a4ps", *typed))
@@ -139,8 +204,7 @@ def test_the_shell_knows_the_tools_also_while_a_conversation_holds_the_image(
     assert completed(person, "tools", "run", "") == []
     person.json("tools", "forge", TASK)
     assert person.run("down").returncode == 0
-    image = ProtoManager.open(person.home / "image.a4ps", keys=KeyFolder(person.folder / ".local/state/a4ps/keys"))
-    with image as manager:
+    with opened(person) as manager:
         for name in ("tool:gone", "tool:sluice", "tool:$(reboot)", "slugger"):
             manager.register_proto(Proto(name, {"role": "r", "model_name": "m", "system_prompt": ""}))
         manager.remove_proto("tool:gone")

@@ -18,5 +18,5 @@ def start_apart(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 if __name__ == "__main__":
-    wiring.SecureCodeExecutor = ApartExecutor  # type: ignore[misc,assignment]
+    vars(wiring)["SecureCodeExecutor"] = ApartExecutor
     sys.exit(run(sys.argv[1:]))

@@ -19,7 +19,7 @@ def spec(**types: str) -> Specification:
 
 
 def test_arguments_are_read_by_the_types_of_the_parameters() -> None:
-    files = {"track.gpx": b"<gpx/>", "gone": "cannot be read: No such file", "\xff": b"\xff"}
+    files: dict[str, bytes | str] = {"track.gpx": b"<gpx/>", "gone": "cannot be read: No such file", "\xff": b"\xff"}
     assert read_arguments(["12", "12"], spec(a="str", b="int"), {}) == (["12", 12], {})
     assert read_arguments(["-1.5", "b=[1, 2]"], spec(a="float", b="list[int]"), {}) == ([-1.5], {"b": [1, 2]})
     assert read_arguments(["@track.gpx", "b=@track.gpx"], spec(a="str", b="bytes"), files) == (

@@ -35,8 +35,8 @@ class Call(Generic[AnyRequest]):
 
     @property
     def author(self) -> str:
-        """Whose a change is that comes of it."""
-        return ARCHITECT if self.role is Role.ARCHITECT else self.client
+        """Whose a change is that comes of it: a client's own name says only which of its role's it is."""
+        return ARCHITECT if self.role is Role.ARCHITECT else f"{self.role.label} {self.client}"
 
     def tell_work(self, label: str, done: float, of: float, per_s: float | None = None) -> None:
         """How far a longer work is."""

@@ -52,7 +52,7 @@ class MendTool(Request, name="mend_tool", gives=ToolReportObject):
     tries: int = 3
 
 
-class RunTool(Request, name="run_tool", gives=ToolRunObject):
+class RunTool(Request, name="run_tool", gives=ToolRunObject, once=True):
     """Call a tool. `spelt`: the result is the text that a person is shown, Python's own spelling, and not JSON."""
 
     tool: ToolName
