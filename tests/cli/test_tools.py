@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -167,25 +168,27 @@ def test_a_value_of_any_kind_and_size_comes_through(person: Household, writer: T
     assert person.json("tools", "run", "length", f"@{tmp_path}/bytes")["result"] == 3_840_000
 
 
-async def test_what_is_the_architects_to_decide_is_refused_to_others(person: Household) -> None:
-    places = Places.find(str(person.home), person.env)
+def test_what_is_the_architects_to_decide_is_refused_to_others(person: Household) -> None:
     assert person.run("tools", "list").returncode == 0
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("os.environ", person.env)
+
+    async def refused() -> None:
+        places = Places.find(str(person.home), person.env)
         client = await Client.connect(places, As("test", Role.CLIENT), starts=False)
-    try:
-        assert await client.call(Tools()) == {"tools": [], "unreadable": []}
-        for request in (
-            PromoteTool(tool="slugify", level="sandboxed"),
-            RemoveTool(tool="slugify"),
-            Decide(id="1.1", step="approve"),
-            EditApproval(id="1.1", changes=["task=x"]),
-            UseModel(persona="BRICK", model="x"),
-        ):
-            with pytest.raises(RoleRefused):
-                await client.call(request)
-    finally:
-        await client.aclose()
+        try:
+            assert await client.call(Tools()) == {"tools": [], "unreadable": []}
+            for request in (
+                PromoteTool(tool="slugify", level="sandboxed"),
+                RemoveTool(tool="slugify"),
+                Decide(id="1.1", step="approve"),
+                EditApproval(id="1.1", changes=["task=x"]),
+                UseModel(persona="BRICK", model="x"),
+            ):
+                with pytest.raises(RoleRefused):
+                    await client.call(request)
+        finally:
+            await client.aclose()
+
+    asyncio.run(refused())
 
 
 def completed(person: Household, *typed: str) -> list[str]:
