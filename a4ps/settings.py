@@ -86,6 +86,9 @@ class Settings(BaseModel):
     sleep_after_s: float = Field(
         600.0, ge=0, le=604_800, description="quiet after which memory is consolidated in a chat; 0: never"
     )
+    drift_every_days: float = Field(
+        7.0, ge=0, le=36_500, description="days between two measurements of drift in a chat that is left alone; 0: none"
+    )
     sandbox: Literal["auto", "runsc", "bubblewrap", "docker"] = Field(
         "auto", description="where code of models runs; auto: gVisor's runsc, else bubblewrap, else nowhere"
     )

@@ -18,7 +18,7 @@ from a4ps.cli.lines import Lines
 from a4ps.cli.plain import plain
 from a4ps.cli.prompting import history
 from a4ps.cli.session import begin, offer_to_resume
-from a4ps.cli.streams import somebody_is_there
+from a4ps.cli.streams import is_typed, somebody_is_there
 from a4ps.cli.transcript import Transcript, close, retell
 from a4ps.cli.why import tell_why
 from a4ps.errors import A4PSError, UsageError
@@ -83,9 +83,9 @@ async def _respond(frame: Frame, client: Client, line: str) -> AskObject | None:
     rest = rest.strip()
     attended = can_attend(frame)
     if not line.startswith("/"):
-        return await _asked(client, Ask(text=line, attended=attended))
+        return await _asked(client, Ask(text=line, attended=attended, untrusted=not is_typed()))
     if word == "/all":
-        return await _asked(client, Ask(text=rest, everyone=True, attended=attended))
+        return await _asked(client, Ask(text=rest, everyone=True, attended=attended, untrusted=not is_typed()))
     if word == "/resume":
         return await _asked(client, Resume(turn=rest, attended=attended))
     if word == "/turn":

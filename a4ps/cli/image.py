@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -200,21 +201,29 @@ def export(frame: Frame, folder: Path) -> None:
 @command.command("import")
 @click.argument("source", metavar="FOLDER", type=click.Path(path_type=Path))
 @click.option("--salvage", is_flag=True, help="FOLDER is an image file: take what can be read of it, unverified.")
+@click.option("--vouch", is_flag=True, help="Vouch for all that it brings: what it says is untrusted alone is so.")
 @_yes
 @framed
-def import_(frame: Frame, source: Path, salvage: bool, yes: bool) -> None:
+def import_(frame: Frame, source: Path, salvage: bool, vouch: bool, yes: bool) -> None:
     """Make an exported FOLDER, perhaps a stranger's, the image's content, in one change.
 
-    Its methods are kept but not trusted. The image as it was is kept beside it under a dated name.
+    Its methods are kept but not trusted. Turns, memories and tools that are not here to the letter are marked as untrusted,
+    whatever the export says of them, unless you --vouch for it. Personas are taken as they are. What you had promoted and
+    vouched for before ends with what it was for. The image as it was is kept beside it under a dated name.
 
     With --salvage, the same of an image file whose key is lost, or which is damaged, the present image's own file
     included: what can be read of it is taken over, but nothing of it can be verified. A file that is whole and whose key
     is here is refused, as restore brings that one back with its trust.
     """
     if salvage:
-        _salvage(frame, source, yes)
+        _salvage(frame, source, yes, vouch=vouch)
     else:
-        _take_over(frame, source, yes, "Importing", lambda _: import_text(source), f"import {source}")
+
+        def read(keys: KeyFolder) -> PortableImage:
+            del keys
+            return replace(import_text(source), foreign=not vouch)
+
+        _take_over(frame, source, yes, "Importing", read, f"import {source}")
 
 
 def _places(frame: Frame) -> Places:
@@ -246,14 +255,14 @@ def _take_over(
     _tell_taken_over(frame, places.image, names, kept)
 
 
-def _salvage(frame: Frame, file: Path, yes: bool) -> None:
+def _salvage(frame: Frame, file: Path, yes: bool, *, vouch: bool) -> None:
     from a4ps.image.salvage import salvage
 
     places = _places(frame)
     if places.image.exists():
         _ask(frame, yes, f"Put what can be read of {file}, unverified, in the place of all that is in {places.image}?")
     with waiting("Reading what is left"):
-        done = salvage(places.image, file, KeyFolder(places.keys), SystemClock(), author=ARCHITECT)
+        done = salvage(places.image, file, KeyFolder(places.keys), SystemClock(), author=ARCHITECT, vouch=vouch)
     if frame.as_json:
         found = {"rows": done.found.rows, "rows_skipped": done.found.skipped, "lost": list(done.found.notes)}
         value = {"image": str(places.image), "protos": list(done.protos), "kept": _path_or_none(done.kept)}

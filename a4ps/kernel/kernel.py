@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from a4ps.clock import Clock
@@ -24,13 +25,14 @@ from a4ps.kernel.question import PROMPT_TOKENS, checked_question
 from a4ps.kernel.telling import Telling
 from a4ps.memory.consolidation import Night
 from a4ps.memory.records import Records
+from a4ps.personas.roster import NAMES
 from a4ps.sandbox.executor import SecureCodeExecutor
 from a4ps.series import Sample
 from a4ps.settings import Settings
 from a4ps.society.cast import Cast
-from a4ps.society.drift import Probed, figures, probe
+from a4ps.society.drift import Probed, figures, is_due, probe
 from a4ps.society.gate import Approver
-from a4ps.society.progress import Accepted, Listener
+from a4ps.society.progress import Accepted, InLine, Listener
 from a4ps.society.sleeping import Sleeper
 from a4ps.society.society import Society
 from a4ps.society.speaking import Speaker
@@ -77,12 +79,18 @@ class Kernel:
     owns_image: bool = True
     _resting: asyncio.Task[None] | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _in_line: int = 0
+    _current: str = ""
     _colours: Mapping[str, float] | None = None
 
     @property
     def busy(self) -> bool:
         """Whether a turn is under way."""
         return self._turn.locked()
+
+    def cut_off(self) -> list[Turn]:
+        """Turns that a crash ended; not the one that is under way. The newest last."""
+        return [turn for turn in self.log.cut_off() if turn.id != self._current]
 
     @property
     def records(self) -> Records:
@@ -102,16 +110,17 @@ class Kernel:
         everyone: bool = False,
         approve: Approver | None = None,
         again: str = "",
+        taint: Iterable[str] = (),
     ) -> Answered:
         """Answer `text`. `everyone` has all four heard even on a trifle; `approve` asks the Architect where it has to;
-        `again` is the turn whose question this is (`rerun`).
+        `again` is the turn whose question this is (`rerun`); `taint` are the question's labels where it may be anybody's.
 
         Raises `UsageError`, `PeerError`, `WorldError`, `ApprovalNeeded` where nobody is there to ask. Cancelled or failed
         after acceptance, the turn stays open.
         """
         question = checked_question(text, self.society.settings)
         listener = self._telling(listener)
-        async with self._turn:
+        async with self._turn_for(listener):
             await self._rouse()
             aside = self.log.open_ids
             cast = self.society.cast()
@@ -126,8 +135,10 @@ class Kernel:
                     pins=cast.versions,
                     everyone=everyone,
                     again=again,
+                    taint=tuple(taint),
                 )
             )
+            self._current = turn.id
             if aside:
                 await self.society.deliberation.sweep(keep=self.log.open_ids[-KEPT_OPEN:])
             self.bus.notify(Event.TURN_BEGAN, turn)
@@ -140,12 +151,14 @@ class Kernel:
         A new turn, which names the old one. Raises `NoSuchTurn` and what `ask` raises.
         """
         turn, _ = self.log.answered(turn_id)
-        return await self.ask(turn.question, listener, everyone=turn.everyone, approve=approve, again=turn.id)
+        return await self.ask(
+            turn.question, listener, everyone=turn.everyone, approve=approve, again=turn.id, taint=turn.taint
+        )
 
     async def resume(self, turn_id: str | None, listener: Listener, *, approve: Approver | None = None) -> Answered:
         """Go on with an open turn, the newest where none is named. Raises `NoSuchTurn` and what `ask` raises."""
         listener = self._telling(listener)
-        async with self._turn:
+        async with self._turn_for(listener):
             await self._rouse()
             chosen = [key for key in self.log.open_ids if turn_id in (None, key)]
             if not chosen:
@@ -158,6 +171,7 @@ class Kernel:
                     f"turn {turn.id} began with the engine {turn.engine}; {self.engine.name} cannot finish it",
                     next_step=f"A4PS_ENGINE={turn.engine} a4ps ask --resume {turn.id}",
                 )
+            self._current = turn.id
             await self.log.resume(turn)
             self.bus.notify(Event.TURN_BEGAN, turn)
             listener(Accepted(turn, resumed=True))
@@ -206,6 +220,21 @@ class Kernel:
                     self.store.close()
                 else:
                     self.society.manager.bind_invoker(None)
+
+    @asynccontextmanager
+    async def _turn_for(self, listener: Listener) -> AsyncIterator[None]:
+        """One turn at a time; who has to wait is told for how many."""
+        if self._in_line:
+            listener(InLine(self._in_line))
+        self._in_line += 1
+        try:
+            async with self._turn:
+                try:
+                    yield
+                finally:
+                    self._current = ""
+        finally:
+            self._in_line -= 1
 
     async def _run(
         self, turn: Turn, cast: Cast, listener: Listener, approve: Approver | None, *, resume: bool = False
@@ -266,13 +295,15 @@ class Kernel:
 
     async def _lapse(self, turn: Turn) -> None:
         """Housekeeping: the answer is committed, whatever the disk says to this."""
+        approvals = self.society.approvals
         try:
-            await asyncio.to_thread(self.society.approvals.lapse, turn.id)
+            if approvals.asked_in(turn.id):
+                await asyncio.to_thread(approvals.lapse, turn.id)
         except A4PSError:
             _log.exception("the approvals of turn %s could not be ended", turn.id)
 
     def _rest(self) -> None:
-        """Consolidate memory once nothing has been asked for a while."""
+        """Consolidate memory, and measure drift where that is due, once nothing has been asked for a while."""
         after_s = self.society.settings.sleep_after_s
         if self.sleeper is not None and after_s > 0:
             self._resting = asyncio.create_task(self._sleep_after(after_s), name="resting")
@@ -281,11 +312,17 @@ class Kernel:
         await asyncio.sleep(after_s)
         try:
             await self.sleep()
+            if await asyncio.to_thread(self._drift_is_due):
+                await self.drift(NAMES, lambda _: None)
         except Exception:  # noqa: BLE001 - a background's edge: the log has it, and the next quiet tries again
-            _log.exception("memory could not be consolidated")
+            _log.exception("the rest ended early")
+
+    def _drift_is_due(self) -> bool:
+        every_s = self.society.settings.drift_every_days * 86_400
+        return self.engine.name != "rehearsal" and is_due(self.series.read(), self.clock.now().timestamp(), every_s)
 
     async def _rouse(self) -> None:
-        """End the rest, and a night that is under way: nothing of it is kept."""
+        """End the rest, and a night or a measurement that is under way: nothing of it is kept."""
         resting, self._resting = self._resting, None
         if resting is not None:
             resting.cancel()

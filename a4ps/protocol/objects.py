@@ -516,6 +516,7 @@ class DocumentObject(TypedDict):
     state: Literal["added", "replaced", "resumed", "unchanged"]
     parts: int
     new: int
+    forgotten: int
 
 
 class UnreadObject(TypedDict):
@@ -529,8 +530,18 @@ class MemoryAddedObject(TypedDict):
     failed: list[UnreadObject]
 
 
+class FoundObject(MemoryObject):
+    taint: list[str]
+    vouched: bool
+
+
 class MemorySearchObject(TypedDict):
-    results: list[MemoryObject]
+    results: list[FoundObject]
+
+
+class MemoryVouchedObject(TypedDict):
+    vouched: bool
+    ids: list[str]
 
 
 class MemoryPinnedObject(TypedDict):
@@ -736,6 +747,7 @@ OBJECTS: Mapping[str, type] = {
     "memory add": MemoryAddedObject,
     "memory search": MemorySearchObject,
     "memory pin": MemoryPinnedObject,
+    "memory vouch": MemoryVouchedObject,
     "memory export": MemoryExportedObject,
     "memory rebuild": MemoryRebuiltObject,
     "memory sleep": MemorySleptObject,
