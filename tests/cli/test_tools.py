@@ -172,7 +172,7 @@ def test_what_is_the_architects_to_decide_is_refused_to_others(person: Household
     assert person.run("tools", "list").returncode == 0
 
     async def refused() -> None:
-        places = Places.find(str(person.home), person.env)
+        places = Places.find(None, person.env)
         client = await Client.connect(places, As("test", Role.CLIENT), starts=False)
         try:
             assert await client.call(Tools()) == {"tools": [], "unreadable": []}
