@@ -86,7 +86,7 @@ class Backend:
     def at_work(self) -> bool:
         """Whether something goes on that nobody waits for: a turn whose client has gone, memories that are embedded."""
         kernel = self._kernel
-        return kernel is not None and (kernel.busy or kernel.society.scrapbook.following.left > 0)
+        return self._is_busy or (kernel is not None and kernel.society.scrapbook.following.left > 0)
 
     async def kernel(self) -> Kernel:
         """The society, opened where it is not; anew where another engine would speak now, once no turn is under way.
@@ -115,7 +115,7 @@ class Backend:
             return None
 
     @asynccontextmanager
-    async def at_work(self) -> AsyncIterator[Kernel]:
+    async def working(self) -> AsyncIterator[Kernel]:
         """The society for work of it that is no turn: it stays open meanwhile. Raises what `kernel` raises."""
         kernel = await self.kernel()
         self._works += 1

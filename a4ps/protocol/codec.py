@@ -16,6 +16,7 @@ from a4ps.protocol.messages import (
     Hello,
     Message,
     Published,
+    Result,
 )
 
 #: A message of a client is no longer; a document is named by its path.
@@ -23,8 +24,7 @@ MAX_BYTES = 8_000_000
 #: Entries of one array or map of a client's message, and how many arrays and maps there may be: each takes many times
 #: its bytes once it is built.
 MAX_ENTRIES, MAX_CONTAINERS = 1_000_000, 100_000
-#: In what the backend sends, MessagePack's extension of this number is an integer beyond 64 bits: its bytes, signed, the
-#: highest first.
+#: In a result, MessagePack's extension of this number is an integer beyond 64 bits: its bytes, signed, the highest first.
 LONG_INTEGER = 1
 #: What is told of a value that anybody may have sent.
 _TOLD_CHARS = 200
@@ -42,13 +42,14 @@ def encode(message: Message) -> bytes:
         plain = message.model_dump()
     except (ValueError, RecursionError) as error:  # nested too deeply
         raise _cannot_be_sent(error) from error
-    return packed(plain)
+    return packed(plain, extended=isinstance(message, Result))
 
 
-def packed(value: Any) -> bytes:
-    """Plain data as MessagePack. Raises `ProtocolError`."""
+def packed(value: Any, *, extended: bool = False) -> bytes:
+    """Plain data as MessagePack; `extended`: with long integers. Raises `ProtocolError`."""
+    default = _extended if extended else None
     try:
-        return cast("bytes", msgpack.packb(value, default=_extended, use_bin_type=True, unicode_errors="surrogatepass"))
+        return cast("bytes", msgpack.packb(value, default=default, use_bin_type=True, unicode_errors="surrogatepass"))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise _cannot_be_sent(error) from error
 
@@ -112,6 +113,7 @@ def _unpacked(data: bytes, *, bounded: bool) -> Any:
     limits: dict[str, Any] = {"ext_hook": _integer}
     if bounded:
         limits = {
+            "ext_hook": _nothing_else,
             "max_array_len": MAX_ENTRIES,
             "max_map_len": MAX_ENTRIES,
             "list_hook": counted,
@@ -133,6 +135,10 @@ def _integer(code: int, data: bytes) -> int:
     if code != LONG_INTEGER:
         raise ValueError(f"extension {code}")
     return int.from_bytes(data, "big", signed=True)
+
+
+def _nothing_else(code: int, data: bytes) -> Any:
+    raise ValueError(f"extension {code} of {len(data)} bytes")
 
 
 def _check_length(length: int) -> None:

@@ -37,7 +37,7 @@ async def test_the_society_uses_the_sandboxes_and_the_tools_of_the_backend(backe
 
 
 async def test_while_the_society_works_it_is_not_closed(backend: Backend) -> None:
-    async with backend.at_work() as kernel:
+    async with backend.working() as kernel:
         with pytest.raises(BackendBusy):
             async with backend.alone():
                 pass

@@ -40,7 +40,7 @@ async def tool(backend: Backend, call: Call[tools.Tool]) -> Mapping[str, Any]:
 async def forge(backend: Backend, call: Call[tools.ForgeTool]) -> Mapping[str, Any]:
     """`forge_tool`."""
     wanted = call.request
-    async with backend.at_work() as kernel:
+    async with backend.working() as kernel:
         maker = _need(kernel.society.forge)
         report = await maker.forge(wanted.task, wanted.tries, wanted.examples, listener=_listener(call))
         return report_object(report)
@@ -49,7 +49,7 @@ async def forge(backend: Backend, call: Call[tools.ForgeTool]) -> Mapping[str, A
 async def mend(backend: Backend, call: Call[tools.MendTool]) -> Mapping[str, Any]:
     """`mend_tool`."""
     wanted = call.request
-    async with backend.at_work() as kernel:
+    async with backend.working() as kernel:
         report = await _need(kernel.society.forge).mend(wanted.tool, wanted.tries, listener=_listener(call))
         return report_object(report)
 
