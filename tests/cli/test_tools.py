@@ -168,8 +168,11 @@ def test_a_value_of_any_kind_and_size_comes_through(person: Household, writer: T
     assert person.json("tools", "run", "length", f"@{tmp_path}/bytes")["result"] == 3_840_000
 
 
-def test_what_is_the_architects_to_decide_is_refused_to_others(person: Household) -> None:
+def test_what_is_the_architects_to_decide_is_refused_to_others(
+    person: Household, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert person.run("tools", "list").returncode == 0
+    monkeypatch.setenv("HOME", str(person.folder))
 
     async def refused() -> None:
         places = Places.find(None, person.env)
