@@ -110,16 +110,8 @@ def _check(line: bytes, places: Places) -> None:
     failed = said.get("error")
     if failed is None or failed["kind"] == "backend_busy":  # then somebody else's is there, or about to be
         return
-    raise error_of(
-        Fault(
-            kind=failed["kind"],
-            message=failed["message"],
-            next=failed["next"],
-            log=failed["log"],
-            exit_code=failed.get("exit_code", 1),
-            details=failed.get("details", {}),
-        )
-    )
+    # An exit code is that of its kind, and what no person is shown stays with the process that failed.
+    raise error_of(Fault(kind=failed["kind"], message=failed["message"], next=failed["next"], log=failed["log"]))
 
 
 def wait_path(path: Path) -> bool:

@@ -32,7 +32,7 @@ class _Mark:
         self._left = True
 
 
-_running: ContextVar[_Mark | None] = ContextVar("a4ps command", default=None)
+_running: ContextVar[_Mark | None] = ContextVar("a4ps:command", default=None)
 
 
 @contextmanager

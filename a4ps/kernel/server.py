@@ -23,7 +23,7 @@ from a4ps.kernel.tokens import Tokens
 from a4ps.places import Places
 from a4ps.protocol.codec import MAX_BYTES, encode, from_client
 from a4ps.protocol.faults import fault_of
-from a4ps.protocol.messages import HEARTBEAT_S, PROTOCOL_VERSION, Fault, Hello, Message, Welcome
+from a4ps.protocol.messages import HEARTBEAT_S, PROTOCOL_VERSION, Failure, Fault, Hello, Message, Result, Welcome
 from a4ps.protocol.session import BackendSide, Effect, Send, Start, Stop
 from a4ps.protocol.wire import Wire
 from a4ps.version import __version__
@@ -63,6 +63,7 @@ class Server:
         self._places = backend.env.places
         self._settings = settings
         self._idle_exit_s = idle_exit_s
+        self._log = log
         self._tokens = Tokens(self._places.tokens)
         self._side = BackendSide(self._judge, self._welcome)
         self._dispatch = Dispatch(backend, self._tell, self._side.is_here, lambda: log)
@@ -222,9 +223,11 @@ class Server:
         assert self._commands is not None
         try:
             data = encode(message)
-        except ProtocolError:
+        except ProtocolError as error:
             _log.exception("a message to a client cannot be sent")
-            return
+            if not isinstance(message, Result):
+                return
+            data = encode(Failure(key=message.key, fault=fault_of(error, self._log)))  # who asked would wait for ever
         self._commands.send([peer, data])
 
 

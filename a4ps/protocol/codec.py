@@ -35,9 +35,9 @@ def packed(value: Any) -> bytes:
         raise ProtocolError(f"this cannot be sent: {error}", next_step="see PROTOCOL.md") from error
 
 
-def unpacked(data: bytes) -> Any:
+def unpacked(data: bytes, *, bounded: bool = True) -> Any:
     """Plain data of one frame. Raises `ProtocolError` for what is no MessagePack, too long, or nested too deeply."""
-    if len(data) > MAX_BYTES:
+    if bounded and len(data) > MAX_BYTES:
         raise ProtocolError(f"a message of {len(data):,} bytes; {MAX_BYTES:,} at most", next_step="see PROTOCOL.md")
     try:
         return msgpack.unpackb(
@@ -59,7 +59,7 @@ def from_client(data: bytes) -> FromClient:
 
 def from_backend(data: bytes) -> FromBackend:
     """Raises `ProtocolError`. The backend's answers may be as long as it likes."""
-    return cast("FromBackend", _validated(_FROM_BACKEND, data))
+    return cast("FromBackend", _validated(_FROM_BACKEND, data, bounded=False))
 
 
 def published(data: bytes) -> Published:
@@ -74,8 +74,8 @@ def explained(error: ValidationError) -> str:
     return f"{where}: {first['msg']}" if where else str(first["msg"])
 
 
-def _validated(adapter: TypeAdapter[Any], data: bytes) -> Any:
-    value = unpacked(data)
+def _validated(adapter: TypeAdapter[Any], data: bytes, *, bounded: bool = True) -> Any:
+    value = unpacked(data, bounded=bounded)
     try:
         return adapter.validate_python(value)
     except ValidationError as error:

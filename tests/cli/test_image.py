@@ -31,7 +31,8 @@ def keys_of(person: Household) -> KeyFolder:
 
 
 def change_something(person: Household, mood: str = "calm") -> int:
-    """The number of a new change of BRICK."""
+    """The number of a new change of BRICK, made by a program of its own."""
+    person.json("down")
     with ProtoManager.open(person.home / "image.a4ps", keys=keys_of(person)) as manager:
         with manager.transaction(reason=f"be {mood}") as tx:
             tx.edit("BRICK").state["mood"] = mood
@@ -71,6 +72,7 @@ def test_verify_of_a_damaged_image_ends_with_4(person: Household) -> None:
 
 
 def harm(person: Household, statement: str) -> None:
+    person.json("down")
     connection = sqlite3.connect(person.home / "image.a4ps")
     connection.execute(statement)
     connection.commit()
@@ -173,6 +175,7 @@ def test_an_image_that_was_copied_back_by_hand_is_restored(person: Household, tm
     """Exit 4 says what is wrong; restoring the same file records the step back in time."""
     seen(person, "backup", str(tmp_path / "backup"))
     change_something(person)
+    person.json("down")
     shutil.copyfile(tmp_path / "backup", person.home / "image.a4ps")
     error = person.json("image", "verify", expect=4)["error"]
     assert "a4ps image restore" in error["next"]
@@ -216,6 +219,7 @@ def test_loading_makes_an_image_where_there_is_none(person: Household, tmp_path:
 def test_an_image_whose_key_is_lost_is_salvaged(person: Household, tmp_path: Path) -> None:
     """In its own place: the command that the error names, and then a question that recalls what was said before."""
     change_something(person)
+    person.json("down")
     shutil.rmtree(keys_of(person).path)
     error = person.json("image", "verify", expect=4)["error"]
     assert (error["kind"], "a4ps image import --salvage" in error["next"]) == ("key_lost", True)
@@ -268,6 +272,7 @@ def test_a_person_is_asked_before_anything_is_replaced(person: Household, name: 
 
 
 def test_a_person_is_asked_before_a_salvage(person: Household) -> None:
+    person.json("down")
     image = person.home / "image.a4ps"
     before = image.read_bytes()
     with at_terminal(person, "image", "import", "--salvage", str(image)) as (terminal, process):
@@ -280,6 +285,7 @@ def test_a_person_is_asked_before_a_salvage(person: Household) -> None:
 
 def test_an_image_in_use_is_not_touched(person: Household, tmp_path: Path) -> None:
     person.json("image", "backup", str(tmp_path / "backup"))
+    person.json("down")
     with ProtoManager.open(person.home / "image.a4ps", keys=keys_of(person)):
         done = person.run_apart("image", "restore", str(tmp_path / "backup"))
         assert done.returncode == 1
