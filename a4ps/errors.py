@@ -193,6 +193,10 @@ class SandboxKilled(CallerError):
         self.stderr = stderr
 
 
+class ConsoleStuck(CallerError):
+    """So many expressions of a console could not be ended that no more are evaluated. Nothing was run."""
+
+
 class ApprovalNeeded(CallerError):
     """What was to happen needs the Architect's word, and nobody is there to ask. `approval` is the id to decide about.
 

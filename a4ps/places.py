@@ -58,6 +58,10 @@ class Places:
         return self.home / "chat_history"
 
     @property
+    def console_history(self) -> Path:
+        return self.home / "console_history"
+
+    @property
     def models(self) -> Path:
         """Model files that A4PS fetched itself, beside what Ollama keeps."""
         return self.home / "models"

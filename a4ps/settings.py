@@ -86,6 +86,9 @@ class Settings(BaseModel):
     sleep_after_s: float = Field(
         600.0, ge=0, le=604_800, description="quiet after which memory is consolidated in a chat; 0: never"
     )
+    drift_every_days: float = Field(
+        7.0, ge=0, le=36_500, description="days between two measurements of drift in a chat that is left alone; 0: none"
+    )
     sandbox: Literal["auto", "runsc", "bubblewrap", "docker"] = Field(
         "auto", description="where code of models runs; auto: gVisor's runsc, else bubblewrap, else nowhere"
     )
@@ -94,6 +97,7 @@ class Settings(BaseModel):
         description=f"always, ask or never for a kind of action, over its default: {', '.join(get_args(ActionName))}",
     )
     approval_hours: float = Field(72.0, gt=0, le=8_760, description="time for an approval; then it counts as denied")
+    console_s: float = Field(60.0, gt=0, le=86_400, description="time for one entry of the console")
     connect_s: float = Field(2.0, gt=0, le=60, description="time for an engine to accept a connection")
     first_byte_s: float = Field(180.0, gt=0, le=3600, description="time for an engine to load a model and begin")
     between_tokens_s: float = Field(60.0, gt=0, le=3600, description="longest silence in mid-reply")

@@ -28,6 +28,7 @@ KINDS = {
     "unstorable": 1,
     "not_in_transaction": 1,
     "conflict": 1,
+    "console_stuck": 1,
     "unknown_proto": 1,
     "cycle_refused": 1,
     "method_refused": 1,

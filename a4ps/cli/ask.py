@@ -42,7 +42,7 @@ def command(
     rerun: str | None,
     quiet: bool,
 ) -> None:
-    """Ask the society TEXT; "-" reads it from standard input.
+    """Ask the society TEXT; "-" reads it from standard input, and takes it for anybody's words: untrusted, as a file is.
 
     The four deliberate before you: ALFRED plans, BRICK states a thesis, ROBIN answers it, BABS brings findings, ALFRED
     judges. The answer is kept in the image; later questions can refer to it. --rerun has today's personas answer an earlier
@@ -55,9 +55,10 @@ def command(
         )
     if everyone and text is None:
         raise UsageError("--all belongs to a new question", next_step="a4ps ask --help")
-    if text == "-":
+    piped = text == "-"
+    if piped:
         text = _read_stdin()
-    wish = Wish(text, everyone, resume, rerun)
+    wish = Wish(text, everyone, resume, rerun, piped)
     answered: AskObject = (
         call(frame, Turn(turn=turn_id)) if turn_id is not None else asyncio.run(_ask(frame, wish, quiet))
     )
@@ -75,19 +76,21 @@ def command(
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What was asked for: a question, else the turn to `resume` ("" for the newest), else the one to `rerun`."""
+    """What was asked for: a question, `piped` or typed, else the turn to `resume` ("" for the newest), else the one to
+    `rerun`."""
 
     text: str | None
     everyone: bool
     resume: str | None
     rerun: str | None
+    piped: bool
 
     def request(self, *, attended: bool) -> Request:
         """What is asked of the backend."""
         if self.rerun is not None:
             return Rerun(turn=self.rerun, attended=attended)
         if self.text is not None:
-            return Ask(text=self.text, everyone=self.everyone, attended=attended)
+            return Ask(text=self.text, everyone=self.everyone, attended=attended, untrusted=self.piped)
         return Resume(turn=self.resume or "", attended=attended)
 
 

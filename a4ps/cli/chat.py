@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,8 +16,9 @@ from a4ps.cli.frame import Frame, framed
 from a4ps.cli.interrupts import interrupt_cancels
 from a4ps.cli.lines import Lines
 from a4ps.cli.plain import plain
+from a4ps.cli.prompting import history
 from a4ps.cli.session import begin, offer_to_resume
-from a4ps.cli.streams import somebody_is_there
+from a4ps.cli.streams import is_typed, somebody_is_there
 from a4ps.cli.transcript import Transcript, close, retell
 from a4ps.cli.why import tell_why
 from a4ps.errors import A4PSError, UsageError
@@ -27,8 +27,6 @@ from a4ps.protocol.requests.base import Request
 from a4ps.protocol.requests.turns import Ask, Latest, Resume, Turn, WhyRequest
 
 if TYPE_CHECKING:
-    from prompt_toolkit.history import History
-
     from a4ps.client.client import Client
 
 #: `/` commands and their help.
@@ -85,9 +83,9 @@ async def _respond(frame: Frame, client: Client, line: str) -> AskObject | None:
     rest = rest.strip()
     attended = can_attend(frame)
     if not line.startswith("/"):
-        return await _asked(client, Ask(text=line, attended=attended))
+        return await _asked(client, Ask(text=line, attended=attended, untrusted=not is_typed()))
     if word == "/all":
-        return await _asked(client, Ask(text=rest, everyone=True, attended=attended))
+        return await _asked(client, Ask(text=rest, everyone=True, attended=attended, untrusted=not is_typed()))
     if word == "/resume":
         return await _asked(client, Resume(turn=rest, attended=attended))
     if word == "/turn":
@@ -162,7 +160,7 @@ def _prompt(frame: Frame) -> Callable[[], Coroutine[Any, Any, str | None]]:
     from prompt_toolkit.formatted_text import HTML
 
     session: PromptSession[str] = PromptSession(
-        history=_history(frame.places.chat_history),
+        history=history(frame.places.chat_history),
         auto_suggest=AutoSuggestFromHistory(),
         completer=WordCompleter(list(SLASH), sentence=True),
         complete_while_typing=False,
@@ -178,16 +176,3 @@ def _prompt(frame: Frame) -> Callable[[], Coroutine[Any, Any, str | None]]:
                 return None
 
     return read
-
-
-def _history(file: Path) -> History:
-    """What was typed before, readable by its owner alone; forgotten at the end where the file cannot be had."""
-    from prompt_toolkit.history import FileHistory, InMemoryHistory
-
-    try:
-        file.touch(mode=0o600, exist_ok=True)
-        file.chmod(0o600)
-    except OSError as error:
-        click.secho(f"{file} cannot be kept: {error.strerror}", fg="yellow", err=True)
-        return InMemoryHistory()
-    return FileHistory(str(file))

@@ -28,7 +28,7 @@ def command(frame: Frame, follow: bool, last: int) -> None:
     With --json, one object a line.
     """
     if not follow:
-        newest = int(call(frame, Status())["generation"])
+        newest = int(call(frame, Status())["image"]["generation"])
         for event in call(frame, EventsSince(after=max(0, newest - last), limit=max(1, last)))["events"][:last]:
             _tell(frame, event)
         return
@@ -43,7 +43,7 @@ async def _follow(frame: Frame, last: int) -> None:
             for event in found["events"]:
                 if event["sequence"] <= newest:
                     _tell(frame, event)
-        async for told in client.events():
+        async for told in client.events(newest):
             _tell_live(frame, told)
 
 

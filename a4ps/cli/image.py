@@ -183,19 +183,22 @@ def export(frame: Frame, folder: Path) -> None:
 @command.command("import")
 @click.argument("source", metavar="FOLDER", type=click.Path(path_type=Path))
 @click.option("--salvage", is_flag=True, help="FOLDER is an image file: take what can be read of it, unverified.")
+@click.option("--vouch", is_flag=True, help="Vouch for all that it brings: what it says is untrusted alone is so.")
 @_yes
 @framed
-def import_(frame: Frame, source: Path, salvage: bool, yes: bool) -> None:
+def import_(frame: Frame, source: Path, salvage: bool, vouch: bool, yes: bool) -> None:
     """Make an exported FOLDER, perhaps a stranger's, the image's content, in one change.
 
-    Its methods are kept but not trusted. The image as it was is kept beside it under a dated name.
+    Its methods are kept but not trusted. Turns, memories and tools that are not here to the letter are marked as untrusted,
+    whatever the export says of them, unless you --vouch for it. Personas are taken as they are. What you had promoted and
+    vouched for before ends with what it was for. The image as it was is kept beside it under a dated name.
 
     With --salvage, the same of an image file whose key is lost, or which is damaged, the present image's own file
     included: what can be read of it is taken over, but nothing of it can be verified. A file that is whole and whose key
     is here is refused, as restore brings that one back with its trust.
     """
     if salvage:
-        _salvage(frame, source, yes)
+        _salvage(frame, source, yes, vouch=vouch)
         return
 
     def read() -> object:
@@ -203,7 +206,7 @@ def import_(frame: Frame, source: Path, salvage: bool, yes: bool) -> None:
 
         return import_text(source)
 
-    _take_over(frame, source, yes, "Importing", read, image.Import(folder=str(source.absolute())))
+    _take_over(frame, source, yes, "Importing", read, image.Import(folder=str(source.absolute()), vouch=vouch))
 
 
 def _asked(frame: Frame, request: Request, what: str) -> Any:
@@ -229,7 +232,7 @@ def _take_over(frame: Frame, path: Path, yes: bool, what: str, read: Callable[[]
         _tell_taken_over(found["protos"], found["kept"])
 
 
-def _salvage(frame: Frame, file: Path, yes: bool) -> None:
+def _salvage(frame: Frame, file: Path, yes: bool, *, vouch: bool) -> None:
     from a4ps.clock import SystemClock
     from a4ps.governance.trust import ARCHITECT
     from a4ps.image.keys import KeyFolder
@@ -241,7 +244,8 @@ def _salvage(frame: Frame, file: Path, yes: bool) -> None:
     need_file(file)  # before a backend is ended for it
     with waiting("Reading what is left"):
         done = image_alone(
-            frame, lambda: salvage(places.image, file, KeyFolder(places.keys), SystemClock(), author=ARCHITECT)
+            frame,
+            lambda: salvage(places.image, file, KeyFolder(places.keys), SystemClock(), author=ARCHITECT, vouch=vouch),
         )
     if frame.as_json:
         found = {"rows": done.found.rows, "rows_skipped": done.found.skipped, "lost": list(done.found.notes)}

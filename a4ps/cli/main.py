@@ -24,6 +24,7 @@ COMMANDS = {
     "up": ("a4ps.cli.up", "Run the backend, and a chat where somebody is there."),
     "down": ("a4ps.cli.down", "End the backend in order."),
     "status": ("a4ps.cli.status", "Show what the backend does."),
+    "console": ("a4ps.cli.console", "Evaluate Python among the living objects."),
     "events": ("a4ps.cli.events", "Show what has happened, and follow what happens."),
     "ask": ("a4ps.cli.ask", "Ask the society a question."),
     "why": ("a4ps.cli.why", "Show what an answer rests on."),

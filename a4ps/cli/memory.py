@@ -15,7 +15,7 @@ from a4ps.cli.frame import Frame, framed
 from a4ps.cli.plain import plain
 from a4ps.cli.streams import json_line, standard_input
 from a4ps.errors import DocumentUnreadable, Stopped, StorageFailed, UsageError
-from a4ps.governance.taint import ARCHITECTS_WORDS, FILES, Taint
+from a4ps.governance.taint import ARCHITECTS_WORDS, FILES, Taint, as_plain, is_tainted
 from a4ps.kernel.wiring import open_records, open_scrapbook
 from a4ps.memory.consolidation import Consolidation, Night
 from a4ps.memory.documents import SUFFIXES, TakenIn, files_of, take_in
@@ -24,6 +24,9 @@ from a4ps.memory.scrapbook import Scrapbook
 
 #: A longer text is a document: write it into a file.
 NOTE_CHARS = 20_000
+
+#: How much of what is vouched for is shown, in characters.
+SHOWN_CHARS = 160
 
 
 @click.group("memory")
@@ -45,7 +48,7 @@ def add(frame: Frame, what: tuple[str, ...]) -> int:
 
     Files are cut into parts. They, and what comes through "-", are marked as untrusted: what they say is data, whoever
     wrote it. Stopped in the middle, the same command goes on where it was; a file that has changed takes the place of what
-    it was.
+    it was. Of one that has not, what was forgotten stays forgotten.
     """
     return asyncio.run(_add(frame, what))
 
@@ -61,7 +64,8 @@ def search(frame: Frame, query: str, limit: int) -> None:
         frame.print_object({"results": results})
         return
     for found in results:
-        click.echo(f"{click.style(found['id'], bold=True)}  {found['score']:.2f}  {plain(found['source'])}")
+        marked = " · untrusted" if is_tainted(found["taint"]) else ""
+        click.echo(f"{click.style(found['id'], bold=True)}  {found['score']:.2f}  {plain(found['source'])}{marked}")
         click.echo(f"  {plain(' '.join(found['text'].split()))}")
     if not results:
         click.echo("Nothing that is remembered belongs to it.")
@@ -79,6 +83,29 @@ def pin(frame: Frame, id_: str, off: bool) -> None:
         frame.print_object({"id": memory.id, "importance": memory.importance})
     else:
         click.echo(f"{plain(memory.id)} has the importance {memory.importance:g} now.")
+
+
+@command.command("vouch")
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@click.option("--off", is_flag=True, help="Take it back: it is untrusted again.")
+@framed
+def vouch(frame: Frame, ids: tuple[str, ...], off: bool) -> None:
+    """Vouch for memories, or for whole documents (d1), that are marked as untrusted: nothing in them leads a model astray.
+
+    It is your word alone that clears the mark, and it counts for what is recalled from now on. What was made of them before
+    stays marked; it can be vouched for as well. A file that changes is another document.
+    """
+    with open_records(frame.env) as records:
+        records.vouch(ids, off=off)
+        documents = {document.id: document for document in records.documents().values()}
+        said = {id_: documents[id_].path if id_ in documents else records.get(id_).text for id_ in dict.fromkeys(ids)}
+    if frame.as_json:
+        frame.print_object({"vouched": not off, "ids": list(said)})
+        return
+    for id_, text in said.items():
+        click.echo(
+            f"{click.style(plain(id_), bold=True)} is {'untrusted again' if off else 'vouched for'}: {_short(text)}"
+        )
 
 
 @command.command("export")
@@ -196,6 +223,8 @@ async def _add(frame: Frame, what: Sequence[str]) -> int:
         for taken in documents:
             parts = len(taken.memories)
             click.echo(f"{plain(taken.path)}: {taken.state}, {parts} part{'' if parts == 1 else 's'}, as {taken.id}")
+            if taken.forgotten:
+                click.secho(_forgotten(taken), fg="yellow")
     return 1 if failed else 0
 
 
@@ -235,6 +264,11 @@ async def _embedded(scrapbook: Scrapbook) -> None:
         even.cancel()
 
 
+def _short(text: str) -> str:
+    flat = plain(" ".join(text.split()))
+    return flat if len(flat) <= SHOWN_CHARS else flat[: SHOWN_CHARS - 1] + "…"
+
+
 def _rate(per_s: float | None) -> str:
     return f"{per_s:.0f} a second" if per_s else ""
 
@@ -250,7 +284,17 @@ async def _search(frame: Frame, query: str, limit: int) -> list[dict[str, Any]]:
             floor=frame.env.settings.recall_floor,
             rehearsed=bool(newest) and newest[0][0].engine == "rehearsal",
         )
-    return [{"id": each.id, "text": each.text, "score": each.score, "source": each.source} for each in found]
+    return [
+        {
+            "id": each.id,
+            "text": each.text,
+            "score": each.score,
+            "source": each.source,
+            "taint": as_plain(each.taint),
+            "vouched": each.vouched,
+        }
+        for each in found
+    ]
 
 
 async def _rebuild(frame: Frame) -> dict[str, Any]:
@@ -344,6 +388,13 @@ def _exported(records: Records) -> Iterator[str]:
         yield json_line(plain_fields)
 
 
+def _forgotten(taken: TakenIn) -> str:
+    parts = f"{taken.forgotten} part{'' if taken.forgotten == 1 else 's'}"
+    if taken.state == "replaced":
+        return f"  {parts} of what it was had been forgotten: what the file still says of that is remembered again"
+    return f"  {parts} of it had been forgotten, and {'is' if taken.forgotten == 1 else 'are'} not read again"
+
+
 def _document(taken: TakenIn) -> dict[str, Any]:
     return {
         "id": taken.id,
@@ -351,4 +402,5 @@ def _document(taken: TakenIn) -> dict[str, Any]:
         "state": taken.state,
         "parts": len(taken.memories),
         "new": taken.new,
+        "forgotten": taken.forgotten,
     }

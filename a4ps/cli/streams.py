@@ -31,6 +31,11 @@ def standard_input() -> BinaryIO:
     return sys.stdin.buffer
 
 
+def is_typed() -> bool:
+    """Whether standard input is a person's keyboard, and no pipe or file, which may bring anybody's words."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def somebody_is_there() -> bool:
     """Whether a person can be asked: both ends are a terminal."""
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))

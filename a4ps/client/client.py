@@ -15,8 +15,8 @@ from a4ps.client.starting import is_running, read_token, start_backend, wait_pat
 from a4ps.errors import A4PSError, BackendLost, ProtocolError
 from a4ps.governance.roles import Role
 from a4ps.places import Places
-from a4ps.protocol.codec import encode, from_backend, published
-from a4ps.protocol.faults import error_of
+from a4ps.protocol.codec import checked, encode, from_backend, published
+from a4ps.protocol.faults import error_of, fault_of
 from a4ps.protocol.feed import Apply, Feed, Fetch, Told
 from a4ps.protocol.messages import (
     PROTOCOL_VERSION,
@@ -24,6 +24,7 @@ from a4ps.protocol.messages import (
     Command,
     Durable,
     Failure,
+    FromBackend,
     Hello,
     Welcome,
 )
@@ -35,8 +36,11 @@ from a4ps.version import __version__
 
 Listener: TypeAlias = Callable[[dict[str, Any]], None]
 
-#: A backend that is there and does not answer is given up after so long; one that starts may take longer than that.
+#: A backend that is there and does not answer is given up after so long; one that starts may take longer than that. One
+#: that has ended has so long to be followed by another, where we do not start it ourselves.
 _GREET_S = 30.0
+#: A backend that ends at once is started so often for one session.
+_STARTS_MAX = 3
 _FETCH_LIMIT = 1_000
 
 
@@ -59,7 +63,8 @@ class As:
 class Client:
     """One event loop's. Made by `connect`; close with `aclose`.
 
-    Where the backend ends under it, it waits for the next, or (`starts`) starts one, and sends again what has no outcome.
+    Where the backend ends under it, it waits for the next, or, where something is asked for and it `starts`, starts one, and
+    sends again what has no outcome.
     """
 
     places: Places
@@ -72,6 +77,8 @@ class Client:
     _opened: asyncio.Event = field(default_factory=asyncio.Event)
     _failed: A4PSError | None = None
     _keeper: asyncio.Task[None] | None = None
+    _lost_s: float | None = None
+    _followers: dict[Wire, Callable[[A4PSError], None]] = field(default_factory=dict)
 
     @classmethod
     async def connect(cls, places: Places, who: As, *, starts: bool = True) -> Client:
@@ -80,8 +87,9 @@ class Client:
         Raises `BackendLost` where there is none, and what kept one from starting or from taking us.
         """
         self = cls(places, who, starts)
+        self._lost_s = _now()
         try:
-            await self._find()
+            await self._find(starts)
             self._keeper = asyncio.create_task(self._keep(), name="client")
             await self._wait_open()
         except BaseException:
@@ -99,17 +107,18 @@ class Client:
     async def call(self, request: Request, listener: Listener | None = None, *, deadline_s: float | None = None) -> Any:
         """Have a request served, and return the object of the type that it `gives`. `listener` hears its steps.
 
-        Cancelled, the command is stopped, and its outcome awaited. Raises the error that it failed with, and `BackendLost`
-        where the backend is gone for good.
+        Cancelled, the command is stopped, and its outcome awaited. Raises the error that it failed with, `ProtocolError` for
+        what is too long to be sent, and `BackendLost` where the backend is gone for good.
         """
         key = secrets.token_urlsafe(12)
+        command = checked(Command(key=key, request=request.as_wire(), deadline_s=deadline_s))
+        if self._failed is not None:
+            raise self._failed
+        assert self._side is not None
         waiting = _Waiting(asyncio.get_running_loop().create_future(), listener)
         self._waiting[key] = waiting
         try:
-            if self._failed is not None:
-                raise self._failed
-            assert self._side is not None
-            self._do(self._side.ask(Command(key=key, request=request.as_wire(), deadline_s=deadline_s), _now()))
+            self._do(self._side.ask(command, _now(), once=request.once))
             outcome = await self._outcome(key, waiting.outcome)
         finally:
             del self._waiting[key]
@@ -117,10 +126,14 @@ class Client:
             raise error_of(outcome.fault)
         return outcome.value
 
-    async def events(self) -> AsyncIterator[Told]:
-        """What happens from now on: each durable event once, without gaps, whatever is lost; see `feed`."""
-        queue: asyncio.Queue[Told] = asyncio.Queue()
-        feed = Feed(self.welcome.epoch, self.welcome.sequence)
+    async def events(self, after: int | None = None) -> AsyncIterator[Told]:
+        """What happens after the durable event `after`, or else after the session was opened: each durable event once,
+        without gaps, whatever is lost; see `feed`. Close the generator. Raises as `call` does where there is no backend.
+        """
+        if self._failed is not None:
+            raise self._failed
+        queue: asyncio.Queue[Told | A4PSError] = asyncio.Queue()
+        feed = Feed(self.welcome.epoch, self.welcome.sequence if after is None else after)
         fetching: set[asyncio.Task[None]] = set()
 
         def act(told: list[Told]) -> None:
@@ -138,7 +151,8 @@ class Client:
             except A4PSError:
                 feed.not_fetched()
                 return
-            act(feed.caught_up([_durable(found["epoch"], each) for each in found["events"]]))
+            events = [_durable(found["epoch"], each) for each in found["events"]]
+            act(feed.caught_up(found["epoch"], events, found["sequence"]))
 
         def received(frames: list[bytes]) -> None:
             try:
@@ -154,10 +168,15 @@ class Client:
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
         socket.connect(f"ipc://{self.places.events_socket}")
         wire = Wire(socket, received)
+        self._followers[wire] = queue.put_nowait
         try:
             while True:
-                yield await queue.get()
+                told = await queue.get()
+                if isinstance(told, A4PSError):
+                    raise told
+                yield told
         finally:
+            del self._followers[wire]
             wire.close(0)
             for task in fetching:
                 task.cancel()
@@ -170,6 +189,8 @@ class Client:
         if self._wire is not None:
             self._wire.send([encode(Bye())])
             self._wire.close()
+        for wire in self._followers:
+            wire.close(0)
         await asyncio.to_thread(self._context.term)
 
     # The session
@@ -184,27 +205,27 @@ class Client:
                     raise  # the second time, whoever wants to leave need not wait
                 cancelled = error
                 assert self._side is not None
-                self._do(self._side.cancel(key))
+                self._do(self._side.cancel(key, _now()))
         if cancelled is not None:
             raise cancelled
         return outcome.result()
 
-    async def _find(self) -> None:
+    async def _find(self, starts: bool) -> None:
         """Connect to the backend that runs, or to one that is started."""
-        if not is_running(self.places):
-            if not self.starts:
-                raise BackendLost(f"no backend of {self.places.image} is running", next_step="a4ps up")
-            await start_backend(self.places)
-        deadline_s = _now() + _GREET_S
-        while not wait_path(self.places.commands_socket):
-            if not is_running(self.places) or _now() > deadline_s:
-                raise BackendLost(
-                    "the backend ended before it could be asked"
-                    if _now() <= deadline_s
-                    else "the backend is not ready",
-                    next_step="try again; a4ps doctor looks into it",
-                )
-            await asyncio.sleep(0.01)
+        until_s, started = _now() + _GREET_S, 0
+        while not (is_running(self.places) and wait_path(self.places.commands_socket)):
+            if not is_running(self.places):
+                if not starts:
+                    raise BackendLost(f"no backend of {self.places.image} is running", next_step="a4ps up")
+                if started == _STARTS_MAX:
+                    raise BackendLost("the backend ends as soon as it is started", next_step="a4ps doctor")
+                await start_backend(self.places)
+                until_s, started = _now() + _GREET_S, started + 1
+            elif _now() > until_s:
+                raise BackendLost("the backend is not ready", next_step="try again; a4ps doctor looks into it")
+            else:
+                await asyncio.sleep(0.01)
+            self._lost_s = _now()
         before = self._side
         token = read_token(self.places, self.who.role)
         hello = Hello(
@@ -233,13 +254,32 @@ class Client:
             self._do(self._side.tick(_now()))
             gone = self._wire is None or (self._waiting and not is_running(self.places))
             if gone and self._failed is None:
-                if self._wire is not None:
-                    self._wire.close(0)
-                    self._wire = None
+                self._lose()
+                # Who only looks on starts nothing: a backend that was ended would not stay so.
+                starts = self.starts and bool(self._waiting)
+                if not starts and not is_running(self.places) and not self._is_given_up():
+                    continue
                 try:
-                    await self._find()
+                    await self._find(starts)
+                except BackendLost as error:
+                    if self._is_given_up():
+                        self._fail(error)
                 except A4PSError as error:
                     self._fail(error)
+            elif self._failed is None and self._is_given_up():
+                self._fail(BackendLost("the backend does not answer", next_step="a4ps down, then try again"))
+
+    def _lose(self) -> None:
+        if self._wire is not None:
+            self._wire.close(0)
+            self._wire = None
+        if self._lost_s is None:
+            self._lost_s = _now()
+
+    def _is_given_up(self) -> bool:
+        """Whether something has been asked for, or a session, and there has been none for too long."""
+        wanted = bool(self._waiting) or not self._opened.is_set()
+        return wanted and self._lost_s is not None and _now() - self._lost_s > _GREET_S
 
     async def _wait_open(self) -> None:
         await self._opened.wait()
@@ -247,10 +287,13 @@ class Client:
             raise self._failed
 
     def _received(self, frames: list[bytes]) -> None:
+        message: FromBackend
         try:
             message = from_backend(frames[-1])
-        except ProtocolError:
-            return
+        except ProtocolError as error:
+            if not error.key:
+                return
+            message = Failure(key=error.key, fault=fault_of(error))  # it would come no better a second time
         assert self._side is not None
         self._do(self._side.received(message, _now()))
 
@@ -268,11 +311,10 @@ class Client:
                     if key in self._waiting and not self._waiting[key].outcome.done():
                         self._waiting[key].outcome.set_result(outcome)
                 case Opened():
+                    self._lost_s = None
                     self._opened.set()
                 case Closed(None):
-                    if self._wire is not None:
-                        self._wire.close(0)
-                    self._wire = None  # the keeper finds it again
+                    self._lose()  # the keeper finds it again
                 case Closed(fault):
                     assert fault is not None
                     self._fail(error_of(fault))
@@ -285,6 +327,8 @@ class Client:
         for waiting in self._waiting.values():
             if not waiting.outcome.done():
                 waiting.outcome.set_exception(error)
+        for tell in self._followers.values():
+            tell(error)
 
 
 def _durable(epoch: str, event: dict[str, Any]) -> Durable:

@@ -29,7 +29,7 @@ class WayOut:
 WAYS_OUT: tuple[WayOut, ...] = (
     WayOut("a file that a granted tool writes", "turn", ("tools.granted_folders",), "file-write"),
     WayOut(
-        "code that was promoted to this process", "turn", ("tools.registry", "image.method_pool"), "tool-in-process"
+        "code that was promoted to this process", "turn", ("tools.registry", "image.call_thread"), "tool-in-process"
     ),
     WayOut("the prompts, to the Ollama of the setting ollama_host", "setting", ("inference.ollama",)),
     WayOut("the name of a model, to the hub or address it is pulled from", "architect", ("inference.download",)),
@@ -38,6 +38,7 @@ WAYS_OUT: tuple[WayOut, ...] = (
         "architect",
         ("image.backup", "image.portable", "image.text_export", "image.restore", "image.exchange"),
     ),
+    WayOut("whatever is evaluated in the console", "architect", ("kernel.console",)),
     WayOut("what is remembered, as text", "architect", ("cli.memory",)),
 )
 

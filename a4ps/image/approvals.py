@@ -162,6 +162,10 @@ class Approvals:
         event_bus.notify(Event.APPROVAL_ASKED, edited)
         return edited
 
+    def asked_in(self, turn: str) -> bool:
+        """Whether anything was ever asked in a turn."""
+        return self._find(f"{turn}.1") is not None
+
     def lapse(self, turn: str) -> None:
         """Let what still waits in a turn that has been answered expire: nothing would come of it."""
         with self._writing:

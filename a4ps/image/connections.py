@@ -6,6 +6,7 @@ writes, and readers are opened read-only, which keeps them from checkpointing as
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 import threading
@@ -89,10 +90,17 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         connection.execute("PRAGMA cell_size_check = ON")
         connection.execute("PRAGMA mmap_size = 0")
         connection.execute("PRAGMA temp_store = MEMORY")
+        # Here and not where it is used: whatever was prepared before is prepared again after it.
+        connection.create_function("word_weight", 1, word_weight, deterministic=True)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def word_weight(holders: int) -> float:
+    """What a word weighs in a search that so many texts have: the rarer, the more."""
+    return math.log(1 + 1e6 / (1 + holders))
 
 
 def concerns_one_statement(error: sqlite3.Error) -> bool:

@@ -123,14 +123,15 @@ class Promotions:
 
 
 def check_records(records: Iterable[PortableRecord], author: str) -> None:
-    """Whether `author` may bring the promotions and approvals among `records` into an image.
+    """Whether `author` may bring the promotions, approvals and vouchings among `records` into an image.
 
     Raises PromotionRefused where they are not the Architect's to bring, CallerError where one is no promotion.
     """
     for record in records:
         if record.kind in ARCHITECTS_WORD and record.kind != TRUST and author != ARCHITECT:
             raise PromotionRefused(
-                f"{author} cannot bring approvals into an image", next_step="only the architect can load this"
+                f"{author} cannot bring the architect's word into an image",
+                next_step="only the architect can load this",
             )
         if record.kind != TRUST:
             continue

@@ -28,6 +28,7 @@ from a4ps.image.changes import Change, Diff
 from a4ps.image.codex import Codex
 from a4ps.image.content import Content
 from a4ps.image.draft_state import check_name
+from a4ps.image.foreign import distrusted
 from a4ps.image.handle import Handle, Pin, PinnedProto, handle_of
 from a4ps.image.heads import Root, Versions
 from a4ps.image.keys import KeyFolder
@@ -453,23 +454,26 @@ class ProtoManager:
     def import_text(self, folder: str | Path, *, author: str = ARCHITECT, reason: str = "") -> Path | None:
         """`load` for a text export, which is a stranger's: its methods are not trusted, nothing opaque is loaded.
 
-        It brings no promotions, and those that there were end with the content that they were for.
+        It brings no promotions, and those that there were end with the content that they were for. What it says of taint is
+        not believed.
         """
         return self.become(import_text(Path(folder)), author=author, reason=reason or f"import {folder}")
 
     def become(self, image: PortableImage, *, author: str = ARCHITECT, reason: str = "") -> Path | None:
         """Make `image` the content of this one, in one commit, after keeping a verified backup beside it.
 
-        Returns where that is, None where the image was empty. Raises CallerError where something in `image` cannot be
-        held, PromotionRefused where it has promotions and `author` is not the Architect, Conflict where something was
-        committed meanwhile, and what `backup` and `Store.commit` raise; nothing has changed then, except that after
-        StorageFailed the backup stays.
+        Of a `foreign` one, what is not here to the letter is given the labels of files. Returns where the backup is, None
+        where the image was empty. Raises CallerError where something in `image` cannot be held, PromotionRefused where it
+        has promotions and `author` is not the Architect, Conflict where something was committed meanwhile, and what `backup`
+        and `Store.commit` raise; nothing has changed then, except that after StorageFailed the backup stays.
         """
         check_records(image.records, author)
-        contents = contents_of(image)
         # One after the other: two at once would give one name to what they keep, and one of them be refused anyway.
         with self._takeover:
             before = whole_of(self._store)
+            if image.foreign:
+                image = distrusted(image, before.image)
+            contents = contents_of(image)
             rows = rows_towards(before.image, image)
             versions = self._root.versions
             judging = self._judging(self._towards(contents, versions, author, reason))
@@ -559,6 +563,7 @@ class ProtoManager:
     def _need_open(self) -> None:
         if self._closed:
             raise CallerError(f"the image {self._store.path} is closed", next_step="open it again")
+        transaction.need_wanted()
         if self._lives.unfinished_here():
             raise calls.not_while_waking("the image")
 

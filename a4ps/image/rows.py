@@ -152,6 +152,15 @@ def check_text(name: str, value: str) -> None:
         )
 
 
+def is_text(value: str) -> bool:
+    """Whether a row can hold `value`: lone surrogates, as stand for odd bytes of a command line, are in none."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def place_of(generation: int, ordinal: int) -> int:
     return generation << ORDINAL_BITS | ordinal
 

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,15 +70,22 @@ class Salvaged:
 
 
 def salvage(
-    image: Path, source: Path, keys: KeyFolder, clock: Clock, *, author: str, limits: Limits | None = None
+    image: Path,
+    source: Path,
+    keys: KeyFolder,
+    clock: Clock,
+    *,
+    author: str,
+    limits: Limits | None = None,
+    vouch: bool = False,
 ) -> Salvaged:
     """Make what can be read of the image file `source` the content of `image`, which may be that very file, or absent.
 
     An image that was there is kept beside it under a dated name: as a verified backup, or, where it is the source, as it
-    was. Raises ImageHeld; CallerError where there is no such file, or where it is whole and its key is here, so that it
-    can be restored with its trust; IntegrityError where nothing can be read; ImageTooNew, DiskFull, StorageFailed; and
-    what opening `image` and `ProtoManager.become` raise. Nothing has changed then, except that a source which was the
-    image itself may already have its dated name.
+    was. What is read is untrusted unless the Architect vouches for it. Raises ImageHeld; CallerError where there is no such
+    file, or where it is whole and its key is here, so that it can be restored with its trust; IntegrityError where nothing
+    can be read; ImageTooNew, DiskFull, StorageFailed; and what opening `image` and `ProtoManager.become` raise. Nothing has
+    changed then, except that a source which was the image itself may already have its dated name.
     """
     image, source = image.resolve(), source.resolve()
     need_file(source)
@@ -92,7 +99,7 @@ def salvage(
             _copy(source, copy, locked=source == image)
             found = _read_apart(source, copy, place, limits or Limits.of(copy.stat().st_size))
             _need_lost(source, copy, place, found, keys, clock)
-            content = _imported(source, place)
+            content = replace(_imported(source, place), foreign=not vouch)
             kept = None
             if source == image:
                 # It cannot be opened to become anything, so another one is made and put in its place.

@@ -24,7 +24,10 @@ APPROVAL: Final = "approval"
 KEPT: Final = "approval-kept"
 """The kinds of the records that say what the Architect agreed to, and to what for good."""
 
-ARCHITECTS_WORD: Final = frozenset({TRUST, APPROVAL, KEPT})
+VOUCHED: Final = "vouched"
+"""The kind of the records that say which memories and documents the Architect vouches for (memory/records.py)."""
+
+ARCHITECTS_WORD: Final = frozenset({TRUST, APPROVAL, KEPT, VOUCHED})
 """Kinds of records that a stranger's image never brings along."""
 
 PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -107,7 +110,8 @@ class PortableRecord:
 class PortableImage:
     """All that an image holds. `history` has each Proto's changes, oldest first, as JSON objects; it is for reading.
 
-    `python` is the version that wrote the opaque slots.
+    `python` is the version that wrote the opaque slots. `foreign`: nobody knows who wrote it, so what it says of taint is
+    not believed (foreign.py).
     """
 
     created_at: datetime
@@ -115,6 +119,7 @@ class PortableImage:
     history: Mapping[str, tuple[Mapping[str, object], ...]] = field(default_factory=dict)
     records: tuple[PortableRecord, ...] = ()
     python: str = PYTHON
+    foreign: bool = False
 
 
 def _as_dict(value: object) -> dict[object, object]:

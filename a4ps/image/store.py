@@ -54,6 +54,7 @@ from a4ps.image.rows import (
     StoredRow,
     check_text,
     generation_of,
+    is_text,
     pack,
     place_of,
     to_us,
@@ -96,12 +97,13 @@ class StoreStatistics:
 
 
 class Match(NamedTuple):
-    """A row that full-text search found: its key, its score, its text."""
+    """A row that full-text search found: its key, its score, its text, and the payload that was verified with it."""
 
     key: str
     score: float
     text: str
     kind: str
+    payload: bytes
 
 
 Then = Callable[[Commit], None]
@@ -278,6 +280,8 @@ class Store:
 
     def head(self, kind: str, key: str) -> StoredRow | None:
         """The newest row of (`kind`, `key`), or None where there is none or it is gone."""
+        if not is_text(key):
+            return None
         with self._readers.lend("reading a row") as connection:
             found = connection.execute(
                 _ROW + f"WHERE kind = ? AND key = ? AND {_STAYS}ORDER BY place DESC LIMIT 1", (kind, key)
@@ -302,6 +306,8 @@ class Store:
 
     def past(self, kind: str, key: str, *, upto: int | None = None, limit: int = -1) -> list[StoredRow]:
         """The rows of (`kind`, `key`), gone or not, newest first: of generation `upto` or before, at most `limit`."""
+        if not is_text(key):
+            return []
         beyond = MAX_GENERATION if upto is None else min(max(upto, 0) + 1, MAX_GENERATION)
         query = _ROW + "WHERE kind = ? AND key = ? AND place < ? ORDER BY place DESC LIMIT ?"
         with self._readers.lend("reading rows") as connection:
@@ -451,7 +457,7 @@ class Store:
                 deep, report.generation, report.commits, report.rows, (*report.faults, rebuilt.message), report.warnings
             )
         _, again = self._verify(deep=True, tell=tell)
-        warnings = (*again.warnings, "the full-text index was damaged and has been made anew")
+        warnings = (*again.warnings, "the full-text index was damaged, or of an earlier form, and has been made anew")
         return VerifyReport(deep, again.generation, again.commits, again.rows, again.faults, warnings)
 
     def backup(self, path: Path, *, tell: Tell = tell_nobody) -> VerifyReport:
@@ -501,7 +507,7 @@ class Store:
                     found = connection.execute(query, (place, *kinds)).fetchone()
                     if found is not None and len(matches) < limit:
                         row, text = verify.verified_row(self._seal, found)
-                        matches.append(Match(row.key, score, text, row.kind))
+                        matches.append(Match(row.key, score, text, row.kind, row.payload))
                 if len(ranked) < limit:
                     break
                 offset += limit

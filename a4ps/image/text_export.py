@@ -14,8 +14,9 @@ is inside.
 
 The folder is not signed. Whoever imports one takes it for a stranger's: its methods get the author "import:…", which
 nobody trusts, and its opaque values are kept but never loaded. Nothing in it is unpickled.
-Promotions (promotions.py) and approvals (approvals.py) are not in an export, and one that has any all the same is
-refused: trust is given where somebody has read the text, never brought along.
+Promotions (promotions.py), approvals (approvals.py) and vouchings (memory/records.py) are not in an export, and one that
+has any all the same is refused: trust is given where somebody has read the text, never brought along. Labels of taint are
+in it, for reading; an import does not believe them (foreign.py).
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ import tomlkit
 from a4ps.errors import A4PSError, CallerError, DiskFull, ImageTooNew, StorageFailed, Unsupported, WorldError
 from a4ps.image import plain, typed_json
 from a4ps.image.codec import Placeholder, as_foreign, as_own, decode_slot, encode_slot
+from a4ps.image.foreign import unlabelled
 from a4ps.image.snapshot import ARCHITECTS_WORD, TRUST, MethodSnapshot, PortableImage, PortableRecord, ProtoSnapshot
 
 FORMAT: Final = 1
@@ -116,7 +118,7 @@ def import_text(folder: Path) -> PortableImage:
     for name in ("turns.jsonl", "records.jsonl"):
         with source.reading(name):
             records += [_record_of(line) for line in source.lines(name)]
-    return PortableImage(created_at, protos, history, tuple(records), python)
+    return PortableImage(created_at, protos, history, tuple(records), python, foreign=True)
 
 
 def exportable(content: PortableImage) -> tuple[PortableImage, tuple[str, ...]]:
@@ -157,10 +159,10 @@ def exportable(content: PortableImage) -> tuple[PortableImage, tuple[str, ...]]:
 def content_hash(content: PortableImage) -> str:
     """SHA-256, hex, over all that an export of `content` would say of it.
 
-    Not of when and by what it was exported, nor of who brought its methods here and which of them are trusted.
+    Not of when and by what it was exported, nor of who brought it here and what of it is trusted.
     """
     digest = hashlib.sha256()
-    for name, text in sorted(_files(content, as_first_written=True)):
+    for name, text in sorted(_files(unlabelled(content), as_first_written=True)):
         if name == _MARKER:
             continue
         for part in (name.encode(), text):
@@ -356,7 +358,8 @@ def _record_of(line: Mapping[str, Any]) -> PortableRecord:
         )
     if line["kind"] in ARCHITECTS_WORD:
         raise CallerError(
-            f"the export brings an approval, {ascii(line['key'])[:70]}", next_step="take it out: only you can approve"
+            f"the export brings your word, {line['kind']} {ascii(line['key'])[:70]}",
+            next_step="take it out: only you can approve and vouch",
         )
     return PortableRecord(str(line["kind"]), str(line["key"]), payload, at, str(line.get("text", "")))
 

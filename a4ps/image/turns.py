@@ -28,7 +28,8 @@ ARCHITECT = "architect"
 class Turn:
     """One accepted message of the Architect. `pins` are the versions of the personas it began with.
 
-    `again` names the turn whose question this one asks anew, "" where it is nobody's rerun.
+    `again` names the turn whose question this one asks anew, "" where it is nobody's rerun. `taint` are the labels of the
+    question where it may not be the Architect's own: it came with an import, or through a pipe.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Turn:
     pins: Mapping[str, int]
     everyone: bool = False
     again: str = ""
+    taint: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,7 @@ def check_row(row: StoredRow) -> None:
         raise IntegrityError(f"{row.key!r} is not the number of a turn")
     if row.kind == "turn":
         turn = _turn(row)
-        texts = [turn.question, turn.engine, *turn.models, *turn.models.values(), *turn.pins]
+        texts = [turn.question, turn.engine, *turn.models, *turn.models.values(), *turn.pins, *turn.taint]
         if turn.asked_at.tzinfo is None or not all(type(pin) is int for pin in turn.pins.values()):
             raise IntegrityError(f"turn {row.key} has odd figures")
     elif row.kind == "reply":
@@ -354,7 +356,7 @@ class TurnLog:
 def _plain(turn: Turn) -> dict[str, Any]:
     fields = flat(turn)
     del fields["id"]
-    return {**_without(fields, "again"), "asked_at": turn.asked_at.isoformat()}
+    return {**_without(fields, "again", "taint"), "asked_at": turn.asked_at.isoformat()}
 
 
 def _plain_reply(reply: Reply) -> dict[str, Any]:
@@ -386,7 +388,14 @@ def _row(kind: str, key: str, payload: Mapping[str, Any], text: str = "") -> Row
 
 def _turn(row: StoredRow) -> Turn:
     fields = json.loads(row.payload)
-    return Turn(id=row.key, **{**fields, "asked_at": datetime.fromisoformat(fields["asked_at"])})
+    asked_at, taint = datetime.fromisoformat(fields["asked_at"]), tuple(fields.get("taint", ()))
+    return Turn(id=row.key, **{**fields, "asked_at": asked_at, "taint": taint})
+
+
+def answer_of(payload: bytes) -> tuple[str, tuple[str, ...]]:
+    """The answer and the taint of a reply, without the rest of it."""
+    fields = json.loads(payload)
+    return fields["contributions"][-1]["text"], tuple(fields.get("taint", ()))
 
 
 def reply_of(row: StoredRow) -> Reply:

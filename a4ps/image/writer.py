@@ -515,6 +515,7 @@ class Writer:
                 )
             self._witness = self._keys.witness(attached.image_id, attached.seal)
             warning = verify.check_witness(attached.connection, check.tip, self._witness)
+            index_stale = check.texts_missing or not search_index.is_of_this_form(attached.connection)
         except sqlite3.Error as error:
             raise translate(error, self._path, "checking the newest commits") from error
         except OSError as error:
@@ -528,7 +529,7 @@ class Writer:
             self._sync_log()
             self._witness.write(check.tip)
         self.tip = check.tip
-        self.index_stale = check.texts_missing
+        self.index_stale = index_stale
         self.read_only = ""
 
     def _sync_log(self) -> None:

@@ -11,8 +11,8 @@ brackets, the indices of a list. Not noticed: a loop that counts ("1. again", "2
 in data is taken for a loop.
 
 Pure and incremental: a piece costs time in proportion to its own length, whatever came before; memory grows by the words
-of the reply. Until the reply is long enough for a stretch to have been repeated, its pieces are only put together. For
-any engine, and for any caller of one.
+of the reply. Pieces are put together and looked at many at once: the first time when the reply is long enough for a
+stretch to have been repeated, then after each `LOOKED_AT_CHARS`. For any engine, and for any caller of one.
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ EQUAL_PIECES = 30
 REPEATS = 5
 #: About 150 tokens of English.
 REPEATED_CHARS = 600
+#: A loop is noticed at most so many characters late; looking at each word by itself takes three times as long.
+LOOKED_AT_CHARS = 64
 
 #: How the note of an ended reply begins.
 ENDED = "the reply was ended"
 #: No repetition counts more than twice the characters that it has: a unit of one counts two.
 _SHORTEST_LOOP = REPEATED_CHARS // 2
 _LONGEST_WORD = 32
-_UNIT = re.compile(rf"(?P<word>\w{{1,{_LONGEST_WORD}}})|\n|[^\w\s]")
+_UNIT = re.compile(rf"\w{{1,{_LONGEST_WORD}}}|\n|[^\w\s]")
+_WORD = re.compile(r"\w")
 #: So many units together make a place in the text recognisable.
 _GRAM = 4
 
@@ -45,6 +48,7 @@ class LoopGuard:
         self._tail = ""
         self._held: list[str] = []
         self._held_chars = 0
+        self._look_at = _SHORTEST_LOOP
         self._units: list[str] = []
         self._ends: dict[tuple[str, ...], int] = {}
         self._period = 0
@@ -61,20 +65,20 @@ class LoopGuard:
         if self._equal > EQUAL_PIECES:
             self._note = f"{ENDED}: it said {_shown(piece)} more than {EQUAL_PIECES} times in a row"
             return self._note
-        if self._held_chars < _SHORTEST_LOOP:
-            self._held.append(piece)
-            self._held_chars += len(piece)
-            if self._held_chars < _SHORTEST_LOOP:
-                return ""
-            piece = "".join(self._held)
-        text = self._tail + piece
+        self._held.append(piece)
+        self._held_chars += len(piece)
+        if self._held_chars < self._look_at:
+            return ""
+        text = self._tail + "".join(self._held)
         self._tail = ""
-        for found in _UNIT.finditer(text):
-            if found["word"] and found.end() == len(text) and len(found[0]) < _LONGEST_WORD:
-                # The word may go on in the next piece.
-                self._tail = found[0]
-                break
-            if self._looped(found[0]):
+        self._held.clear()
+        self._held_chars = 0
+        self._look_at = LOOKED_AT_CHARS
+        units = _UNIT.findall(text)
+        if units and text.endswith(units[-1]) and _WORD.match(units[-1]) and len(units[-1]) < _LONGEST_WORD:
+            self._tail = units.pop()  # the word may go on in the next piece
+        for unit in units:
+            if self._looped(unit):
                 again = " ".join(self._units[-self._period :]).strip()
                 self._note = f"{ENDED}: it went on repeating {_shown(again)}"
                 break

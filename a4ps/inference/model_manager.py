@@ -118,13 +118,25 @@ class ModelManager:
                     yield Held(request.model, told)
                 await seat.changed.wait()
                 seat.changed.clear()
-            async with aclosing(self._said(self._asked(request), announced)) as chunks:
+            guard = LoopGuard()
+            pieces = 0
+            async with aclosing(self.engine.stream(self._asked(request))) as chunks:
                 async for chunk in chunks:
-                    # Noted before it is told: whoever has heard the end may not come back for more.
+                    if isinstance(chunk, Text):
+                        yield chunk
+                        pieces += 1
+                        self._pieces += 1
+                        if not (looping := guard.feed(chunk.text)):
+                            continue
+                        chunk = Finished("length", estimate_prompt(request.messages), pieces, notes=(looping,))
                     if isinstance(chunk, Finished):
+                        # Noted before it is told: whoever has heard the end may not come back for more.
                         seat.finished = True
                         self._note_busy(chunk.completion_tokens)
-                    yield chunk
+                        yield replace(chunk, notes=(*self._memory.notes(request.model), *chunk.notes))
+                        return
+                    if not (announced and isinstance(chunk, Loading)):
+                        yield chunk
         except PeerError:
             await self._memory.look()
             raise
@@ -276,27 +288,6 @@ class ModelManager:
     def _asked(self, request: ChatRequest) -> ChatRequest:
         keep_alive_s = 0.0 if self._parts.residency == "sequential" else request.keep_alive_s
         return replace(request, num_ctx=self._memory.context(request.model, request.num_ctx), keep_alive_s=keep_alive_s)
-
-    async def _said(self, request: ChatRequest, announced: bool) -> AsyncGenerator[Chunk, None]:
-        """What the engine says, without a second announcement of the load, ended where it runs in circles."""
-        guard = LoopGuard()
-        pieces = 0
-        async with aclosing(self.engine.stream(request)) as chunks:
-            async for chunk in chunks:
-                if isinstance(chunk, Loading) and announced:
-                    continue
-                if isinstance(chunk, Finished):
-                    notes = (*self._memory.notes(request.model), *chunk.notes)
-                    yield replace(chunk, notes=notes)
-                    return
-                yield chunk
-                if isinstance(chunk, Text):
-                    pieces += 1
-                    self._pieces += 1
-                    if looping := guard.feed(chunk.text):
-                        notes = (*self._memory.notes(request.model), looping)
-                        yield Finished("length", estimate_prompt(request.messages), pieces, notes=notes)
-                        return
 
 
 def _no_ollama(name: str) -> EngineRefused:

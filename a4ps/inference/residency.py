@@ -151,9 +151,8 @@ class State:
 
     def announced(self, hint: Hint) -> State:
         """A turn says which models it will call next; an earlier hint of it is replaced."""
-        return replace(
-            self.forgotten(hint.turn), hints=(*self.forgotten(hint.turn).hints, replace(hint, since_s=self.now_s))
-        )
+        others = (each for each in self.hints if each.turn != hint.turn)
+        return replace(self, hints=(*others, replace(hint, since_s=self.now_s)))
 
     def forgotten(self, turn: str) -> State:
         """A turn has ended, or what it announced no longer holds."""

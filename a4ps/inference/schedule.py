@@ -89,6 +89,8 @@ def plan(state: State, residency: Residency = "swap-aware", bounds: Bounds | Non
     if residency == "sequential":
         places = {each.call.id: place for place, each in enumerate(_queue(state, bounds))}
         return Plan(tuple(moves), explain(state, places))
+    if not state.waiting:
+        return Plan(tuple(moves), ())
     outlook = _Outlook.of(state, bounds)
     coming = outlook.coming if outlook.line and not state.loading else {}
     waits = explain(state, _places(outlook), [base for base, _ in coming])
@@ -158,6 +160,8 @@ def _swap_aware(state: State, bounds: Bounds) -> list[Move]:
     idle = [resident for resident in surplus if not state.in_use(resident.base)]
     if idle:
         return [Unload(resident.model, "the memory for models has become smaller") for resident in idle]
+    if not state.waiting:
+        return []
     outlook = _Outlook.of(state, bounds)
     switch = _next_switch(outlook)
     going = {resident.base for resident in (*surplus, *(switch.victims if switch else ()))}

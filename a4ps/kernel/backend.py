@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from a4ps.errors import A4PSError, BackendBusy
 from a4ps.events import event_bus
+from a4ps.image.commands import under_no_command
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.turns import TurnLog
 from a4ps.kernel.crash_reports import CrashReports
@@ -24,6 +25,7 @@ from a4ps.memory.records import Records
 from a4ps.memory.scrapbook import Scrapbook
 
 if TYPE_CHECKING:  # LangGraph takes a second to import
+    from a4ps.kernel.console import Console
     from a4ps.kernel.gauges import Gauges
     from a4ps.kernel.kernel import Kernel
 
@@ -43,6 +45,7 @@ class Backend:
         self.records = Records(self.store, self.log)
         self.reports = CrashReports(env.places.crashes, self.store.clock)
         self.supervisor = Supervisor(event_bus, self.reports, clock=self.store.clock)
+        self.console: Console | None = None
         self.gauges: Gauges | None = None
         self._gauging: asyncio.Task[None] | None = None
         self._kernel: Kernel | None = None
@@ -73,10 +76,11 @@ class Backend:
             if self._kernel is None:
                 await self._changed.wait_for(lambda: self._readers == 0)
                 await self._close_memory()
-                self._kernel = await kernel_over(
-                    self.env, self.protos, records=self.records, watch=self.supervisor.watch
-                )
-                self._gauge(self._kernel)
+                with under_no_command():  # whichever command comes first
+                    self._kernel = await kernel_over(
+                        self.env, self.protos, records=self.records, watch=self.supervisor.watch
+                    )
+                    self._gauge(self._kernel)
             return self._kernel
 
     async def kernel_if_any(self) -> Kernel | None:
@@ -93,7 +97,8 @@ class Backend:
         async with self._changed:
             if self._kernel is None and self._memory is None:
                 held = scrapbook_over(self.env, self.records, self.supervisor.watch)
-                self._memory = await held.__aenter__()
+                with under_no_command():
+                    self._memory = await held.__aenter__()
                 self._memory_held = held
             memory = self._memory if self._kernel is None else self._kernel.society.scrapbook
             assert memory is not None
@@ -121,6 +126,8 @@ class Backend:
 
     async def aclose(self) -> None:
         """Close everything. A turn that is under way must have ended. Idempotent."""
+        if self.console is not None:
+            await asyncio.to_thread(self.console.close)
         async with self._changed:
             await self._close_kernel()
             await self._close_memory()

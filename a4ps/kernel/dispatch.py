@@ -25,6 +25,9 @@ from a4ps.protocol.session import Outcome, Start
 
 _log = logging.getLogger(__name__)
 
+#: What becomes of a command that was stopped.
+STOPPED = Fault(kind="stopped", message="stopped; nothing is lost", exit_code=130)
+
 
 def handler_of(kind: type[Request]) -> Handler:
     """What serves that kind of request: the module of the same noun in `a4ps.kernel.serving`, imported when it is first
@@ -36,18 +39,18 @@ def handler_of(kind: type[Request]) -> Handler:
 
 
 class Dispatch:
-    """Serves the commands of one backend. `tell` gets a command's key and a step, from any thread; `is_here` a client."""
+    """Serves the commands of one backend. `tell` gets a command's key and a step, from any thread; `attends` a key."""
 
     def __init__(
         self,
         backend: Backend,
         tell: Callable[[str, Mapping[str, Any]], None],
-        is_here: Callable[[bytes], bool],
+        attends: Callable[[str], bool],
         log: Callable[[], str],
     ) -> None:
         self._backend = backend
         self._tell = tell
-        self._is_here = is_here
+        self._attends = attends
         self._log = log
 
     async def serve(self, start: Start) -> Outcome:
@@ -64,7 +67,7 @@ class Dispatch:
         except TimeoutError:
             return Failure(key=key, fault=_TOO_LATE)
         except asyncio.CancelledError:
-            return Failure(key=key, fault=_STOPPED)
+            return Failure(key=key, fault=STOPPED)
         except Exception as error:  # noqa: BLE001 - the edge of every command
             _log.exception("%s", start.command.request.get("do"))
             return Failure(key=key, fault=internal(error, self._log()))
@@ -83,12 +86,14 @@ class Dispatch:
             start.role,
             start.client,
             lambda step: self._tell(key, step),
-            lambda: self._is_here(start.peer),
+            lambda: self._attends(key),
         )
         if not request.again and (marked := self._backend.store.head(COMMAND, key)) is not None:
+            if marked.payload > bytes([start.role]):
+                raise RoleRefused("that command is another role's", next_step="see PROTOCOL.md")
             return await self._done_before(call, generation_of(marked.place))
         handler = await asyncio.to_thread(handler_of, type(request))
-        with under_command(key):
+        with under_command(key, bytes([start.role])):
             return await handler(self._backend, call)
 
     async def _done_before(self, call: Call[Any], generation: int) -> Mapping[str, Any]:
@@ -105,5 +110,4 @@ class Dispatch:
         )
 
 
-_STOPPED = Fault(kind="stopped", message="stopped; nothing is lost", exit_code=130)
 _TOO_LATE = Fault(kind="stopped", message="the deadline of this command is over; nothing is lost", exit_code=1)

@@ -59,7 +59,10 @@ class Forgetter:
         if thing is None:
             if name.isdecimal():
                 TurnLog(self._image.store).turn(name)
-            raise NoSuchTurn(f"there is no turn and no memory {name}", next_step="search by content: --text TEXT")
+            raise NoSuchTurn(
+                f"there is no turn and no memory {name if name.isprintable() else ascii(name)}",
+                next_step="search by content: --text TEXT",
+            )
         words = [words.strip() for words in self._image.words_by(thing)]
         return Sought(
             tuple(_long(words)),

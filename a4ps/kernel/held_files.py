@@ -28,13 +28,12 @@ _PORTABLE = b"A4PSport"
 _PIECE_BYTES = 1 << 20
 
 
-class ChatHistory:
-    """A HolderOfText over what was typed into a chat: entries of lines that begin with "+", each after its time."""
+class TypedHistory:
+    """A HolderOfText over what was typed at a prompt: entries of lines that begin with "+", each after its time."""
 
-    name = "chat history"
-
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, name: str = "chat history") -> None:
         self._file = file
+        self.name = name
 
     def holds_file(self, path: Path) -> bool:
         return path == self._file

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from a4ps.clock import Clock
@@ -24,11 +24,12 @@ from a4ps.kernel.question import PROMPT_TOKENS, checked_question
 from a4ps.kernel.telling import Telling
 from a4ps.memory.consolidation import Night
 from a4ps.memory.records import Records
+from a4ps.personas.roster import NAMES
 from a4ps.sandbox.executor import SecureCodeExecutor
 from a4ps.series import Sample
 from a4ps.settings import Settings
 from a4ps.society.cast import Cast
-from a4ps.society.drift import Probed, figures, probe
+from a4ps.society.drift import Probed, figures, is_due, probe
 from a4ps.society.gate import Approver
 from a4ps.society.progress import Accepted, Listener
 from a4ps.society.sleeping import Sleeper
@@ -102,9 +103,10 @@ class Kernel:
         everyone: bool = False,
         approve: Approver | None = None,
         again: str = "",
+        taint: Iterable[str] = (),
     ) -> Answered:
         """Answer `text`. `everyone` has all four heard even on a trifle; `approve` asks the Architect where it has to;
-        `again` is the turn whose question this is (`rerun`).
+        `again` is the turn whose question this is (`rerun`); `taint` are the question's labels where it may be anybody's.
 
         Raises `UsageError`, `PeerError`, `WorldError`, `ApprovalNeeded` where nobody is there to ask. Cancelled or failed
         after acceptance, the turn stays open.
@@ -126,6 +128,7 @@ class Kernel:
                     pins=cast.versions,
                     everyone=everyone,
                     again=again,
+                    taint=tuple(taint),
                 )
             )
             if aside:
@@ -140,7 +143,9 @@ class Kernel:
         A new turn, which names the old one. Raises `NoSuchTurn` and what `ask` raises.
         """
         turn, _ = self.log.answered(turn_id)
-        return await self.ask(turn.question, listener, everyone=turn.everyone, approve=approve, again=turn.id)
+        return await self.ask(
+            turn.question, listener, everyone=turn.everyone, approve=approve, again=turn.id, taint=turn.taint
+        )
 
     async def resume(self, turn_id: str | None, listener: Listener, *, approve: Approver | None = None) -> Answered:
         """Go on with an open turn, the newest where none is named. Raises `NoSuchTurn` and what `ask` raises."""
@@ -271,13 +276,15 @@ class Kernel:
 
     async def _lapse(self, turn: Turn) -> None:
         """Housekeeping: the answer is committed, whatever the disk says to this."""
+        approvals = self.society.approvals
         try:
-            await asyncio.to_thread(self.society.approvals.lapse, turn.id)
+            if approvals.asked_in(turn.id):
+                await asyncio.to_thread(approvals.lapse, turn.id)
         except A4PSError:
             _log.exception("the approvals of turn %s could not be ended", turn.id)
 
     def _rest(self) -> None:
-        """Consolidate memory once nothing has been asked for a while."""
+        """Consolidate memory, and measure drift where that is due, once nothing has been asked for a while."""
         after_s = self.society.settings.sleep_after_s
         if self.sleeper is not None and after_s > 0:
             self._resting = asyncio.create_task(self._sleep_after(after_s), name="resting")
@@ -286,11 +293,17 @@ class Kernel:
         await asyncio.sleep(after_s)
         try:
             await self.sleep()
+            if await asyncio.to_thread(self._drift_is_due):
+                await self.drift(NAMES, lambda _: None)
         except Exception:  # noqa: BLE001 - a background's edge: the log has it, and the next quiet tries again
-            _log.exception("memory could not be consolidated")
+            _log.exception("the rest ended early")
+
+    def _drift_is_due(self) -> bool:
+        every_s = self.society.settings.drift_every_days * 86_400
+        return self.engine.name != "rehearsal" and is_due(self.series.read(), self.clock.now().timestamp(), every_s)
 
     async def _rouse(self) -> None:
-        """End the rest, and a night that is under way: nothing of it is kept."""
+        """End the rest, and a night or a measurement that is under way: nothing of it is kept."""
         resting, self._resting = self._resting, None
         if resting is not None:
             resting.cancel()

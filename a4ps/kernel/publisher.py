@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from a4ps.errors import A4PSError
+from a4ps.errors import A4PSError, ProtocolError
 from a4ps.events import Event, Observer, event_bus
 from a4ps.image.store import Store
 from a4ps.kernel.serving.progress import as_step
@@ -48,11 +48,21 @@ class Publisher(Observer):
         match data:
             case Told(turn, progress):
                 self.show({**as_step(progress), "turn": turn})
+            case int(lost):
+                self._lost(lost)
             case Sample(name, at_s, value):
                 self.show(Figure(name=name, at_s=at_s, value=value).model_dump())
             case ServiceFailed(name, error, message, _, retry_s):
                 again = "it is not started again" if retry_s is None else f"it is started again in {retry_s:g} s"
                 self.show(Service(name=name, detail=f"{error}: {message}; {again}").model_dump())
+
+    def _lost(self, lost: int) -> None:
+        """So many came faster than they could be told: the numbers say so."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._skip, lost)
+
+    def _skip(self, lost: int) -> None:
+        self._number += lost
 
     def show(self, step: Mapping[str, Any]) -> None:
         """Tell of something provisional; from any thread."""
@@ -105,4 +115,7 @@ class Publisher(Observer):
             some = [self._waiting.popleft() for _ in range(min(len(self._waiting), _IN_A_FRAME))]
             frame = {"kind": "provisional", "epoch": self._epoch, "number": self._number + 1, "events": some}
             self._number += len(some)
-            self._send(packed(frame))
+            try:
+                self._send(packed(frame))
+            except ProtocolError:
+                _log.exception("what happens cannot be told")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import functools
 import logging
 import os
+import random
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,14 +20,24 @@ import zmq
 from a4ps.errors import BackendBusy, ProtocolError, StorageFailed
 from a4ps.governance.roles import Role
 from a4ps.kernel.backend import Backend
-from a4ps.kernel.dispatch import Dispatch
+from a4ps.kernel.dispatch import STOPPED, Dispatch
 from a4ps.kernel.publisher import Publisher
 from a4ps.kernel.tokens import Tokens
 from a4ps.places import Places
 from a4ps.protocol.codec import MAX_BYTES, encode, from_client
-from a4ps.protocol.faults import fault_of
-from a4ps.protocol.messages import HEARTBEAT_S, PROTOCOL_VERSION, Failure, Fault, Hello, Message, Result, Welcome
-from a4ps.protocol.session import BackendSide, Effect, Send, Start, Stop
+from a4ps.protocol.faults import fault_of, internal
+from a4ps.protocol.messages import (
+    HEARTBEAT_S,
+    PROTOCOL_VERSION,
+    Command,
+    Failure,
+    Fault,
+    FromClient,
+    Hello,
+    Message,
+    Welcome,
+)
+from a4ps.protocol.session import BackendSide, Effect, Outcome, Send, Start, Stop
 from a4ps.protocol.wire import Wire
 from a4ps.version import __version__
 
@@ -32,6 +45,8 @@ _log = logging.getLogger(__name__)
 
 #: Messages that wait for one client which does not read; more steps are dropped, outcomes are asked for again.
 _UNREAD_MAX = 2_000
+#: Messages of one client that wait for us; it waits with more, so that it cannot fill our memory.
+_UNTAKEN_MAX = 32
 #: How often sessions, idleness and heartbeats are looked at.
 _TICK_S = 0.5
 
@@ -42,11 +57,13 @@ class BackendLock:
     def __init__(self, places: Places) -> None:
         _make_run_folder(places.run)
         self._fd = os.open(places.backend_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._fd)
-            raise BackendBusy(f"a backend of {places.image} is running", next_step="a4ps status") from None
+        while not _flocked(self._fd, fcntl.LOCK_EX):
+            # Whoever asks whether a backend runs shares the lock for a moment; a backend shares it with nobody.
+            if not _flocked(self._fd, fcntl.LOCK_SH):
+                os.close(self._fd)
+                raise BackendBusy(f"a backend of {places.image} is running", next_step="a4ps status")
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+            time.sleep(random.uniform(0.0005, 0.005))  # noqa: S311 - so that two of us do not keep in step
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
 
@@ -62,12 +79,13 @@ class Server:
         self._life = backend.life
         self._places = backend.env.places
         self._settings = settings
-        self._idle_exit_s = idle_exit_s
         self._log = log
+        self._idle_exit_s = idle_exit_s
         self._tokens = Tokens(self._places.tokens)
         self._side = BackendSide(self._judge, self._welcome)
-        self._dispatch = Dispatch(backend, self._tell, self._side.is_here, lambda: log)
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._dispatch = Dispatch(backend, self._tell, self._side.attends, lambda: log)
+        self._tasks: dict[str, asyncio.Task[Outcome]] = {}
+        self._closing = False
         self._now = backend.store.clock.monotonic_s
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
@@ -75,7 +93,7 @@ class Server:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._commands: Wire | None = None
         self._events: Wire | None = None
-        self._publisher: Publisher | None = None
+        self.publisher: Publisher | None = None
         self._life.sessions = lambda: self._side.sessions
         self._life.running = lambda: len(self._tasks)
 
@@ -83,13 +101,13 @@ class Server:
         """Open the sockets. Raises StorageFailed where that cannot be."""
         try:
             self._commands = Wire(self._bound(zmq.ROUTER, self._places.commands_socket), self._received)
-            self._events = Wire(self._bound(zmq.PUB, self._places.events_socket), lambda _: None)
+            self._events = Wire(self._bound(zmq.PUB, self._places.events_socket), None)
         except zmq.ZMQError as error:
             raise StorageFailed(
                 f"the sockets in {self._places.run} cannot be opened: {error}", next_step=f"ls -ld {self._places.run}"
             ) from error
         events = self._events
-        self._publisher = Publisher(self._backend.store, self._life.epoch, lambda frame: events.send([frame]))
+        self.publisher = Publisher(self._backend.store, self._life.epoch, lambda frame: events.send([frame]))
 
     async def run(self) -> None:
         """Serve until `life.end`, or until nobody has needed a fleeting backend for long enough; then end in order."""
@@ -102,7 +120,7 @@ class Server:
             await asyncio.wait([looking])
 
     async def _look_after(self) -> None:
-        assert self._publisher is not None
+        assert self.publisher is not None
         beat_s = self._now()
         while True:
             await asyncio.sleep(_TICK_S)
@@ -110,7 +128,7 @@ class Server:
             self._do(self._side.tick(now))
             if now - beat_s >= HEARTBEAT_S:
                 beat_s = now
-                self._publisher.beat()
+                self.publisher.beat()
             if self._side.sessions or self._tasks:
                 self._busy_s = now
             elif self._life.fleeting and now - self._busy_s > self._idle_exit_s:
@@ -118,8 +136,8 @@ class Server:
 
     async def aclose(self) -> None:
         """Close the sockets and remove their names. Idempotent."""
-        if self._publisher is not None:
-            self._publisher.close()
+        if self.publisher is not None:
+            self.publisher.close()
         for wire in (self._commands, self._events):
             if wire is not None:
                 wire.close()
@@ -134,8 +152,10 @@ class Server:
         socket.setsockopt(zmq.LINGER, 500)
         if kind == zmq.ROUTER:
             socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-            socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+            socket.setsockopt(zmq.RCVHWM, _UNTAKEN_MAX)
+        socket.setsockopt(zmq.IPC_FILTER_UID, os.getuid())  # nobody else's process, were the folder open to it
         socket.bind(f"ipc://{path}")
+        path.chmod(0o700)
         return socket
 
     async def _wind_up(self) -> None:
@@ -143,10 +163,12 @@ class Server:
         running = [task for task in self._tasks.values() if task is not asyncio.current_task()]
         if running:
             await asyncio.wait(running, timeout=max(self._life.wait_s, 0.05))
+        self._closing = True
         for task in self._tasks.values():
             task.cancel()
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()))
+            await asyncio.sleep(0)  # their outcomes are sent
 
     # Sessions
 
@@ -180,14 +202,14 @@ class Server:
         )
 
     def _received(self, frames: list[bytes]) -> None:
-        if len(frames) != 2:
-            return
-        peer, data = frames
+        peer, *rest = frames
         try:
-            message = from_client(data)
+            message = _message_of(peer, rest)
         except ProtocolError as error:
             self._do(self._side.garbled(peer, fault_of(error), error.key))
             return
+        if self._closing and isinstance(message, Command):
+            return  # not acknowledged, so it is sent to the next backend
         self._do(self._side.received(peer, message, self._now()))
 
     def _do(self, effects: list[Effect]) -> None:
@@ -196,21 +218,25 @@ class Server:
                 case Send(message, peer):
                     self._send(peer, message)
                 case Start(command=command):
-                    task = self._loop.create_task(self._serve(effect), name=f"command {command.request.get('do')}")
+                    task = self._loop.create_task(self._dispatch.serve(effect), name=f"command {command.key}")
                     self._tasks[command.key] = task
+                    task.add_done_callback(functools.partial(self._served, command.key))
                 case Stop(key):
                     if key in self._tasks:
                         self._tasks[key].cancel()
                 case _:
                     raise AssertionError(effect)
 
-    async def _serve(self, start: Start) -> None:
-        key = start.command.key
+    def _served(self, key: str, task: asyncio.Task[Outcome]) -> None:
+        """A callback, as a task that is stopped before its first step runs nothing of its own."""
+        del self._tasks[key]
+        outcome = Failure(key=key, fault=STOPPED) if task.cancelled() else task.result()
         try:
-            outcome = await self._dispatch.serve(start)
-        finally:
-            del self._tasks[key]
-        self._do(self._side.finished(outcome, self._now()))
+            size = len(encode(outcome))
+        except ProtocolError as error:
+            _log.exception("an outcome cannot be sent")
+            outcome, size = Failure(key=key, fault=internal(error, self._log)), 0
+        self._do(self._side.finished(outcome, self._now(), size))
 
     def _tell(self, key: str, step: Mapping[str, Any]) -> None:
         if threading.get_ident() == self._thread:
@@ -223,12 +249,27 @@ class Server:
         assert self._commands is not None
         try:
             data = encode(message)
-        except ProtocolError as error:
+        except ProtocolError:
             _log.exception("a message to a client cannot be sent")
-            if not isinstance(message, Result):
-                return
-            data = encode(Failure(key=message.key, fault=fault_of(error, self._log)))  # who asked would wait for ever
+            return
         self._commands.send([peer, data])
+
+
+def _message_of(peer: bytes, frames: list[bytes]) -> FromClient:
+    if len(frames) != 1:
+        raise ProtocolError(f"a message of {len(frames)} frames; one is meant", next_step="see PROTOCOL.md")
+    if not peer.startswith(b"\0"):
+        # A name that a peer gives itself could be another's, whose session it would then speak in.
+        raise ProtocolError("this socket has an identity of its own; it must not", next_step="see PROTOCOL.md")
+    return from_client(frames[0])
+
+
+def _flocked(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _make_run_folder(folder: Path) -> None:

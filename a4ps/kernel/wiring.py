@@ -41,7 +41,7 @@ from a4ps.inference.rehearsal import RehearsalEngine
 from a4ps.kernel.engine_choice import Choice, Signs, choose
 from a4ps.kernel.forgetter import Forgetter
 from a4ps.kernel.health import LOCAL_OLLAMA
-from a4ps.kernel.held_files import ChatHistory, CrashTexts, Leftovers, LogTexts, OtherFiles
+from a4ps.kernel.held_files import CrashTexts, Leftovers, LogTexts, OtherFiles, TypedHistory
 from a4ps.kernel.invoker import EngineInvoker
 from a4ps.memory.following import Means
 from a4ps.memory.forgetting import MEMORY_TREATMENTS, VectorTexts
@@ -226,7 +226,8 @@ def means_of(env: Environment, embedder: str, manager: ModelManager, clock: Cloc
 def holders_of(places: Places) -> Holders:
     """All that keeps words of a person in this home, but for the image: whoever adds a place adds its holder here."""
     holders = Holders()
-    holders.add(ChatHistory(places.chat_history))
+    holders.add(TypedHistory(places.chat_history))
+    holders.add(TypedHistory(places.console_history, "console history"))
     holders.add(LogTexts(places.log))
     holders.add(CrashTexts(places.crashes))
     holders.add(CheckpointTexts(places.checkpoints))

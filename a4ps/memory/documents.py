@@ -36,7 +36,7 @@ PARTS_AT_ONCE = 200
 PDF_S, PDF_TEXT_BYTES = 120.0, 50_000_000
 
 _HEADING = re.compile(r"^(#{1,6})\s+(.+?)\s*#*$")
-_SENTENCE_END = re.compile(r"(?<=[.!?…])\s+")
+_SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])")
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
@@ -44,7 +44,8 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codec
 class TakenIn:
     """What became of a file: "added" anew, "replaced" an earlier version, "resumed", or "unchanged".
 
-    `memories` are the ids of its parts, `new` how many of them came now.
+    `memories` are the ids of its parts, `new` how many of them came now. `forgotten` is how many parts were forgotten: of
+    this version, and then they stay so, or of the one that a "replaced" file had before, and then they may be back.
     """
 
     path: str
@@ -52,6 +53,7 @@ class TakenIn:
     state: str
     memories: tuple[str, ...]
     new: int
+    forgotten: int = 0
 
 
 def files_of(path: Path) -> list[Path]:
@@ -72,9 +74,9 @@ def take_in(records: Records, path: Path, documents: dict[str, Document]) -> Ite
     """Remember a file: yields (parts durable, parts in all) as it goes, and at last what became of it.
 
     `documents` are those of the records, and are kept up to date.
-    A file that was taken in whole and has not changed is left as it is; one that was begun is gone on with; a changed one
-    is taken in anew, and then the earlier parts are taken out of sight. Raises `DocumentUnreadable` and what
-    `Store.commit` raises.
+    A file that was taken in whole and has not changed is left as it is, and what was forgotten of it stays forgotten; one
+    that was begun is gone on with; a changed one is taken in anew, and then the earlier parts are taken out of sight.
+    Raises `DocumentUnreadable` and what `Store.commit` raises.
     """
     name = str(path.resolve())
     content = _content(path)
@@ -82,7 +84,8 @@ def take_in(records: Records, path: Path, documents: dict[str, Document]) -> Ite
     earlier = documents.get(name)
     same = earlier is not None and earlier.sha256 == digest
     if earlier is not None and same and earlier.whole:
-        yield TakenIn(name, earlier.id, "unchanged", tuple(records.parts_of(earlier)), 0)
+        there = records.parts_of(earlier)
+        yield TakenIn(name, earlier.id, "unchanged", tuple(there), 0, earlier.parts - len(there))
         return
     parts = parts_of(text_of(path, content), markdown=path.suffix.lower() in (".md", ".markdown"))
     if not parts:
@@ -91,17 +94,20 @@ def take_in(records: Records, path: Path, documents: dict[str, Document]) -> Ite
     document = earlier if earlier is not None and resumed else records.begin_document(name, digest, len(parts))
     documents[name] = document
     memories = records.parts_of(document) if resumed else []
-    had = len(memories)
-    while len(memories) < len(parts):
-        some = parts[len(memories) : len(memories) + PARTS_AT_ONCE]
-        last = len(memories) + len(some) == len(parts)
-        memories += [each.id for each in records.add_parts(document, some, len(memories) + 1, last=last)]
-        yield len(memories), len(parts)
+    had, done = len(memories), records.reached(document)
+    forgotten = done - had
+    while done < len(parts):
+        some = parts[done : done + PARTS_AT_ONCE]
+        last = done + len(some) == len(parts)
+        memories += [each.id for each in records.add_parts(document, some, done + 1, last=last)]
+        done += len(some)
+        yield done, len(parts)
     documents[name] = replace(document, whole=True)
     if earlier is not None and not resumed:
-        records.drop_document(earlier)
+        reached = records.reached(earlier)
+        forgotten = reached - records.drop_document(earlier)
     state = "resumed" if resumed else "added" if earlier is None else "replaced"
-    yield TakenIn(name, document.id, state, tuple(memories), len(memories) - had)
+    yield TakenIn(name, document.id, state, tuple(memories), len(memories) - had, forgotten)
 
 
 def text_of(path: Path, content: bytes) -> str:

@@ -8,6 +8,7 @@ fact with the memories it links to.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,16 +16,23 @@ from typing import Final
 
 from a4ps.errors import StorageFailed
 from a4ps.holders import TextPlace
+from a4ps.image.snapshot import VOUCHED
 from a4ps.image.treatments import TURN, Treatment, Treatments, no_words, remembered, turn_of
 from a4ps.memory.consolidation import NIGHT, SLEPT
 from a4ps.memory.records import DOCUMENT, EMBEDDER, MEMORY, MERGED, PIN, VECTOR
 from a4ps.sought import Sought, Thing
+
+_DOCUMENT_ID = re.compile(r"d\d+")
 
 
 def _part(id_: str, payload: bytes) -> list[Thing]:
     del payload
     document, dot, _ = id_.partition(".")
     return [(DOCUMENT, document)] if dot else []
+
+
+def _vouched(id_: str) -> Thing:
+    return (DOCUMENT, id_) if _DOCUMENT_ID.fullmatch(id_) else remembered(id_)
 
 
 def _sources(id_: str, payload: bytes) -> Iterable[Thing]:
@@ -59,6 +67,7 @@ MEMORY_TREATMENTS: Final[Treatments] = {
     MEMORY: Treatment("a memory", remembered, _said, _sources, _text, addressed=True, part_of=_part),
     DOCUMENT: Treatment("a document", addressed=True, same=_one_file),
     PIN: Treatment("its pin", remembered, no_words),
+    VOUCHED: Treatment("that it was vouched for", _vouched, no_words),
     MERGED: Treatment("what it was merged into", remembered, no_words, same=_merged),
     SLEPT: Treatment("that it was slept on", turn_of, no_words),
     VECTOR: Treatment("its vector", remembered, no_words),

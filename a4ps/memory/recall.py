@@ -8,6 +8,9 @@ newest first. If it also says what about ("what did I say about the garden last 
 counts, else, where the time has a date, what they find of any; if that is nothing, too, the turns of that time, but not
 those "before" to a question about what was never spoken of.
 
+A question that says hardly anything by itself ("Why that one?"), and to which nothing else belongs, recalls the turn before
+it, if that was of the same half hour.
+
 A score is relevance × agreement × weight. Agreement is 1 with full text alone; with vectors too it is reciprocal rank
 fusion (Cormack, Clarke and Büttcher, SIGIR 2009), scaled to (1/2, 1] so that the first of both routes has 1, and the first
 of one alone 3/4: what agrees comes first among the relevant, and never before what is far more relevant. The weight is
@@ -24,11 +27,11 @@ from itertools import count
 
 from a4ps.governance.taint import ARCHITECTS_WORDS, Taint
 from a4ps.memory.records import MEMORY, REPLY, Memory, Records
-from a4ps.memory.times import TimeRoute, time_route
+from a4ps.memory.times import TimeRoute, refers_back, time_route
 from a4ps.memory.words import content_words, coverage, forms
 
 #: Candidates that full text hands to the scorer for each memory wanted; later ones hardly ever pass the floor.
-CANDIDATES_EACH = 3
+CANDIDATES_EACH = 2
 
 #: Ranks beyond this are not looked at, however many before them were of the wrong time or only rehearsed.
 DEEPEST = 600
@@ -41,11 +44,16 @@ OLD_WEIGHT = 0.9
 HALF_LIFE = timedelta(days=180)
 
 
+#: What was said so long ago is still the same conversation; and how relevant it is to a question that only points to it.
+JUST_BEFORE = timedelta(minutes=30)
+FOLLOWED = 0.5
+
+
 @dataclass(frozen=True, slots=True)
 class Recalled:
     """A memory worth showing: its id, when, its words, score in [0, 1], the routes that found it and where it is from.
 
-    `taint` is that of the memory: whoever puts it into a prompt hands it on.
+    `taint` is that of the memory: whoever puts it into a prompt hands it on. `vouched`: it would have more of it.
     """
 
     id: str
@@ -54,6 +62,7 @@ class Recalled:
     score: float
     source: str
     taint: Taint = ARCHITECTS_WORDS
+    vouched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +91,8 @@ def recall(
     """The memories that belong to `question`, best first.
 
     `near` is asked once the words are looked up, and has None where there are no vectors. `rehearsed` turns are recalled
-    only while rehearsing. With `before`, only turns of smaller numbers: a turn that is resumed does not remember what came
-    after it.
+    only while rehearsing. With `before`, only what was there before the turn of that number: one that is resumed, or asked
+    again, does not remember what came after it.
     """
     if limit == 0:
         return ()
@@ -92,7 +101,7 @@ def recall(
 
     def admitted(memory: Memory) -> bool:
         if memory.kind != "turn":
-            return True
+            return before is None or records.was_before(memory.id, before)
         return (rehearsed or memory.engine != "rehearsal") and (before is None or int(memory.id) < before)
 
     nearest: list[Sequence[Near] | None] = []
@@ -116,6 +125,10 @@ def recall(
         memories = [
             _recalled(memory, 1 / (1 + 0.1 * rank), f"time: {route.name}") for rank, memory in enumerate(spoken)
         ]
+    if route is None and not memories and refers_back(question):
+        before_it = TimeRoute("just before", now - JUST_BEFORE, None)
+        spoken = _by_time(records, before_it, 1, admitted)
+        memories = [_recalled(memory, FOLLOWED, "the turn before") for memory in spoken]
     best = sorted(memories, key=lambda memory: (memory.score, memory.at), reverse=True)[:limit]
     return tuple(replace(memory, score=round(min(1.0, memory.score), 2)) for memory in best)
 
@@ -125,9 +138,13 @@ def passage(text: str, wanted: Sequence[str], chars: int) -> str:
     flat = " ".join(text.split())
     if len(flat) <= chars:
         return flat
-    starts = [0, *(match.end() for match in re.finditer(r"[.!?…] ", flat))]
-    best = max(starts, key=lambda start: (coverage(wanted, flat[start : start + chars]), -start))
-    cut = flat[best : best + chars - 2].rsplit(" ", 1)[0] if best + chars - 2 < len(flat) else flat[best:]
+    starts = [0, *(match.end() for match in re.finditer(r"[.!?…] |[。！？](?=.)", flat))]
+    best = max(starts, key=lambda start: (coverage(wanted, flat[start : start + chars - 2]), -start))
+    cut = flat[best:]
+    if len(cut) > chars - 2:
+        cut = cut[: chars - 2]
+        space = cut.rfind(" ", chars // 2)  # a script without spaces may have one somewhere
+        cut = cut[:space] if space > 0 else cut
     return f"{'…' if best else ''}{cut}{'…' if best + len(cut) < len(flat) else ''}"
 
 
@@ -193,7 +210,7 @@ def _by_words(
         for match in matches[seen:]:
             score = coverage(wanted, match.text)
             if score >= floor:
-                memory = records.find(match.key)
+                memory = records.read(match.key, match.payload)
                 if memory is not None and admitted(memory):
                     found.append((memory, score))
                 else:
@@ -242,5 +259,5 @@ def _within(memory: Memory, route: TimeRoute | None) -> bool:
 
 
 def _recalled(memory: Memory, score: float, source: str) -> Recalled:
-    named = f"{source} · {memory.origin}" if memory.origin else source
-    return Recalled(memory.id, memory.at, memory.text, score, named, memory.taint)
+    named = " · ".join(filter(None, (source, memory.origin, "vouched for" if memory.vouched else "")))
+    return Recalled(memory.id, memory.at, memory.text, score, named, memory.taint, memory.vouched)

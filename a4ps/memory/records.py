@@ -4,6 +4,8 @@
     memory        key: the id; payload: JSON, the fields of `Memory` but its id. What was added, or distilled from others.
     document      key: "d5"; payload: JSON, {"path", "sha256", "parts", "whole"}; its parts are the memories "d5.1", "d5.2"
     pin           key: the id; payload: JSON, {"importance"}: the Architect's own word on it
+    vouched       key: the id of a memory or document; payload: "{}": the Architect's own word that nothing in it was written
+                  to lead a model astray. Only he clears taint (I13), and only of what is recalled from then on
     merged        key: the id of a memory that says what another one says; payload: JSON, {"into"}
     embedder      key: an embedder's identity; payload: JSON, {"dimensions", "background"}
     vector:NAME   key: the id; payload: the vector by the embedder of that identity, float16, little-endian, of length 1
@@ -17,19 +19,20 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from textwrap import shorten
 from typing import Any
 
-from a4ps.errors import NoSuchMemory
-from a4ps.governance.taint import ARCHITECTS_WORDS, FILES, Taint, union
+from a4ps.errors import NoSuchMemory, UsageError
+from a4ps.governance.taint import ARCHITECTS_WORDS, FILES, UNTRUSTED, Taint, is_tainted, union
 from a4ps.image.rows import GONE_SUFFIX, Row, StoredRow
+from a4ps.image.snapshot import VOUCHED
 from a4ps.image.store import Store
 from a4ps.image.tombstones import FORGOTTEN
 from a4ps.image.transfer import LOADED
-from a4ps.image.turns import ARCHITECT, Reply, Turn, TurnLog
+from a4ps.image.turns import ARCHITECT, Turn, TurnLog, answer_of
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +60,8 @@ class Memory:
     """One thing remembered. `importance` is in [0, 1]; `taint` says whose words it must not be taken for.
 
     `kind` is "turn", "note", "document" or "fact"; `origin` where it is from, in words; `turn` the number of the turn it
-    comes from, `persona` who made it, `links` the memories it was made of.
+    comes from, `persona` who made it, `links` the memories it was made of. `vouched`: it would be untrusted, had the
+    Architect not vouched for it.
     """
 
     id: str
@@ -71,6 +75,7 @@ class Memory:
     taint: Taint = ARCHITECTS_WORDS
     links: tuple[str, ...] = ()
     engine: str = ""
+    vouched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,28 +111,36 @@ class Records:
 
     def find(self, id_: str) -> Memory | None:
         """The memory of an id, None where there is none (any more)."""
-        if id_.isascii() and id_.isdecimal():
-            return self._of_turn(id_)
-        row = self.store.head(MEMORY, id_)
-        if row is None:
-            return None
+        row = self.store.head(REPLY if _is_turns(id_) else MEMORY, id_)
+        return None if row is None else self.read(id_, row.payload)
+
+    def read(self, id_: str, payload: bytes) -> Memory | None:
+        """The memory of an id whose row has this payload, None where that cannot be read."""
+        if _is_turns(id_):
+            return self._with_word(_turn_memory(self.log.turn(id_), *answer_of(payload)))
         try:
-            return self._weighed(_memory(row))
+            return self._with_word(_memory(id_, payload))
         except (ValueError, TypeError, KeyError) as error:  # an import can bring what we never wrote
             _log.warning("memory %s cannot be read: %s", id_, error)
             return None
+
+    def was_before(self, id_: str, turn: int) -> bool:
+        """Whether a memory that is no turn was there before a turn was accepted."""
+        memory, accepted = self.store.head(MEMORY, id_), self.store.head("turn", str(turn))
+        return memory is None or accepted is None or memory.place < accepted.place
 
     def out_of_sight(self, id_: str) -> Memory | None:
         """What was remembered under an id before its file changed or its night was undone; None where it was forgotten."""
         rows = self.store.past(MEMORY, id_, limit=1)
         try:
-            return _memory(rows[0]) if rows else None
+            return _memory(id_, rows[0].payload) if rows else None
         except (ValueError, TypeError, KeyError):
             return None
 
     def latest_turns(self, limit: int, *, after: datetime | None, before: datetime | None) -> list[Memory]:
         """Answered turns within the times given, the newest first."""
-        return [self._weighed(_turn_memory(*pair)) for pair in self.log.latest(limit, after=after, before=before)]
+        latest = self.log.latest(limit, after=after, before=before)
+        return [self._with_word(_turn_memory(turn, reply.answer, reply.taint)) for turn, reply in latest]
 
     def merged_into(self, id_: str) -> str:
         """The id of the memory that says the same in this one's place, "" for none, or none that is still there."""
@@ -204,6 +217,13 @@ class Records:
         ids = (f"{document.id}.{number}" for number in range(1, document.parts + 1))
         return [id_ for id_ in ids if self.store.head(MEMORY, id_) is not None]
 
+    def reached(self, document: Document) -> int:
+        """The greatest number of a part of a document that ever was in the image, forgotten ones included."""
+        if document.whole:
+            return document.parts
+        numbers = range(document.parts, 0, -1)
+        return next((number for number in numbers if self._was_there(f"{document.id}.{number}")), 0)
+
     def drop_document(self, document: Document) -> int:
         """Take a document and its parts out of sight: another version of the file took its place. Returns how many."""
         parts = self.parts_of(document)
@@ -222,6 +242,18 @@ class Records:
         elif self.store.head(PIN, id_) is not None:
             self.store.commit([Row(PIN + GONE_SUFFIX, id_, b"")], author=ARCHITECT, reason=f"memory {id_} was unpinned")
         return self.get(id_)
+
+    def vouch(self, ids: Sequence[str], *, off: bool = False) -> None:
+        """Vouch for memories or whole documents, by their ids, in one commit; `off` takes it back.
+
+        The Architect's alone: nothing that a turn can call leads here. It counts for what is recalled from now on, and not
+        for what was made of it before. Raises `NoSuchMemory`, and `UsageError` where there is nothing to vouch for or to
+        take back; nothing was done then.
+        """
+        rows = [self._vouching(id_, off=off) for id_ in dict.fromkeys(ids)]
+        if rows:
+            what = f"{'no longer ' if off else ''}vouched for: {', '.join(row.key for row in rows)}"
+            self.store.commit(rows, author=ARCHITECT, reason=shorten(what, 200, placeholder=" …"))
 
     # Vectors
 
@@ -266,7 +298,7 @@ class Records:
 
         Those of a turn (`reply` and its like) are the turn log's to name. A document's row is listed with its last part.
         """
-        kinds = [MEMORY, PIN, MERGED, *self.vector_kinds(id_)]
+        kinds = [MEMORY, PIN, VOUCHED, MERGED, *self.vector_kinds(id_)]
         held = [(kind, id_) for kind in kinds if self.store.head(kind, id_) is not None]
         document, dot, _ = id_.partition(".")
         row = self.store.head(DOCUMENT, document) if dot else None
@@ -280,13 +312,37 @@ class Records:
 
     # Inside
 
-    def _of_turn(self, id_: str) -> Memory | None:
-        reply = self.log.reply(id_)
-        return None if reply is None else self._weighed(_turn_memory(self.log.turn(id_), reply))
-
-    def _weighed(self, memory: Memory) -> Memory:
+    def _with_word(self, memory: Memory) -> Memory:
+        """A memory with what the Architect himself has said of it."""
         pin = self.store.head(PIN, memory.id)
-        return memory if pin is None else replace(memory, importance=float(json.loads(pin.payload)["importance"]))
+        if pin is not None:
+            memory = replace(memory, importance=float(json.loads(pin.payload)["importance"]))
+        if is_tainted(memory.taint) and self._voucher_of(memory.id):
+            memory = replace(memory, taint=memory.taint - {UNTRUSTED}, vouched=True)
+        return memory
+
+    def _voucher_of(self, id_: str) -> str:
+        """The id under which a memory is vouched for, its own or its document's; "" for none."""
+        document, dot, _ = id_.partition(".")
+        ids = (id_, document) if dot else (id_,)
+        return next((each for each in ids if self.store.head(VOUCHED, each) is not None), "")
+
+    def _was_there(self, id_: str) -> bool:
+        return self.store.head(MEMORY, id_) is not None or self.store.head(FORGOTTEN, f"{MEMORY} {id_}") is not None
+
+    def _vouching(self, id_: str, *, off: bool) -> Row:
+        is_document = self.store.head(DOCUMENT, id_) is not None
+        memory = None if is_document else self.get(id_)
+        if not off:
+            if memory is not None and not memory.vouched and not is_tainted(memory.taint):
+                raise UsageError(f"{id_} is not untrusted", next_step="leave it out: there is nothing to vouch for")
+            return Row(VOUCHED, id_, b"{}")
+        by = self._voucher_of(id_)
+        if by != id_:
+            step = f"a4ps memory vouch {by} --off" if by else "a4ps memory search shows what is vouched for"
+            what = f"{id_} is vouched for with its document" if by else f"nobody vouched for {id_}"
+            raise UsageError(what, next_step=step)
+        return Row(VOUCHED + GONE_SUFFIX, id_, b"")
 
     def _live(self, kind: str) -> dict[str, int]:
         gone = self.store.heads(kind + GONE_SUFFIX)
@@ -307,11 +363,6 @@ class Records:
         return self._numbers[kind]
 
 
-def memory_text(turn: Turn, reply: Reply) -> str:
-    """An earlier turn as one line: what was asked, shortened, and what was answered."""
-    return f"asked: {shorten(turn.question, QUESTION_CHARS, placeholder=' …')} · answered: {reply.answer}"
-
-
 def row(memory: Memory) -> Row:
     """What a commit takes to keep a memory: alone, or with the turn that made it."""
     plain = {
@@ -329,16 +380,24 @@ def row(memory: Memory) -> Row:
     return Row(MEMORY, memory.id, payload, memory.text.encode("utf-8", "replace").decode())
 
 
-def _turn_memory(turn: Turn, reply: Reply) -> Memory:
-    text, taint = memory_text(turn, reply), union(ARCHITECTS_WORDS, reply.taint)
-    return Memory(turn.id, text, "turn", turn.asked_at, turn=turn.id, engine=turn.engine, taint=taint)
+def _is_turns(id_: str) -> bool:
+    return id_.isascii() and id_.isdecimal()
 
 
-def _memory(stored: StoredRow) -> Memory:
-    plain = json.loads(stored.payload)
+def _turn_memory(turn: Turn, answer: str, taint: Iterable[str]) -> Memory:
+    """An earlier turn as one line: what was asked, shortened, and what was answered."""
+    asked = " ".join(turn.question.split())
+    if len(asked) > QUESTION_CHARS:
+        asked = f"{asked[: QUESTION_CHARS - 1].rsplit(' ', 1)[0]} …"
+    text, labels = f"asked: {asked} · answered: {answer}", union(ARCHITECTS_WORDS, turn.taint, taint)
+    return Memory(turn.id, text, "turn", turn.asked_at, turn=turn.id, engine=turn.engine, taint=labels)
+
+
+def _memory(id_: str, payload: bytes) -> Memory:
+    plain = json.loads(payload)
     at = datetime.fromisoformat(plain["at"])
-    fields = {**plain, "at": at, "taint": frozenset(plain["taint"]), "links": tuple(plain["links"])}
-    return Memory(stored.key, **fields)
+    fields = {**plain, "at": at, "taint": frozenset(plain["taint"]), "links": tuple(plain["links"]), "vouched": False}
+    return Memory(id_, **fields)
 
 
 def _document_row(document: Document) -> Row:

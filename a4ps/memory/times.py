@@ -67,6 +67,15 @@ _UNDATED = re.compile(
 
 _TOPIC = re.compile(r"\b(about|regarding|concerning)\b", re.IGNORECASE)
 
+_A_WORD = re.compile(r"\w\w")
+#: A question with more words of its own than these is understood without the one before it.
+SAYS_LITTLE = 1
+_POINTS = re.compile(
+    r"^\W*(and|but|so|or|what about|how about|what else|which one|explain|go on|continue|more)\b"
+    r"|\b(it|its|that|this|those|these|they|them|their|he|him|his|she|her|there|one|ones|former|latter|others?)\b",
+    re.IGNORECASE,
+)
+
 Stretch = tuple[datetime | None, datetime | None]
 
 
@@ -95,6 +104,12 @@ class TimeRoute:
 def about_conversation(question: str) -> bool:
     """Whether a question is about what was said here, so that "nothing" is an answer to it."""
     return _CONVERSATION.search(question) is not None
+
+
+def refers_back(question: str) -> bool:
+    """Whether a question says hardly anything by itself and points to what was said just before: "Why that one?"."""
+    says = len(content_words(question))
+    return (_A_WORD if not says else _POINTS).search(question) is not None and says <= SAYS_LITTLE
 
 
 def time_route(question: str, now: datetime) -> TimeRoute | None:

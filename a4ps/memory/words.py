@@ -1,15 +1,36 @@
-"""The words of a question that say what it is about, and whether a text has them. Stop words and forms are English."""
+"""The words of a question that say what it is about, and whether a text has them. Stop words and forms are English.
+
+A run of a script without spaces between words (`image/unspaced.py`) has no words to be had without a dictionary: its pairs
+of letters stand for them. In Japanese and Chinese what is written in hiragana, or is a particle or pronoun of one letter,
+is no more than grammar as a rule, so a run falls into what lies between, of one letter if need be. Where a question has
+nothing else, all of it counts. Thai and its like show no such seams, so a whole question in them is compared with its
+grammar; single words of them are found.
+"""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
+
+from a4ps.image.unspaced import UNSPACED, pairs
 
 #: Two different words share a stem only if they share this many first letters.
 SHARED_MIN = 4
 
-_WORD = re.compile(r"\w+")
+#: What is written upon or around a letter, and no letter to `re`: without it Hindi and pointed Arabic fall into pieces.
+_MARKS = (
+    "\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0711\u0730-\u074a"
+    "\u0900-\u0903\u093a-\u0963\u0981-\u0983\u09bc-\u09e3\u0a01-\u0a03\u0a3c-\u0a51\u0a70-\u0a75\u0a81-\u0a83\u0abc-\u0acd"
+    "\u0b01-\u0b03\u0b3c-\u0b57\u0b82\u0bbe-\u0bd7\u0c00-\u0c04\u0c3c-\u0c56\u0c81-\u0c83\u0cbc-\u0cd6\u0d00-\u0d03"
+    "\u0d3b-\u0d57\u0d81-\u0d83\u0dca-\u0df3\u0f71-\u0f84\u0f90-\u0fbc\u200d"
+)
+_WORD = re.compile(rf"[^\W{UNSPACED}]+(?:[{_MARKS}]+[^\W{UNSPACED}]*)*")
+_RUN = re.compile(f"[{UNSPACED}]+")
+_WORD_OR_RUN = re.compile(f"(?:{_WORD.pattern})|{_RUN.pattern}")
+_GRAMMAR = re.compile("[\u3041-\u309f的了是在吗嗎呢吧我你您他她它们們这這那哪谁誰什么麼怎也都就何]+")
+_ACCENTED = re.compile("([a-z])[\u0300-\u036f]+")
 _STOP_WORDS = frozenset(
     """a about after again against all along already also although always am among an and another any anybody anyone
     anything are around as at away be because been before being between both but by can could did do does doing don during
@@ -24,13 +45,23 @@ _STOP_WORDS = frozenset(
     advise advised recommend recommended suggest suggested remember remind earlier previously yesterday today last week
     month ago recently""".split()
 )
-_FORMS = ("", "s", "es", "ed", "ing", "e", "er")
+_ENDINGS = ("s", "es", "ed", "ing", "er")
+_SIBILANTS = ("s", "x", "z", "ch", "sh", "o")
+_VOWELS = "aeiou"
 
 
 def content_words(text: str) -> list[str]:
-    """The words of `text` that say what it is about: lower case, no stop words, each once, in order."""
-    words = (word.lower() for word in _WORD.findall(text))
-    return list(dict.fromkeys(word for word in words if len(word) > 1 and word not in _STOP_WORDS))
+    """The words of `text` that say what it is about: lower case, without accents, no stop words, each once, in order.
+
+    Of a run without spaces, its pairs of letters.
+    """
+    said = _WORD_OR_RUN.findall(_folded(text))
+    runs = [run for run in said if _RUN.match(run)]
+    words = [word for word in said if len(word) > 1 and word not in _STOP_WORDS and not _RUN.match(word)]
+    content = [piece for run in runs for part in _GRAMMAR.split(run) if part for piece in pairs(part)]
+    if not words:
+        content = content or [piece for run in runs for piece in pairs(run)]
+    return list(dict.fromkeys((*words, *content)))
 
 
 def coverage(wanted: Sequence[str], text: str) -> float:
@@ -40,8 +71,11 @@ def coverage(wanted: Sequence[str], text: str) -> float:
     matching word of several is chance, not relevance: fewer than two matches count as none unless one was wanted.
     """
     missing = set(wanted)
-    by_form, by_beginning = _tables(tuple(wanted))
-    for word in _WORD.findall(text.lower()):
+    by_form, by_beginning, pieces = _tables(tuple(wanted))
+    if pieces:
+        composed = unicodedata.normalize("NFKC", text)
+        missing.difference_update(piece for piece in pieces if piece in composed)
+    for word in set(_WORD.findall(_folded(text))):
         if word in by_form:
             missing.difference_update(by_form[word])
         elif len(word) >= SHARED_MIN:
@@ -54,23 +88,58 @@ def coverage(wanted: Sequence[str], text: str) -> float:
 
 
 @lru_cache(16)  # a question is compared with many texts
-def _tables(wanted: tuple[str, ...]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """Form → the words wanted that it is one of, and beginning → the words wanted that begin so."""
+def _tables(wanted: tuple[str, ...]) -> tuple[dict[str, list[str]], dict[str, list[str]], list[str]]:
+    """Form → the words wanted that it is one of, beginning → the words wanted that begin so, and those of no spaces."""
     by_form: dict[str, list[str]] = {}
     by_beginning: dict[str, list[str]] = {}
     for word in wanted:
         by_beginning.setdefault(word[:SHARED_MIN], []).append(word)
         for form in forms(word):
             by_form.setdefault(form, []).append(word)
-    return by_form, by_beginning
+    return by_form, by_beginning, [word for word in wanted if _RUN.match(word)]
+
+
+def _folded(text: str) -> str:
+    """`text` in lower case, Latin letters without their accents, as the index has them."""
+    text = text.lower()
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFC", _ACCENTED.sub(r"\1", unicodedata.normalize("NFD", text)))
 
 
 def forms(word: str) -> tuple[str, ...]:
-    """A word and how else it may be written in a text: swim, swims, swimming. Some of them are no words of any language."""
+    """A word and how else it may be written in a text: swim, swims, swimming. Some of them are no words of any language.
+
+    Each is looked up in an index, so none is made that no word's spelling has.
+    """
     if len(word) < SHARED_MIN or not word.isalpha():
         return (word, f"{word}s") if len(word) == SHARED_MIN - 1 and word.isalpha() else (word,)
-    endings = [ending for ending in _FORMS[1:] if word.endswith(ending) and len(word) - len(ending) >= SHARED_MIN - 1]
-    stems = [word.removesuffix(ending) for ending in endings]
-    stems += [stem[:-1] for stem in stems if stem[-1] == stem[-2]]  # swimm, of swimming
-    stems += [word, f"{word}{word[-1]}"]  # swim, for swimming
-    return tuple(dict.fromkeys((word, *(f"{stem}{ending}" for stem in stems for ending in _FORMS))))
+    inflected = [word, f"{word}es"] if word.endswith("s") and not word.endswith("ss") else _inflected(word)
+    for base in _bases(word):
+        inflected += _inflected(base)
+    return tuple(dict.fromkeys(inflected))
+
+
+def _bases(word: str) -> list[str]:
+    """What `word` may be a form of, besides of itself."""
+    bases = []
+    for ending in _ENDINGS:
+        stem = word.removesuffix(ending)
+        if stem == word or len(stem) < SHARED_MIN - 1:
+            continue
+        bases.append(stem)
+        if not ending.endswith("s"):
+            is_doubled = stem[-1] == stem[-2] and len(stem) >= SHARED_MIN
+            bases.append(stem[:-1] if is_doubled else f"{stem}e")  # swimm, of swimming; snor, of snoring
+    return bases
+
+
+def _inflected(base: str) -> list[str]:
+    """`base` and what its endings make of it."""
+    if base.endswith("e"):
+        return [base, f"{base}s", f"{base}d", f"{base[:-1]}ing", f"{base}r"]
+    written = [base, f"{base}es" if base.endswith(_SIBILANTS) else f"{base}s"]
+    stems = [base]
+    if base[-3] not in _VOWELS and base[-2] in _VOWELS and base[-1] not in f"{_VOWELS}wxy":
+        stems.append(base + base[-1])  # swim, for swimming
+    return written + [f"{stem}{ending}" for stem in stems for ending in ("ed", "ing", "er")]

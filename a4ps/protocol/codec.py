@@ -8,12 +8,23 @@ import msgpack  # type: ignore[import-untyped]
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from a4ps.errors import ProtocolError
-from a4ps.protocol.messages import FromBackend, FromClient, Message, Published
+from a4ps.protocol.messages import (
+    PROTOCOL_VERSION,
+    Command,
+    FromBackend,
+    FromClient,
+    Hello,
+    Message,
+    Published,
+)
 
 #: A message of a client is no longer; a document is named by its path.
 MAX_BYTES = 8_000_000
-#: Entries of one array or map, in either direction.
-MAX_ENTRIES = 1_000_000
+#: Entries of one array or map of a client's message, and how many arrays and maps there may be: each takes many times
+#: its bytes once it is built.
+MAX_ENTRIES, MAX_CONTAINERS = 1_000_000, 100_000
+#: What is told of a value that anybody may have sent.
+_TOLD_CHARS = 200
 
 AnyMessage = TypeVar("AnyMessage", bound=BaseModel)
 
@@ -24,7 +35,11 @@ _PUBLISHED: TypeAdapter[Published] = TypeAdapter(Published)
 
 def encode(message: Message) -> bytes:
     """One frame. Raises `ProtocolError` for a value that MessagePack does not know, such as an integer beyond 64 bits."""
-    return packed(message.model_dump())
+    try:
+        plain = message.model_dump()
+    except (ValueError, RecursionError) as error:  # nested too deeply
+        raise _cannot_be_sent(error) from error
+    return packed(plain)
 
 
 def packed(value: Any) -> bytes:
@@ -32,56 +47,104 @@ def packed(value: Any) -> bytes:
     try:
         return cast("bytes", msgpack.packb(value, use_bin_type=True, unicode_errors="surrogatepass"))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise ProtocolError(f"this cannot be sent: {error}", next_step="see PROTOCOL.md") from error
+        raise _cannot_be_sent(error) from error
 
 
-def unpacked(data: bytes, *, bounded: bool = True) -> Any:
-    """Plain data of one frame. Raises `ProtocolError` for what is no MessagePack, too long, or nested too deeply."""
-    if bounded and len(data) > MAX_BYTES:
-        raise ProtocolError(f"a message of {len(data):,} bytes; {MAX_BYTES:,} at most", next_step="see PROTOCOL.md")
-    try:
-        return msgpack.unpackb(
-            data,
-            raw=False,
-            unicode_errors="surrogatepass",
-            strict_map_key=True,
-            max_array_len=MAX_ENTRIES,
-            max_map_len=MAX_ENTRIES,
-        )
-    except Exception as error:  # a decoder of bytes that anybody may have sent
-        raise ProtocolError(f"no message: {type(error).__name__}", next_step="see PROTOCOL.md") from error
+def checked(command: Command) -> Command:
+    """The same, where it can be sent and is short enough to be taken. Raises `ProtocolError`."""
+    _check_length(len(encode(command)))
+    return command
 
 
 def from_client(data: bytes) -> FromClient:
-    """Raises `ProtocolError`, with the message's `key` in it where that can be told."""
-    return cast("FromClient", _validated(_FROM_CLIENT, data))
+    """Raises `ProtocolError`, with the message's `key` in it where that can be told.
+
+    Of a greeting in another version of the protocol only that is read, so that the answer can name both.
+    """
+    _check_length(len(data))
+    value = _unpacked(data, bounded=True)
+    if (other := _other_version(value)) is not None:
+        return other
+    return cast("FromClient", _validated(_FROM_CLIENT, value))
 
 
 def from_backend(data: bytes) -> FromBackend:
-    """Raises `ProtocolError`. The backend's answers may be as long as it likes."""
-    return cast("FromBackend", _validated(_FROM_BACKEND, data, bounded=False))
+    """Raises `ProtocolError`, with the message's `key`. The backend's answers may be as long as it likes."""
+    return cast("FromBackend", _validated(_FROM_BACKEND, _unpacked(data, bounded=False)))
 
 
 def published(data: bytes) -> Published:
     """Raises `ProtocolError`."""
-    return cast("Published", _validated(_PUBLISHED, data))
+    return cast("Published", _validated(_PUBLISHED, _unpacked(data, bounded=False)))
 
 
 def explained(error: ValidationError) -> str:
     """What is wrong with a message, in a line and without its values: they may be anything."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    where = ".".join(str(part) for part in first["loc"])[:100]
-    return f"{where}: {first['msg']}" if where else str(first["msg"])
+    if first["type"] == "union_tag_invalid":  # whose message has the value in it
+        return "unknown kind"
+    where = readable(".".join(str(part)[:40] for part in first["loc"]))[:100]
+    told = readable(str(first["msg"]))[:_TOLD_CHARS]
+    return f"{where}: {told}" if where else told
 
 
-def _validated(adapter: TypeAdapter[Any], data: bytes, *, bounded: bool = True) -> Any:
-    value = unpacked(data, bounded=bounded)
+def readable(text: str) -> str:
+    """`text` as it can be sent and stored: what no encoding has becomes a question mark."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _unpacked(data: bytes, *, bounded: bool) -> Any:
+    """Plain data of one frame. Raises `ProtocolError` for what is no MessagePack or nested too deeply, and, `bounded`,
+    for what would take far more memory than its bytes.
+    """
+    built = 0
+
+    def counted(container: Any) -> Any:
+        nonlocal built
+        built += 1
+        if built > MAX_CONTAINERS:
+            raise ValueError(f"more than {MAX_CONTAINERS:,} arrays and maps")
+        return container
+
+    limits: dict[str, Any] = {}
+    if bounded:
+        limits = {
+            "max_array_len": MAX_ENTRIES,
+            "max_map_len": MAX_ENTRIES,
+            "list_hook": counted,
+            "object_hook": counted,
+        }
+    try:
+        return msgpack.unpackb(data, raw=False, unicode_errors="surrogatepass", strict_map_key=True, **limits)
+    except Exception as error:  # a decoder of bytes that anybody may have sent
+        raise ProtocolError(f"no message: {type(error).__name__}", next_step="see PROTOCOL.md") from error
+
+
+def _check_length(length: int) -> None:
+    if length > MAX_BYTES:
+        raise ProtocolError(f"a message of {length:,} bytes; {MAX_BYTES:,} at most", next_step="see PROTOCOL.md")
+
+
+def _other_version(value: Any) -> Hello | None:
+    match value:
+        case {"kind": "hello", "protocol": int(protocol)} if protocol != PROTOCOL_VERSION:
+            package = value.get("package")
+            told = readable(package)[:_TOLD_CHARS] if isinstance(package, str) else "another version"
+            return Hello(protocol=int(protocol), package=told, client="", token="")
+    return None
+
+
+def _validated(adapter: TypeAdapter[Any], value: Any) -> Any:
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
         key = value.get("key", "") if isinstance(value, dict) else ""
         raise ProtocolError(
             f"no message of this protocol: {explained(error)}",
-            key=key if isinstance(key, str) and len(key) <= 64 else "",
+            key=readable(key) if isinstance(key, str) and len(key) <= 64 else "",
             next_step="see PROTOCOL.md",
         ) from error
+
+
+def _cannot_be_sent(error: Exception) -> ProtocolError:
+    return ProtocolError(f"this cannot be sent: {readable(str(error))[:_TOLD_CHARS]}", next_step="see PROTOCOL.md")

@@ -30,9 +30,15 @@ class Show:
 
 @dataclass(frozen=True, slots=True)
 class Void:
-    """The backend was started anew: what is provisional counts no more."""
+    """The backend was started anew: what is provisional counts no more.
+
+    `behind`: its image is an older one, such as a restored copy; whoever keeps a projection takes a fresh snapshot, of
+    number `sequence` or later, and the events that follow are those after `sequence`.
+    """
 
     epoch: str
+    sequence: int
+    behind: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +59,17 @@ class Feed:
         self.sequence = sequence
         self._number = 0
         self._fetching = False
+        self._past: set[str] = set()
 
     def received(self, message: Published) -> list[Told]:
         """What to do about a message of the backend."""
         told: list[Told] = []
+        if message.epoch in self._past:  # late words of a backend that has ended
+            return []
         if message.epoch != self.epoch:
-            self.epoch, self._number = message.epoch, 0
-            self._fetching = False
-            told.append(Void(message.epoch))
+            if isinstance(message, Provisional):
+                return []  # where the image stands now comes with the next beat, and that first
+            told.append(self._anew(message))
         match message:
             case Durable(sequence=sequence):
                 if sequence == self.sequence + 1:
@@ -77,19 +86,34 @@ class Feed:
                 told.append(Show(events, dropped))
         return told
 
-    def caught_up(self, events: Sequence[Durable]) -> list[Told]:
-        """What to do about the events that were asked for: those that are still missing are applied, in order."""
+    def caught_up(self, epoch: str, events: Sequence[Durable], newest: int) -> list[Told]:
+        """What to do about the events that were asked for, of a backend of that epoch whose newest is `newest`: those that
+        are still missing are applied, in order.
+        """
         self._fetching = False
         told: list[Told] = []
+        if epoch != self.epoch:
+            return told
         for event in events:
             if event.sequence == self.sequence + 1:
                 self.sequence = event.sequence
                 told.append(Apply(event))
+        if told and newest > self.sequence:
+            told += self._fetch()
         return told
 
     def not_fetched(self) -> None:
         """They could not be had; the next sign of a gap asks again."""
         self._fetching = False
+
+    def _anew(self, message: Durable | Beat) -> Void:
+        self._past.add(self.epoch)
+        self.epoch, self._number, self._fetching = message.epoch, 0, False
+        newest = message.sequence - 1 if isinstance(message, Durable) else message.sequence
+        behind = newest < self.sequence
+        if behind:
+            self.sequence = newest
+        return Void(message.epoch, self.sequence, behind)
 
     def _fetch(self) -> list[Told]:
         if self._fetching:

@@ -34,7 +34,7 @@ class Message(BaseModel):
 class Hello(Message):
     """The first of a session, and again whenever the backend does not know it. `settings` is what the client would run with.
 
-    `token` says the role; "" is a guest's where guests need none.
+    `token` says the role. `protocol` stays in every version, so that each can name the other.
     """
 
     kind: Literal["hello"] = "hello"

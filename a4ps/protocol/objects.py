@@ -228,6 +228,23 @@ class StatusShownObject(TypedDict):
     backend: StatusObject | None
 
 
+class EvaluatedObject(TypedDict):
+    value: str
+    output: str
+    error: str
+    change: int | None
+    seconds: float
+    cut: bool
+
+
+class InterruptedObject(TypedDict):
+    interrupted: bool
+
+
+class CompletedObject(TypedDict):
+    names: list[str]
+
+
 class UpObject(TypedDict):
     ready: bool
     pid: int
@@ -498,6 +515,7 @@ class DocumentObject(TypedDict):
     state: Literal["added", "replaced", "resumed", "unchanged"]
     parts: int
     new: int
+    forgotten: int
 
 
 class UnreadObject(TypedDict):
@@ -511,8 +529,18 @@ class MemoryAddedObject(TypedDict):
     failed: list[UnreadObject]
 
 
+class FoundObject(MemoryObject):
+    taint: list[str]
+    vouched: bool
+
+
 class MemorySearchObject(TypedDict):
-    results: list[MemoryObject]
+    results: list[FoundObject]
+
+
+class MemoryVouchedObject(TypedDict):
+    vouched: bool
+    ids: list[str]
 
 
 class MemoryPinnedObject(TypedDict):
@@ -718,6 +746,7 @@ OBJECTS: Mapping[str, type] = {
     "memory add": MemoryAddedObject,
     "memory search": MemorySearchObject,
     "memory pin": MemoryPinnedObject,
+    "memory vouch": MemoryVouchedObject,
     "memory export": MemoryExportedObject,
     "memory rebuild": MemoryRebuiltObject,
     "memory sleep": MemorySleptObject,
@@ -736,4 +765,5 @@ OBJECTS: Mapping[str, type] = {
     "down": DownObject,
     "up": UpObject,
     "events": DurableObject,
+    "console": EvaluatedObject,
 }

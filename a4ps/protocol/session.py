@@ -1,7 +1,8 @@
 """The rules of a session, without sockets or clocks: what each side does about each thing that can happen.
 
 A command is done once, whatever is lost, doubled, delayed or sent in another order: the client sends it under one key until
-it hears `accepted` or an outcome; the backend runs a key that it does not know, and answers one that it knows. After a
+it hears `accepted`, and now and then until it has an outcome; the backend runs a key that it does not know, and answers one
+that it knows. After a
 restart of the backend the client greets it anew and sends again what has no outcome; what had been committed under the key
 by then is found in the image (`a4ps.kernel.serving`), not here.
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -38,10 +39,12 @@ from a4ps.protocol.messages import (
     Welcome,
 )
 
-#: A command that nobody has acknowledged is sent again so often.
+#: A command that nobody has acknowledged is sent again so often, and so is a wish to cancel.
 RESEND_S = 0.5
-#: Outcomes that are kept for a client that asks again, and for how long.
-KEPT_OUTCOMES, KEPT_S = 2_000, 600.0
+#: What becomes of one that was acknowledged is asked so often: its outcome may have been lost on the way.
+ASK_AGAIN_S = 5.0
+#: Outcomes that are kept for a client that asks again: how many, of how many bytes together, and for how long.
+KEPT_OUTCOMES, KEPT_BYTES, KEPT_S = 2_000, 64_000_000, 600.0
 #: Commands of one session that run at once; more are refused until one is done.
 RUNNING_MAX = 64
 
@@ -186,6 +189,7 @@ class _Running:
     owner: bytes
     role: Role
     steps: int = 0
+    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +197,7 @@ class _Done:
     outcome: Outcome
     at_s: float
     role: Role
+    size: int
 
 
 class BackendSide:
@@ -204,6 +209,7 @@ class BackendSide:
         self._sessions: dict[bytes, _Session] = {}
         self._running: dict[str, _Running] = {}
         self._done: OrderedDict[str, _Done] = OrderedDict()
+        self._kept_bytes = 0
 
     @property
     def sessions(self) -> int:
@@ -213,9 +219,10 @@ class BackendSide:
     def running(self) -> int:
         return len(self._running)
 
-    def is_here(self, peer: bytes) -> bool:
-        """Whether that client's session is open."""
-        return peer in self._sessions
+    def attends(self, key: str) -> bool:
+        """Whether the session of whoever asked last for that command, which runs, is open."""
+        running = self._running.get(key)
+        return running is not None and running.peer in self._sessions
 
     def received(self, peer: bytes, message: FromClient, now_s: float) -> list[Effect]:
         """What to do about a message."""
@@ -241,15 +248,14 @@ class BackendSide:
         running.steps += 1
         return [Send(Step(key=key, number=running.steps, step=step), running.peer)]
 
-    def finished(self, outcome: Outcome, now_s: float) -> list[Effect]:
-        """What to do about the outcome of a command."""
+    def finished(self, outcome: Outcome, now_s: float, size: int = 0) -> list[Effect]:
+        """What to do about the outcome of a command, which has `size` bytes on the wire."""
         running = self._running.pop(outcome.key, None)
         if running is None:
             return []
         if (owner := self._sessions.get(running.owner)) is not None:
             owner.running.discard(outcome.key)
-        self._done[outcome.key] = _Done(outcome, now_s, running.role)
-        self._expire(now_s)
+        self._keep(outcome, now_s, running.role, size)
         return [Send(outcome, running.peer)] if running.peer in self._sessions else []
 
     def tick(self, now_s: float) -> list[Effect]:
@@ -295,7 +301,7 @@ class BackendSide:
                 return [Send(Refused(fault=GREET_FIRST, key=key), peer)]
             case Do.RUN:
                 assert isinstance(message, Command)
-                return self._run(self._sessions[peer], peer, message)
+                return self._run(self._sessions[peer], peer, message, now_s)
             case Do.ACCEPT:
                 if self._running[key].role > self._sessions[peer].role:
                     return [Send(Refused(fault=NOT_YOURS, key=key), peer)]
@@ -308,33 +314,49 @@ class BackendSide:
                 return [Send(done.outcome, peer)]
             case Do.STOP:
                 command = self._running.get(key)
-                mine = command is not None and command.role <= self._sessions[peer].role
-                return [Stop(key)] if mine else []
+                if command is None or command.stopped or command.role > self._sessions[peer].role:
+                    return []
+                command.stopped = True
+                return [Stop(key)]
             case Do.ANSWER:
                 welcome = self._welcome(self._sessions[peer].role)
                 return [Send(Pong(epoch=welcome.epoch, sequence=welcome.sequence), peer)]
             case Do.FORGET | Do.NOTHING:
                 return []
 
-    def _run(self, session: _Session, peer: bytes, command: Command) -> list[Effect]:
+    def _run(self, session: _Session, peer: bytes, command: Command, now_s: float) -> list[Effect]:
         if len(session.running) >= RUNNING_MAX:
-            return [Send(Failure(key=command.key, fault=TOO_MANY), peer)]
+            refusal = Failure(key=command.key, fault=TOO_MANY)
+            self._keep(refusal, now_s, session.role, 0)  # a copy that comes later is not to be run after all
+            return [Send(refusal, peer)]
         session.running.add(command.key)
         self._running[command.key] = _Running(peer, peer, session.role)
         return [Send(Accepted(key=command.key), peer), Start(command, session.role, session.client, peer)]
 
+    def _keep(self, outcome: Outcome, now_s: float, role: Role, size: int) -> None:
+        self._done[outcome.key] = _Done(outcome, now_s, role, size)
+        self._kept_bytes += size
+        self._expire(now_s)
+
     def _expire(self, now_s: float) -> None:
         while self._done:
             oldest = next(iter(self._done.values()))
-            if len(self._done) <= KEPT_OUTCOMES and now_s - oldest.at_s <= KEPT_S:
+            few = len(self._done) <= KEPT_OUTCOMES and (self._kept_bytes <= KEPT_BYTES or len(self._done) == 1)
+            if few and now_s - oldest.at_s <= KEPT_S:
                 return
             self._done.popitem(last=False)
+            self._kept_bytes -= oldest.size
 
 
 GREET_FIRST = Fault(kind="greet_first", message="this session is not known: say hello", next="see PROTOCOL.md")
 NOT_YOURS = Fault(kind="role_refused", message="that command is another role's", next="see PROTOCOL.md")
 TOO_MANY = Fault(
     kind="backend_busy", message=f"{RUNNING_MAX} commands of this session are running", next="wait for one of them"
+)
+LOST = Fault(
+    kind="backend_lost",
+    message="the backend ended while it did this; whether it was done to its end is not known",
+    next="look at what is there: a4ps events --last 5",
 )
 
 
@@ -414,6 +436,10 @@ class _Pending:
     sent_s: float
     accepted: bool = False
     told: int = 0
+    cancelled: bool = False
+    cancel_sent_s: float = 0.0
+    once: bool = False
+    sent: bool = False
 
 
 class ClientSide:
@@ -437,18 +463,20 @@ class ClientSide:
 
     def adopt(self, before: ClientSide) -> None:
         """Go on with what another session has left open: it is sent when this one is open."""
-        self._pending = {
-            key: _Pending(each.command, each.sent_s, told=each.told) for key, each in before._pending.items()
-        }
+        self.welcome = before.welcome
+        self._pending = {key: replace(each, accepted=False) for key, each in before._pending.items()}
 
-    def ask(self, command: Command, now_s: float) -> list[Effect]:
-        """Have a command done."""
-        self._pending[command.key] = _Pending(command, now_s)
+    def ask(self, command: Command, now_s: float, *, once: bool = False) -> list[Effect]:
+        """Have a command done; with `once`, by no other backend than the one that it is first sent to."""
+        self._pending[command.key] = _Pending(command, now_s, once=once, sent=self.state is Line.OPEN)
         return [Send(command)] if self.state is Line.OPEN else []
 
-    def cancel(self, key: str) -> list[Effect]:
-        """Have it stopped; its outcome comes all the same."""
-        return [Send(Cancel(key=key))] if key in self._pending and self.state is Line.OPEN else []
+    def cancel(self, key: str, now_s: float) -> list[Effect]:
+        """Have it stopped; its outcome comes all the same. The wish is sent until then."""
+        if (pending := self._pending.get(key)) is None:
+            return []
+        pending.cancelled, pending.cancel_sent_s = True, now_s
+        return [Send(Cancel(key=key))] if self.state is Line.OPEN else []
 
     def received(self, message: FromBackend, now_s: float) -> list[Effect]:
         """What to do about a message."""
@@ -469,9 +497,12 @@ class ClientSide:
             effects.append(Send(self._hello if self.state is Line.GREETING else Ping()))
         if self.state is Line.OPEN:
             for pending in self._pending.values():
-                if not pending.accepted and now_s - pending.sent_s >= RESEND_S:
+                if now_s - pending.sent_s >= (ASK_AGAIN_S if pending.accepted else RESEND_S):
                     pending.sent_s = now_s
                     effects.append(Send(pending.command))
+                if pending.cancelled and now_s - pending.cancel_sent_s >= RESEND_S:
+                    pending.cancel_sent_s = now_s
+                    effects.append(Send(Cancel(key=pending.command.key)))
         return effects
 
     def _got(self, message: FromBackend) -> Got:
@@ -496,12 +527,23 @@ class ClientSide:
             case Then.SEND_UNACCEPTED | Then.SEND_ALL:
                 assert isinstance(message, Welcome)
                 self.welcome = message
+                lost = (
+                    [each for each in self._pending.values() if each.once and each.sent]
+                    if action is Then.SEND_ALL
+                    else []
+                )
+                for each in lost:
+                    del self._pending[each.command.key]
                 again = [each for each in self._pending.values() if not each.accepted or action is Then.SEND_ALL]
                 for each in again:
-                    each.accepted, each.sent_s = False, now_s
+                    each.accepted, each.sent, each.sent_s = False, True, now_s
                     if action is Then.SEND_ALL:
                         each.told = 0
-                return [Opened(message), *(Send(each.command) for each in again)]
+                    if each.cancelled:
+                        each.cancel_sent_s = now_s
+                cancelled = [Send(Cancel(key=each.command.key)) for each in again if each.cancelled]
+                settled = [Settle(key, Failure(key=key, fault=LOST)) for key in (each.command.key for each in lost)]
+                return [Opened(message), *settled, *(Send(each.command) for each in again), *cancelled]
             case Then.GREET:
                 self._sent_s = now_s
                 return [Send(self._hello)]

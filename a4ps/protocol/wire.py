@@ -19,13 +19,15 @@ _AT_ONCE = 64
 class Wire:
     """One socket and one loop; the socket is closed with it."""
 
-    def __init__(self, socket: zmq.Socket[bytes], received: Callable[[list[bytes]], None]) -> None:
+    def __init__(self, socket: zmq.Socket[bytes], received: Callable[[list[bytes]], None] | None) -> None:
+        """`received` is None for a socket that only sends."""
         self._socket = socket
         self._received = received
         self._loop = asyncio.get_running_loop()
         self._fd = int(socket.getsockopt(zmq.FD))
         self._soon: asyncio.Handle | None = None
-        self._loop.add_reader(self._fd, self._look)
+        if received is not None:
+            self._loop.add_reader(self._fd, self._look)
         self._look_soon()
 
     def send(self, frames: Sequence[bytes]) -> bool:
@@ -52,16 +54,24 @@ class Wire:
         return bool(self._socket.closed)
 
     def _look_soon(self) -> None:
-        if self._soon is None and not self._socket.closed and int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+        if (
+            self._received is not None
+            and self._soon is None
+            and not self._socket.closed
+            and int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN
+        ):
             self._soon = self._loop.call_soon(self._look)
 
     def _look(self) -> None:
         self._soon = None
-        if self._socket.closed:
+        if self._socket.closed or self._received is None:
             return
-        with suppress(zmq.Again):
+        try:
             for _ in range(_AT_ONCE):
-                self._received(self._socket.recv_multipart(zmq.NOBLOCK))
-                if self._is_closed():
+                # A socket that only sends has no other way to be asked.
+                if self._is_closed() or not int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
                     return
-        self._look_soon()
+                with suppress(zmq.Again):
+                    self._received(self._socket.recv_multipart(zmq.NOBLOCK))
+        finally:  # whatever went wrong with one, those behind it have their turn
+            self._look_soon()

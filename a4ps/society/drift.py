@@ -2,7 +2,8 @@
 
 Each persona answers its probes (`personas/probes.toml`) alone, from its codex and nothing else. Every answer is measured as
 a contribution is (`personas/character.py`), and judged by ALFRED item by item where his model gives the shape. That is two
-calls a probe and never more than three; they stand behind the Architect's in the line for models.
+calls a probe and never more than three; they stand behind the Architect's in the line for models. It is done by a command,
+and by a process that rests, where the last time is long enough ago (setting drift_every_days).
 
 Limits: ALFRED judges himself too. A judge of another model judges otherwise, so a change of models is a jump in the series.
 """
@@ -21,6 +22,7 @@ from pydantic import BaseModel
 from a4ps.inference.engine import ChatRequest
 from a4ps.personas import character, prompting
 from a4ps.personas.roster import NAMES
+from a4ps.series import Series
 from a4ps.settings import Settings
 from a4ps.society.cast import Cast
 from a4ps.society.speaking import Speaker
@@ -111,6 +113,13 @@ def figures(probed: Sequence[Probed]) -> dict[str, float]:
         if len(judged) == len(mine):
             found[series_name(name, judged=True)] = round(fmean(judged), 3)
     return found
+
+
+def is_due(series: Mapping[str, Series], now_s: float, every_s: float) -> bool:
+    """Whether the probes of today were last put to anybody `every_s` ago or longer, or never. 0: never due."""
+    began = f"drift-{probes()[0]}."
+    last = [points[-1].at_s for name, points in series.items() if name.startswith(began) and points]
+    return every_s > 0 and (not last or now_s - max(last) >= every_s)
 
 
 def series_name(persona: str, *, judged: bool = False) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,8 +20,8 @@ os.environ.update(
     LANGSMITH_TRACING="false", LANGCHAIN_TRACING_V2="false", LANGCHAIN_TRACING="false", LANGGRAPH_STRICT_MSGPACK="true"
 )
 
-import aiosqlite
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
+from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import START, StateGraph
 
 from a4ps.errors import DiskFull, IntegrityError, StorageFailed
@@ -62,7 +62,7 @@ def build_graph() -> StateGraph[TurnState, TurnContext, TurnState, TurnState]:
 class Deliberation:
     """The compiled graph over its checkpoint file. Open with `open`, close with `aclose`; one event loop."""
 
-    def __init__(self, file: Path, connection: aiosqlite.Connection, signer: Signer) -> None:
+    def __init__(self, file: Path, connection: sqlite3.Connection, signer: Signer) -> None:
         """Use `open`."""
         self._file = file
         self._serde = SignedSerializer(signer)
@@ -76,19 +76,19 @@ class Deliberation:
         """
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            return cls(file, await _connect(file), signer)
+            return cls(file, _connect(file), signer)
         except sqlite3.Error as error:
             if not _is_damage(error):
                 raise storage_error(error) from error
-            return cls(file, await _connect_anew(file, error), signer)
+            return cls(file, _connect_anew(file, error), signer)
 
     async def standing(self, turn_id: str) -> Standing:
         """What there is of a turn to go on with. Raises `DiskFull`, `StorageFailed`, as `run`."""
         self._serde.turn = turn_id
         try:
-            found = await self._saver.aget_tuple({"configurable": {"thread_id": turn_id}})
+            found = self._saver.get_tuple({"configurable": {"thread_id": turn_id}})
         except sqlite3.Error as error:
-            await self._mend(error)
+            self._mend(error)
             raise storage_error(error) from error
         except (IntegrityError, ValueError, TypeError) as error:  # a row's plain parts can be damaged too
             _log.warning("a checkpoint of turn %s is not what was stored: %s", turn_id, error)
@@ -107,94 +107,103 @@ class Deliberation:
         config: Any = {"configurable": {"thread_id": turn_id}, "recursion_limit": 50}
         self._serde.turn = turn_id
         try:
-            resumed = resume and await self._saver.aget_tuple(config) is not None
+            resumed = resume and self._saver.get_tuple(config) is not None
             end = await self._graph.ainvoke(None if resumed else state, config, context=context, durability="sync")
         except sqlite3.Error as error:
-            await self._mend(error)
+            self._mend(error)
             raise storage_error(error) from error
         return end, resumed  # type: ignore[return-value]
 
     async def forget(self, turn_id: str) -> None:
         """Delete a turn's checkpoints. Housekeeping: what the disk refuses is logged, and left to the next `sweep`."""
         try:
-            await self._saver.adelete_thread(turn_id)
+            self._saver.delete_thread(turn_id)
         except sqlite3.Error as error:
             _log.warning("the checkpoints of turn %s were not deleted: %s", turn_id, error)
-            await self._mend(error)
+            self._mend(error)
 
     async def sweep(self, keep: Collection[str]) -> None:
         """Delete the checkpoints of every turn but those in `keep`. Housekeeping, as `forget`."""
         try:
-            async with self._connection.execute("SELECT DISTINCT thread_id FROM checkpoints") as rows:
-                stale = [row[0] for row in await rows.fetchall() if row[0] not in keep]
+            rows = self._connection.execute("SELECT DISTINCT thread_id FROM checkpoints").fetchall()
         except sqlite3.Error as error:
             _log.warning("the checkpoints were not swept: %s", error)
-            await self._mend(error)
+            self._mend(error)
             return
-        for turn_id in stale:
-            await self.forget(turn_id)
+        for (turn_id,) in rows:
+            if turn_id not in keep:
+                await self.forget(turn_id)
 
     async def aclose(self) -> None:
         """Close the file. Idempotent."""
-        await self._connection.close()
+        self._connection.close()
 
-    def _use(self, connection: aiosqlite.Connection) -> None:
+    def _use(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._saver = AsyncSqliteSaver(connection, serde=self._serde)
+        self._saver = StepSaver(connection, serde=self._serde)
         self._graph = build_graph().compile(checkpointer=self._saver)
 
-    async def _mend(self, error: sqlite3.Error) -> None:
+    def _mend(self, error: sqlite3.Error) -> None:
         if _is_damage(error):
-            await self._connection.close()
-            self._use(await _connect_anew(self._file, error))
+            self._connection.close()
+            self._use(_connect_anew(self._file, error))
 
 
-class _InlineConnection(aiosqlite.Connection):
-    """aiosqlite without its thread for each statement.
+class StepSaver(SqliteSaver):
+    """Keeps whole steps, one checkpoint each, on the event loop: one is written without fsync, in less time than handing
+    it to a thread and back takes.
 
-    A checkpoint is written without fsync, in less time than handing it to a thread and back takes; a turn has about
-    fifty such statements. `_execute` is the one place through which aiosqlite reaches SQLite (pinned at 0.22).
+    LangGraph would keep beside it what each node of a step gave, for steps of which some nodes failed. A step of a turn
+    has one node: the next checkpoint follows at once, and holds the same.
     """
 
-    async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if not self._running or self._connection is None:
-            raise ValueError("the checkpoint file is closed")
-        return fn(*args, **kwargs)
+    async def aget_tuple(self, config: Any) -> CheckpointTuple | None:
+        return self.get_tuple(config)
+
+    async def aput(
+        self, config: Any, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
+    ) -> Any:
+        if metadata["step"] < 1:
+            return config  # nothing was said yet: the turn begins with its question as well
+        return self.put(config, checkpoint, metadata, new_versions)
+
+    async def aput_writes(self, *_: Any, **__: Any) -> None:
+        """Keeps nothing."""
 
 
-async def _connect(file: Path) -> aiosqlite.Connection:
-    connection = await _InlineConnection(lambda: sqlite3.connect(file, check_same_thread=False), iter_chunk_size=64)
+def _connect(file: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(file, check_same_thread=False)
     try:
         # A checkpoint survives a killed process without any fsync; a power cut costs at most the turn's progress.
-        await connection.executescript(
+        connection.executescript(
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA secure_delete=ON; PRAGMA wal_autocheckpoint=256;"
         )
-        await _check(connection)
-        await AsyncSqliteSaver(connection).setup()
+        _check(connection)
+        SqliteSaver(connection).setup()
     except BaseException:
-        await connection.close()
+        connection.close()
         raise
     return connection
 
 
-async def _check(connection: aiosqlite.Connection) -> None:
+def _check(connection: sqlite3.Connection) -> None:
     """Raises sqlite3.DatabaseError where the file's pages do not hang together."""
-    async with connection.execute("PRAGMA quick_check(1)") as rows:
-        found = await rows.fetchone()
+    found = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found is None or found[0] != "ok":
         raise sqlite3.DatabaseError(f"quick_check: {found[0] if found else 'no answer'}")
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
     """Whether the file's content is at fault, not the disk or a lock."""
-    return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+    of_the_world_or_ours = isinstance(error, sqlite3.OperationalError | sqlite3.ProgrammingError)
+    return isinstance(error, sqlite3.DatabaseError) and not of_the_world_or_ours
 
 
-async def _connect_anew(file: Path, error: sqlite3.Error) -> aiosqlite.Connection:
+def _connect_anew(file: Path, error: sqlite3.Error) -> sqlite3.Connection:
     """A new file in place of a damaged one, which is kept beside it."""
     _log.warning("the checkpoint file is damaged (%s); it is moved aside", error)
     _move_aside(file)
-    return await _connect(file)
+    return _connect(file)
 
 
 def _move_aside(file: Path) -> None:

@@ -406,7 +406,8 @@ def _remembered(memory: Recalled) -> Remembered:
 def _heard(spoken: Spoken[Any], otherwise: str = "") -> dict[str, Any]:
     """What a contribution changes in the state. One without words is kept for its figures, with `otherwise` as text."""
     said: dict[str, Any] = flat(spoken.contribution)
-    return {"said": [{**said, "text": said["text"] or otherwise}], "notes": list(spoken.notes)}
+    heard = {"said": [{**said, "text": said["text"] or otherwise}]}
+    return {**heard, "notes": list(spoken.notes)} if spoken.notes else heard
 
 
 def _together(failed: Contribution, spoken: Contribution) -> Contribution:

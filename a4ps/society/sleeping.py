@@ -99,10 +99,12 @@ class Sleeper:
         )
 
     def _taint_of(self, id_: str, seen: set[str]) -> frozenset[str]:
-        """The taint of a memory and of all that entered it."""
+        """The taint of a memory and of all that entered it, where nobody vouched for it."""
         memory = self.records.find(id_)
         if memory is None or id_ in seen:
             return frozenset()
+        if memory.vouched:
+            return memory.taint
         seen.add(id_)
         reply = self.records.log.reply(id_) if memory.kind == "turn" else None
         below = [used.id for used in reply.memories_used] if reply is not None else []

@@ -6,10 +6,11 @@ Committing is the caller's (`a4ps.kernel.kernel`): what comes back from here is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from a4ps.clock import Clock
-from a4ps.governance.taint import ARCHITECTS_WORDS, as_plain
+from a4ps.errors import Forgotten, NoSuchTurn
+from a4ps.governance.taint import ARCHITECTS_WORDS, as_plain, union
 from a4ps.image.approvals import Approvals
 from a4ps.image.effects import Effects
 from a4ps.image.proto_manager import ProtoManager
@@ -125,18 +126,27 @@ class Society:
         most = max(said.prompt_tokens + said.completion_tokens for said in contributions)
         return Load(busiest.tokens, round(min(1.0, most / self.settings.num_ctx), 3), busiest.waiting)
 
+    def _asked_first(self, turn: Turn) -> Turn:
+        """The turn whose question this one asks again, or itself."""
+        try:
+            return self.scrapbook.records.log.turn(turn.again) if turn.again else turn
+        except (NoSuchTurn, Forgotten):
+            return replace(turn, id=turn.again)
+
     def _context(self, turn: Turn, cast: Cast, listener: Listener, began_s: float, gate: Gate) -> TurnContext:
         settings = self.settings
         rehearsed = turn.engine == "rehearsal"
+        # Asked again or gone on with, a question means the days that it meant, and knows what there was then.
+        first = self._asked_first(turn)
 
         async def recall_for(question: str) -> tuple[Recalled, ...]:
             return await self.scrapbook.recall(
                 question,
-                self.clock.now().astimezone(),
+                first.asked_at.astimezone(),
                 limit=settings.recall_limit,
                 floor=settings.recall_floor,
                 rehearsed=rehearsed,
-                before=int(turn.again or turn.id),
+                before=int(first.id),
                 passage_chars=SNIPPET_CHARS,
             )
 
@@ -182,7 +192,7 @@ def _first_state(turn: Turn) -> TurnState:
         "argued": [],
         "dropped": [],
         "notes": [],
-        "taint": as_plain(ARCHITECTS_WORDS),
+        "taint": as_plain(union(ARCHITECTS_WORDS, turn.taint)),
         "rounds": 0,
         "dissonance": None,
         "estimated": False,

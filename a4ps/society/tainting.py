@@ -34,7 +34,9 @@ def tainted(node: StepT) -> StepT:
 def _labelled(state: Any, update: Any) -> dict[str, Any]:
     memories = (memory["taint"] for memory in update.get("memories", ()))
     taint = as_plain(union(state["taint"], update.get("taint", ()), *memories))
-    labelled = {**update, "taint": taint}
+    labelled = {name: value for name, value in update.items() if name != "taint"}
+    if taint != state["taint"]:
+        labelled["taint"] = taint
     if "said" in update:
         labelled["said"] = [{**said, "taint": taint} for said in update["said"]]
     return labelled

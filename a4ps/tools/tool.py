@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from a4ps.errors import IntegrityError, ToolRefused
-from a4ps.governance.taint import Taint, as_plain
+from a4ps.governance.taint import FILES, Taint, as_plain
 from a4ps.governance.trust import Level, digest_of
 from a4ps.tools.cases import Case, case_from_plain
 from a4ps.tools.specification import Specification
@@ -115,7 +115,7 @@ def tool_from_slots(name: str, slots: Mapping[str, Any]) -> Tool:
             str(slots["author"]),
             str(slots["task"]),
             datetime.fromisoformat(slots["made_at"]),
-            taint=frozenset(map(str, slots.get("taint", ()))),
+            taint=frozenset(map(str, slots.get("taint", FILES))),  # what nobody labelled may be anybody's
         )
     except (KeyError, TypeError, ValueError, AttributeError, ToolRefused) as error:
         raise _unreadable(name, str(error)) from error

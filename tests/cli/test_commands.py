@@ -52,6 +52,15 @@ def test_ask_reads_standard_input(person: Household) -> None:
     assert value["question"] == "Tea or coffee?"
 
 
+def test_what_comes_through_a_pipe_is_untrusted_in_its_turn_and_whenever_it_is_asked_again(person: Household) -> None:
+    """I13: it may be anybody's words; what is given as an argument is the Architect's."""
+    assert person.json("ask", "-", stdin="Tea or coffee?\n")["taint"] == ["private", "untrusted"]
+    assert person.json("ask", "--rerun", "1")["taint"] == ["private", "untrusted"]
+    assert person.json("ask", "Which pump fits a rain barrel of 300 litres?")["taint"] == ["private"]
+    person.run("chat", stdin="Which hat fits a walk?\n/quit\n")
+    assert person.json("why", "4")["taint"] == ["private", "untrusted"]
+
+
 def test_ask_streams_the_deliberation_and_the_figures(person: Household) -> None:
     done = person.run("ask", QUESTION)
     assert done.returncode == 0

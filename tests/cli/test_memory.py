@@ -17,6 +17,7 @@ from a4ps.memory import scrapbook
 from a4ps.memory.records import Records
 from a4ps.protocol.objects import OBJECTS
 from tests.cli.test_image import keys_of
+from tests.doubles.byte_search import found_in
 from tests.doubles.household import ROOT, Household
 
 LEASE = "# Lease\n\n## Deposit\n\nThe deposit is three monthly rents.\n\n## Keys\n\nTwo keys are handed over.\n"
@@ -33,7 +34,14 @@ def test_a_text_is_remembered_and_found(person: Household) -> None:
     found = person.json("memory", "search", "Where is the key, under a mat?")
     TypeAdapter(OBJECTS["memory search"]).validate_python(found, strict=True)
     (result,) = found["results"]
-    assert result == {"id": "m1", "text": "The key is under the blue mat", "score": 1.0, "source": "full text"}
+    assert result == {
+        "id": "m1",
+        "text": "The key is under the blue mat",
+        "score": 1.0,
+        "source": "full text",
+        "taint": ["private"],
+        "vouched": False,
+    }
     assert added["memories"] == ["m1"]
 
 
@@ -100,15 +108,23 @@ def test_one_bad_file_of_several_is_named_and_the_others_are_read(person: Househ
         (("add", "-"), "a\x00b", "no text"),
         (("add", "x" * 20_001), "", "at most"),
         (("pin", "m1"), "", "there is no memory m1"),
+        (("pin", "\udcff"), "", "there is no memory '\\udcff'"),
+        (("vouch", "\udcff"), "", "there is no memory '\\udcff'"),
         (("export",), "", "needs a FILE"),
     ],
 )
 def test_mistakes_are_told_with_a_next_step(
     arguments: tuple[str, ...], stdin: str | bytes, says: str, person: Household
 ) -> None:
-    error = person.json("memory", *arguments, stdin=stdin, expect=2 if arguments[0] != "pin" else 1)["error"]
+    error = person.json("memory", *arguments, stdin=stdin, expect=1 if arguments[0] in ("pin", "vouch") else 2)["error"]
     assert says in error["message"]
     assert error["next"]
+
+
+def test_bytes_that_are_no_text_name_nothing_that_could_be_forgotten(person: Household) -> None:
+    person.json("memory", "add", "The key is under the blue mat")
+    error = person.json("memory", "forget", "\udcff", "--yes", expect=1)["error"]
+    assert "no memory '\\udcff'" in error["message"]
 
 
 def test_standard_input_is_a_text_and_may_be_anybodys(person: Household) -> None:
@@ -189,3 +205,61 @@ class TestWithAModelThatEmbeds:
         assert "There are no vectors" in done.stderr
         assert person.json("memory", "search", "key mat blue")["results"][0]["source"] == "full text"
         assert "missing" in person.json("memory", "rebuild")["fault"]
+
+
+def test_the_architect_vouches_for_a_document_and_takes_it_back(person: Household) -> None:
+    """From then on what is recalled of it is no longer untrusted; what an earlier turn was made from stays on record."""
+    (person.folder / "lease.md").write_text(LEASE)
+    person.json("memory", "add", str(person.folder / "lease.md"))
+    before = person.json("ask", "How many monthly rents is the deposit?")
+    done = person.json("memory", "vouch", "d1")
+    TypeAdapter(OBJECTS["memory vouch"]).validate_python(done, strict=True)
+    assert done == {"vouched": True, "ids": ["d1"]}
+    (result,) = [
+        each for each in person.json("memory", "search", "monthly rents deposit")["results"] if each["id"] == "d1.1"
+    ]
+    assert (result["taint"], result["vouched"]) == (["private"], True)
+    assert "untrusted" in person.json("why", before["turn_id"])["taint"]
+    told = person.run("memory", "vouch", "d1", "--off").stdout
+    assert told.startswith("d1 is untrusted again: ")
+    error = person.json("memory", "vouch", "d1", "--off", expect=2)["error"]
+    assert "nobody vouched" in error["message"]
+
+
+def test_a_later_turn_is_made_of_what_was_vouched_for(person: Household) -> None:
+    (person.folder / "lease.md").write_text(LEASE)
+    person.json("memory", "add", str(person.folder / "lease.md"))
+    person.json("memory", "vouch", "d1")
+    asked = person.json("ask", "How many monthly rents is the deposit?")
+    assert asked["taint"] == ["private"]
+    (used,) = person.json("why", asked["turn_id"])["memories"]
+    assert used["source"].endswith("vouched for")
+
+
+def test_what_was_forgotten_of_a_file_stays_forgotten_and_that_is_said(person: Household) -> None:
+    file = person.folder / "lease.md"
+    file.write_text(LEASE)
+    person.json("memory", "add", str(file))
+    person.json("memory", "forget", "d1.1", "--yes")
+    (document,) = person.json("memory", "add", str(file))["documents"]
+    assert (document["state"], document["parts"], document["forgotten"]) == ("unchanged", 1, 1)
+    assert person.json("memory", "search", "monthly rents deposit")["results"] == []
+    assert "1 part of it had been forgotten" in person.run("memory", "add", str(file)).stdout
+    file.write_text(LEASE.replace("Two", "Three"))
+    told = person.run("memory", "add", str(file)).stdout
+    assert "1 part of what it was had been forgotten" in told
+    assert person.json("memory", "search", "monthly rents deposit")["results"]
+
+
+def test_words_of_scripts_without_spaces_are_found_and_forgotten(person: Household) -> None:
+    """No byte of them is left in the index either, in pairs or whole."""
+    person.json("memory", "add", "昨日、東京タワーの高さを調べた。三百三十三メートル")
+    person.json("memory", "add", "ผมชอบกรุงเทพมหานครมาก")
+    for question, id_ in (("東京", "m1"), ("東京タワーはどこですか", "m1"), ("กรุงเทพ", "m2")):
+        assert [each["id"] for each in person.json("memory", "search", question)["results"]] == [id_], question
+    assert person.json("memory", "search", "大阪城はどこですか")["results"] == []
+    person.json("memory", "forget", "--text", "東京タワー", "--yes")
+    person.json("memory", "forget", "m2", "--yes")
+    for left in ("東京", "京タ", "タワ", "กรุง", "กร", "นค"):
+        assert found_in(person.folder, left) == []
+    assert person.json("memory", "rebuild")["memories"] == 0

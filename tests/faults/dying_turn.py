@@ -20,12 +20,11 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-
 from a4ps.image.effects import Effects
 from a4ps.image.turns import TurnLog
 from a4ps.inference.engine import ChatRequest
 from a4ps.kernel.kernel import Kernel
+from a4ps.society.graph import StepSaver
 from a4ps.society.progress import Progress
 from a4ps.tools import granted_folders
 from a4ps.tools.cases import Case, Gives
@@ -86,7 +85,7 @@ async def acting_kernel(folder: Path, level: str, point: str = "") -> AsyncItera
         return {**plan, "tool": "keep", "arguments": {"path": path, "text": "water"}}
 
     checkpoints = 0
-    put, begin, done, answer = AsyncSqliteSaver.aput, Effects.begin, Effects.done, TurnLog.answer
+    put, begin, done, answer = StepSaver.aput, Effects.begin, Effects.done, TurnLog.answer
 
     async def counted(*args: Any, **options: Any) -> Any:
         nonlocal checkpoints
@@ -118,7 +117,7 @@ async def acting_kernel(folder: Path, level: str, point: str = "") -> AsyncItera
         write(*args)
 
     with (
-        patch.object(AsyncSqliteSaver, "aput", counted),
+        patch.object(StepSaver, "aput", counted),
         patch.object(Effects, "begin", begun),
         patch.object(Effects, "done", ended),
         patch.object(TurnLog, "answer", answered),

@@ -16,7 +16,7 @@ from a4ps.clock import ManualClock
 from a4ps.errors import (
     CallerError,
 )
-from a4ps.image import rows
+from a4ps.image import rows, search_index
 from a4ps.image.heads import Heads
 from a4ps.image.keys import KeyFolder
 from a4ps.image.store import Commit, Row, Store
@@ -110,6 +110,12 @@ class TestCommitsAndHeads:
         assert len(second.id) == 16
         assert store.head("turn", "c") is None
         assert store.generation == 4
+
+    def test_what_can_be_no_key_names_no_row(self, store: Store) -> None:
+        """A command line can hold bytes that are no text."""
+        put(store, "1", text="a")
+        assert store.head("turn", "\udcff") is None
+        assert store.past("turn", "\udcff") == []
 
     def test_a_commit_is_one_group_of_rows(self, store: Store) -> None:
         """Rows of one commit share its generation; of two rows with one key, the later is the head."""
@@ -234,6 +240,26 @@ class TestSearch:
         assert [match.key for match in found] == ["2", "1"]
         assert found[0].score > found[1].score > 0
         assert len(store.search("wind OR sun", kind="turn", limit=1)) == 1
+
+    def test_words_weigh_the_more_the_rarer_they_are(self, store: Store) -> None:
+        """Of as many words the rarer count, a word in any of its forms, the newest of equals first."""
+        for key in ("1", "2", "3"):
+            put(store, key, text="wind")
+        put(store, "4", text="winds and a storm", kind="memory")
+        put(store, "5", b"payload of 5", text="storms")
+        found = store.search_words([("wind", "winds"), ("storm", "storms")], kind=("turn", "memory"), limit=4)
+        assert [match.key for match in found] == ["4", "5", "3", "2"]
+        assert found[1].payload == b"payload of 5"
+        assert found[0].score == pytest.approx(found[1].score + found[2].score)
+        assert store.search_words([], kind="turn", limit=4) == []
+
+    def test_of_many_words_the_rarest_are_searched_for(self, store: Store) -> None:
+        put(store, "1", text="often")
+        put(store, "2", text="often")
+        others = [f"other{number}" for number in range(search_index.SEARCHED_WORDS)]
+        put(store, "3", text=" ".join(others))
+        assert [match.key for match in store.search_words(["often", *others], kind="turn", limit=9)] == ["3"]
+        assert len(store.search_words(["often", *others[1:]], kind="turn", limit=9)) == 3
 
     def test_a_superseded_text_is_not_found(self, store: Store) -> None:
         """A row that is no longer the head is not found by its old text."""

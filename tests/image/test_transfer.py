@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 import threading
@@ -16,6 +17,8 @@ import pytest
 
 from a4ps.clock import ManualClock
 from a4ps.errors import A4PSError, CallerError, Conflict, DiskFull, IntegrityError, KeyLost, NoSuchTurn, StorageFailed
+from a4ps.governance.taint import FILES
+from a4ps.image.foreign import LABELLED, distrusted
 from a4ps.image.handle import Handle
 from a4ps.image.heads import Versions
 from a4ps.image.keys import KeyFolder
@@ -25,10 +28,11 @@ from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.rows import Row
 from a4ps.image.snapshot import PortableImage, PortableRecord
 from a4ps.image.store import Store
-from a4ps.image.text_export import content_hash
+from a4ps.image.text_export import content_hash, import_text
 from a4ps.image.transfer import rows_towards
 from a4ps.image.turns import Contribution, Reply, Turn, TurnLog
 from a4ps.image.verify import VerifyReport
+from a4ps.memory.records import Records
 from tests.image.images import an_image
 
 CODEX = {"role": "logic", "model_name": "none", "system_prompt": "Think."}
@@ -458,3 +462,75 @@ def test_a_full_disk_changes_nothing(tmp_path: Path) -> None:
     if played.returncode == 77:
         pytest.skip("mounting a tmpfs is not permitted here")
     assert (played.returncode, played.stdout.split()) == (0, ["refused", "same"] * 2 + ["loaded"]), played.stderr
+
+
+# Taint (I13)
+
+
+def labels(manager: ProtoManager) -> dict[str, list[str]]:
+    """By kind and key, the labels of whatever names some."""
+    named = ((f"{each.kind} {each.key}", each.payload) for each in manager.content().records if each.kind in LABELLED)
+    return {name: json.loads(payload).get("taint", []) for name, payload in named}
+
+
+def test_what_an_export_brings_is_untrusted_whatever_it_says(
+    manager: ProtoManager, other: ProtoManager, tmp_path: Path
+) -> None:
+    fill(manager)
+    ask(manager.store, "rain barrels")
+    ask(manager.store, "an open one", answered=False)
+    records = Records(manager.store, TurnLog(manager.store))
+    records.add([records.note("The key is under the mat.")])
+    manager.register_proto(Proto("tool:t", CODEX, state={"taint": ["private"]}))
+    manager.export_text(tmp_path / "texts")
+    ask(other.store, "one of its own")
+    other.import_text(tmp_path / "texts")
+    assert labels(other) == {key: ["private", "untrusted"] for key in ("turn 1", "turn 2", "reply 1", "memory m1")}
+    assert other.get_proto("tool:t").state["taint"] == ["private", "untrusted"]
+    log = TurnLog(other.store)
+    assert log.turn("2").taint == ("private", "untrusted")
+    assert {said.taint for said in log.answered("1")[1].contributions} == {("private", "untrusted")}
+    assert Records(other.store, log).get("m1").taint == FILES
+    assert hash_of(other) == hash_of(manager)
+
+
+def test_what_an_export_brings_back_to_the_letter_keeps_its_labels(manager: ProtoManager, tmp_path: Path) -> None:
+    """It was written here; only what was changed on the way is anybody's."""
+    ask(manager.store, "rain barrels")
+    ask(manager.store, "roofs")
+    manager.export_text(tmp_path / "texts")
+    before = labels(manager)
+    manager.import_text(tmp_path / "texts")
+    assert labels(manager) == before
+    file = tmp_path / "texts" / "turns.jsonl"
+    file.write_text(file.read_text().replace("About roofs", "Send all roofs away"))
+    manager.import_text(tmp_path / "texts")
+    assert labels(manager) == {**before, "reply 2": ["private", "untrusted"]}
+
+
+def test_the_architect_may_vouch_for_all_of_it(manager: ProtoManager, other: ProtoManager, tmp_path: Path) -> None:
+    ask(manager.store, "rain barrels")
+    manager.export_text(tmp_path / "texts")
+    other.become(replace(import_text(tmp_path / "texts"), foreign=False))
+    assert labels(other) == labels(manager)
+
+
+def test_an_export_neither_has_nor_brings_what_was_vouched_for(manager: ProtoManager, tmp_path: Path) -> None:
+    records = Records(manager.store, TurnLog(manager.store))
+    records.add([records.note("From a page.", taint=FILES)])
+    records.vouch(["m1"])
+    manager.export_text(tmp_path / "texts")
+    manager.import_text(tmp_path / "texts")
+    assert records.get("m1").taint == FILES
+    line = {"kind": "vouched", "key": "m1", "at": AT.isoformat(), "payload": {}}
+    with (tmp_path / "texts" / "records.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    with pytest.raises(CallerError, match="your word"):
+        manager.import_text(tmp_path / "texts")
+
+
+@pytest.mark.parametrize("payload", [b"", b"[]", b"\xff", b'{"contributions": 3}', b'{"contributions": ["x"]}'])
+def test_what_nobody_can_read_is_taken_over_as_it_is_or_marked(payload: bytes) -> None:
+    image = PortableImage(AT, {}, records=(PortableRecord("reply", "1", payload, AT),), foreign=True)
+    (record,) = distrusted(image, PortableImage(AT, {})).records
+    assert record.payload == payload or json.loads(record.payload)["taint"] == ["private", "untrusted"]

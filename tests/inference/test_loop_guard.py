@@ -105,6 +105,7 @@ def test_how_a_text_is_cut_into_pieces_matters_not(words: list[str]) -> None:
     """Where no pieces are equal: the rest is judged by the text alone."""
     text = "".join(words) * 30 + "."
     whole = LoopGuard().feed(text)
+    text += "After that it said what it had never said: few winters, grey gulls, one ladder."  # nothing of it is late
     cut, _ = noticed(text[at : at + 7] for at in range(0, len(text), 7))
     assert cut == whole or "in a row" in cut
 

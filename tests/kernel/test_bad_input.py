@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 
 from a4ps.clock import ManualClock
+from a4ps.governance.taint import FILES
 from a4ps.inference.engine import ChatRequest
 from a4ps.kernel.answered import answered_turn
 from a4ps.kernel.why import why
+from a4ps.memory.documents import take_in
+from a4ps.personas.prompting import NOT_VOUCHED
 from a4ps.society.progress import Progress
 from tests.doubles.kernels import open_kernel
 from tests.doubles.scripted_engine import LINES, ScriptedEngine
@@ -60,6 +63,29 @@ async def test_what_was_said_and_its_contrary_are_both_shown_with_number_and_day
             assert "> [2] 2026-11-2" in prompt
             assert "should buy oil lanterns" in prompt
             assert "should never buy oil lanterns" in prompt
+
+
+async def test_documents_that_contradict_each_other_are_both_shown_and_neither_is_an_order(tmp_path: Path) -> None:
+    """What the Architect vouches for is no longer marked; the other one still is."""
+    for name, rent in (("new", "1200"), ("old", "900")):
+        (tmp_path / f"{name}.md").write_text(f"The rent of the flat in Porto is {rent} euros a month.")
+    engine = ScriptedEngine()
+    marks: list[tuple[bool, bool]] = []
+    async with open_kernel(tmp_path / "home", engine) as kernel:
+        for name in ("new", "old"):
+            list(take_in(kernel.records, tmp_path / f"{name}.md", kernel.records.documents()))
+        for vouched in ((), ("d2",)):
+            kernel.records.vouch(vouched)
+            engine.requests.clear()
+            answered = await kernel.ask("What is the rent of the flat in Porto, each month?", ignore)
+            assert {"d1.1", "d2.1"} <= {memory.id for memory in answered.memories}
+            assert set(answered.reply.taint) == FILES
+            for request in engine.requests:
+                if request.step in ("plan", "findings", "synthesis"):
+                    lines = request.messages[-1].content.splitlines()
+                    new, old = (next(line for line in lines if rent in line) for rent in ("1200", "900"))
+                    marks.append((NOT_VOUCHED in new, NOT_VOUCHED in old))
+    assert marks == [(True, True)] * 3 + [(True, False)] * 3
 
 
 async def test_an_empty_memory_is_no_hindrance_and_is_not_made_up(tmp_path: Path) -> None:

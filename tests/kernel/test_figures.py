@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from a4ps.clock import ManualClock
 from a4ps.errors import EngineBroke, UsageError
 from a4ps.events import Event, Observer, Subject
+from a4ps.image.codex import Codex
 from a4ps.image.rows import Row
 from a4ps.image.series_log import FOLDED, PROBE, SERIES, smoothed
 from a4ps.inference.engine import ChatRequest
 from a4ps.kernel import kernel as kernel_module
-from a4ps.series import Sample
-from a4ps.society.drift import probes
+from a4ps.series import Point, Sample
+from a4ps.society.drift import is_due, probes
 from a4ps.society.progress import Progress
+from a4ps.society.sleeping import Sleeper
+from a4ps.tools.asking import Asker, Voice
 from tests.doubles.kernels import open_kernel
-from tests.doubles.scripted_engine import ScriptedEngine
+from tests.doubles.scripted_engine import MODEL, ScriptedEngine
 from tests.personas.test_character import IN_CHARACTER, SLIPPED
 
 QUESTION = "Rust or Go for a small command-line tool?"
@@ -249,3 +255,33 @@ async def test_a_rehearsal_has_no_drift(tmp_path: Path) -> None:
     async with open_kernel(tmp_path, ScriptedEngine(name="rehearsal")) as kernel:
         with pytest.raises(UsageError, match="prepared lines"):
             await kernel.drift(("BRICK",), ignore)
+
+
+async def test_a_process_that_rests_measures_drift_where_that_is_due(tmp_path: Path, clock: ManualClock) -> None:
+    """Once, and again when its days are over; never where the setting says so."""
+    engine = ScriptedEngine(speaks)
+    async with open_kernel(tmp_path, engine, clock, sleep_after_s=0.001, drift_every_days=2) as kernel:
+        voice = Voice(Codex("steward", MODEL, "You are ALFRED."), MODEL)
+        kernel.sleeper = Sleeper(kernel.records, Asker(engine, lambda name: voice, who="background"))
+
+        async def rests() -> int:
+            await kernel.ask(QUESTION, ignore)
+            (rest,) = [task for task in asyncio.all_tasks() if task.get_name() == "resting" and not task.done()]
+            await rest
+            return sum(point.count for point in kernel.series.read().get("drift-1.BRICK", ()))
+
+        assert await rests() == 1
+        clock.advance(86_400)
+        assert await rests() == 1
+        clock.advance(86_400)
+        assert await rests() == 2
+        clock.at -= timedelta(days=300)
+        assert await rests() == 2
+
+
+def test_drift_is_due_by_its_days() -> None:
+    series = {"drift-1.BRICK": (Point(1000.0, 0.1, 0.1, 0.1),), "drift-0.ROBIN": (Point(9000.0, 0.1, 0.1, 0.1),)}
+    assert not is_due(series, 1099.0, 100)
+    assert is_due(series, 1100.0, 100)
+    assert is_due({}, 0.0, 100)
+    assert not is_due({}, 0.0, 0)

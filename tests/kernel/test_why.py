@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from a4ps.clock import ManualClock
 from a4ps.errors import NoSuchTurn
 from a4ps.image.codex import Codex
 from a4ps.image.model_ledger import ModelLedger
@@ -121,6 +122,26 @@ async def test_a_rerun_asks_todays_personas_with_what_was_known_then(tmp_path: P
     assert beside.models == {}
     assert 0 < beside.likeness < 1
     assert beside.before.reply == first.reply
+
+
+async def test_a_rerun_knows_what_was_known_then_and_means_the_days_of_then(tmp_path: Path, clock: ManualClock) -> None:
+    """What was noted since is not recalled, and "yesterday" is the day before the question."""
+    engine = ScriptedEngine()
+    async with open_kernel(tmp_path, engine, clock) as kernel:
+        day = await kernel.ask("Which lanterns should the ferry crew buy?", ignore)
+        clock.advance(86_400)
+        kernel.records.add([kernel.records.note("The harbour pilot wants green lanterns.")])
+        first = await kernel.ask("Which lanterns does the harbour pilot want?", ignore)
+        asked = await kernel.ask("What did I ask yesterday?", ignore)
+        kernel.records.add([kernel.records.note("The harbour pilot wants red lanterns.")])
+        clock.advance(10 * 86_400)
+        again = await kernel.rerun(first.turn.id, ignore)
+        days = await kernel.rerun(asked.turn.id, ignore)
+        now = await kernel.ask("Which lanterns does the harbour pilot want, now?", ignore)
+    assert [memory.id for memory in again.memories] == [memory.id for memory in first.memories]
+    assert "m1" in {memory.id for memory in again.memories}
+    assert "m2" in {memory.id for memory in now.memories}
+    assert [memory.id for memory in asked.memories] == [memory.id for memory in days.memories] == [day.turn.id]
 
 
 async def test_a_rerun_of_nothing_says_so(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from a4ps.errors import DocumentUnreadable, UsageError
+from a4ps.image.rows import Row
 from a4ps.image.store import Store
 from a4ps.memory import documents
 from a4ps.memory.documents import PART_CHARS, TakenIn, files_of, parts_of, take_in, text_of
@@ -167,3 +168,25 @@ class TestAgain:
         document = taken(records, path)
         assert texts(records, document) == ["Nothing but this."]
         assert [memory.id for memory in records.walk()] == list(document.memories)
+
+    def test_what_was_forgotten_stays_so_also_where_the_reading_goes_on(
+        self, records: Records, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A part that was forgotten keeps its number, so the others keep theirs."""
+        monkeypatch.setattr(documents, "PARTS_AT_ONCE", 2)
+        path.write_text("\n\n".join(f"Part {number} " + "x" * 700 for number in range(1, 6)))
+        steps = take_in(records, path, records.documents())
+        assert next(steps) == (2, 5)
+        del steps  # as a kill would
+        gone = [Row("memory-gone", "d1.2", b""), Row("forgotten", "memory d1.2", b"")]
+        records.store.commit(gone, author="architect", reason="forgotten")
+        done = taken(records, path)
+        assert (done.state, done.memories, done.new, done.forgotten) == (
+            "resumed",
+            ("d1.1", "d1.3", "d1.4", "d1.5"),
+            3,
+            1,
+        )
+        assert texts(records, done)[1].startswith("Part 3")
+        again = taken(records, path)
+        assert (again.state, again.forgotten) == ("unchanged", 1)

@@ -15,12 +15,13 @@ import ormsgpack
 import pytest
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from a4ps.errors import ApprovalNeeded, ApprovalRefused, EngineBroke
+from a4ps.errors import ApprovalNeeded, ApprovalRefused, EngineBroke, StorageFailed
 from a4ps.governance.approvals import Action, Where
 from a4ps.image.keys import KeyFolder
 from a4ps.image.seal import Seal
 from a4ps.inference.engine import ChatRequest
 from a4ps.kernel.kernel import Kernel
+from a4ps.society.graph import Deliberation
 from a4ps.society.progress import Progress
 from a4ps.society.signed_checkpoints import SignedSerializer
 from tests.doubles.kernels import open_kernel
@@ -214,6 +215,30 @@ async def test_a_row_for_a_turn_to_come_is_not_taken_for_its_beginning(tmp_path:
     assert any("not what was stored" in note for note in answered.reply.notes)
     assert answered.reply.answer
     assert not canary.exists()
+
+
+async def test_a_turn_has_a_checkpoint_a_step_and_none_before_anything_was_said(tmp_path: Path) -> None:
+    kept: list[tuple[str, int, int]] = []
+
+    async def counts(request: ChatRequest) -> None:
+        with closing(database(tmp_path)) as reader:
+            ((checkpoints,),) = reader.execute("SELECT count(*) FROM checkpoints").fetchall()
+            ((writes,),) = reader.execute("SELECT count(*) FROM writes").fetchall()
+        kept.append((request.step, checkpoints, writes))
+
+    async with open_kernel(tmp_path, ScriptedEngine(counts)) as kernel:
+        await kernel.ask(QUESTION, ignore)
+    assert kept[:3] == [("plan", 0, 0), ("thesis", 1, 0), ("antithesis", 2, 0)]
+
+
+async def test_a_closed_file_is_not_taken_for_a_damaged_one(tmp_path: Path) -> None:
+    file = tmp_path / "checkpoints.sqlite"
+    deliberation = await Deliberation.open(file, Seal(b"k" * 32, b"i" * 16))
+    await deliberation.aclose()
+    with pytest.raises(StorageFailed, match="closed"):
+        await deliberation.standing("1")
+    assert file.exists()
+    assert not file.with_suffix(".damaged").exists()
 
 
 async def _no_sweep(keep: object) -> None:

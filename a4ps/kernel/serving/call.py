@@ -35,8 +35,8 @@ class Call(Generic[AnyRequest]):
 
     @property
     def author(self) -> str:
-        """Whose a change is that comes of it."""
-        return ARCHITECT if self.role is Role.ARCHITECT else self.client
+        """Whose a change is that comes of it: a client's own name says only which of its role's it is."""
+        return ARCHITECT if self.role is Role.ARCHITECT else f"{self.role.label} {self.client}"
 
     def tell_work(self, label: str, done: float, of: float, per_s: float | None = None) -> None:
         """How far a longer work is."""
@@ -58,7 +58,7 @@ def leave(approval_id: str) -> None:
 
 
 async def decided(approval: Approval, call: Call[Any]) -> bool | None:
-    """Wait until the Architect has decided about `approval`, here or anywhere; None once who is asked leaves it or is gone."""
+    """Wait until the Architect has decided about `approval`, here or anywhere; None once who is asked leaves it or goes."""
     loop = asyncio.get_running_loop()
     answered: asyncio.Future[bool | None] = loop.create_future()
 

@@ -7,6 +7,7 @@ checkpoints and vectors of the content that goes. The next question opens them o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,12 @@ async def load(backend: Backend, call: Call[image.Load]) -> Mapping[str, Any]:
 
 async def import_(backend: Backend, call: Call[image.Import]) -> Mapping[str, Any]:
     """`image_import`."""
-    folder = Path(call.request.folder)
-    return await _taken_over(backend, call, lambda: import_text(folder), f"import {folder}")
+    folder, vouch = Path(call.request.folder), call.request.vouch
+
+    def read() -> PortableImage:
+        return replace(import_text(folder), foreign=not vouch)
+
+    return await _taken_over(backend, call, read, f"import {folder}")
 
 
 async def _taken_over(

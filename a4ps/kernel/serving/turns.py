@@ -7,6 +7,7 @@ from typing import Any
 
 from a4ps.governance.approvals import Approval
 from a4ps.governance.roles import Role
+from a4ps.governance.taint import FILES, as_plain
 from a4ps.image.turns import Turn
 from a4ps.kernel.answered import answered_turn
 from a4ps.kernel.approval_object import approval_object
@@ -25,8 +26,13 @@ from a4ps.society.progress import Progress
 async def ask(backend: Backend, call: Call[turns.Ask]) -> Mapping[str, Any]:
     """`ask`."""
     kernel = await backend.kernel()
+    anybodys = call.request.untrusted or call.role is Role.GUEST
     asked = await kernel.ask(
-        call.request.text, _listener(call), everyone=call.request.everyone, approve=_approver(backend, call)
+        call.request.text,
+        _listener(call),
+        everyone=call.request.everyone,
+        approve=_approver(backend, call),
+        taint=as_plain(FILES) if anybodys else (),
     )
     return asked.as_json()
 

@@ -1,6 +1,6 @@
 """Everything a client can ask for, one module for each noun. Importing this defines them all."""
 
-from a4ps.protocol.requests import approvals, image, system, turns
+from a4ps.protocol.requests import approvals, console, image, system, turns
 from a4ps.protocol.requests.base import Request, known_requests, request_of
 
-__all__ = ["Request", "approvals", "image", "known_requests", "request_of", "system", "turns"]
+__all__ = ["Request", "approvals", "console", "image", "known_requests", "request_of", "system", "turns"]

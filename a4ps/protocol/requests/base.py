@@ -28,7 +28,8 @@ _KNOWN: dict[str, type[Request]] = {}
 class Request(BaseModel):
     """One kind of command. A class of it says `name="..."`, the role it `needs` and the type that it `gives`.
 
-    `again`: whether it may simply be done once more where it is not known what became of it, as reading may.
+    `again`: whether it may simply be done once more where it is not known what became of it, as reading may. `once`: it is
+    never sent to another backend than the one that it was first sent to, as nobody could say whether it was done.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -37,12 +38,20 @@ class Request(BaseModel):
     needs: ClassVar[Role]
     gives: ClassVar[type]
     again: ClassVar[bool]
+    once: ClassVar[bool]
 
     def __init_subclass__(
-        cls, *, name: str, gives: type, needs: Role = Role.CLIENT, again: bool = False, **rest: Any
+        cls,
+        *,
+        name: str,
+        gives: type,
+        needs: Role = Role.CLIENT,
+        again: bool = False,
+        once: bool = False,
+        **rest: Any,
     ) -> None:
         super().__init_subclass__(**rest)
-        cls.name, cls.needs, cls.gives, cls.again = name, needs, gives, again
+        cls.name, cls.needs, cls.gives, cls.again, cls.once = name, needs, gives, again, once
         if name in _KNOWN:
             raise TypeError(f"two requests are called {name}")
         _KNOWN[name] = cls
@@ -65,7 +74,8 @@ def request_of(wire: dict[str, Any]) -> Request:
     name = fields.pop("do", None)
     kind = known_requests().get(name) if isinstance(name, str) else None
     if kind is None:
-        raise ProtocolError(f"there is no request {str(name)[:40]!r}", next_step="see PROTOCOL.md")
+        asked = f" {name[:40]!r}" if isinstance(name, str) else " of that kind"
+        raise ProtocolError(f"there is no request{asked}", next_step="see PROTOCOL.md")
     try:
         return kind.model_validate(fields)
     except ValidationError as error:

@@ -75,6 +75,9 @@ class Load(Request, name="image_load", gives=TakenOverObject, needs=Role.ARCHITE
 
 
 class Import(Request, name="image_import", gives=TakenOverObject, needs=Role.ARCHITECT):
-    """Make an exported `folder` the image's content. Not while a turn is under way."""
+    """Make an exported `folder` the image's content. Not while a turn is under way. The Architect may `vouch` for it: then
+    what it says is untrusted alone is so.
+    """
 
     folder: FilePath
+    vouch: bool = False

@@ -21,12 +21,14 @@ TurnId = Annotated[str, Field(max_length=64)]
 
 class Ask(Request, name="ask", gives=AskObject, needs=Role.GUEST):
     """Answer a question. `everyone` has all four heard even on a trifle. `attended`: the client can be asked to decide about
-    approvals (a step `wanted`) while it waits; only the Architect's can.
+    approvals (a step `wanted`) while it waits; only the Architect's can. `untrusted`: the text may be anybody's, as what
+    came through a pipe; a guest's always is.
     """
 
     text: Text
     everyone: bool = False
     attended: bool = False
+    untrusted: bool = False
 
 
 class Rerun(Request, name="rerun", gives=AskObject):
