@@ -86,8 +86,7 @@ async def start_backend(places: Places, *, idle_exit_s: float | None = IDLE_EXIT
             line = await asyncio.shield(asyncio.to_thread(_first_line, ours))
     except TimeoutError:
         raise BackendLost(f"the backend (process {pid}) is not ready", next_step="a4ps doctor") from None
-    _reap(pid, line)
-    _check(line, places)
+    _check(line, _reaped(pid, line), places)
 
 
 def _first_line(descriptor: int) -> bytes:
@@ -95,13 +94,17 @@ def _first_line(descriptor: int) -> bytes:
         return out.readline()
 
 
-def _reap(pid: int, line: bytes) -> None:
-    """Take note of a child that has ended already, so that it does not stay in the list of processes."""
+def _reaped(pid: int, line: bytes) -> int:
+    """The exit code of a child that says that it has failed, 0 of another. None that has ended stays
+    in the list of processes.
+    """
     with suppress(ChildProcessError):
-        os.waitpid(pid, 0 if b'"error"' in line or not line else os.WNOHANG)
+        _, status = os.waitpid(pid, 0 if b'"error"' in line or not line else os.WNOHANG)
+        return os.waitstatus_to_exitcode(status)
+    return 1 if b'"error"' in line else 0
 
 
-def _check(line: bytes, places: Places) -> None:
+def _check(line: bytes, code: int, places: Places) -> None:
     """Raises what a backend said that did not start."""
     try:
         said = json.loads(line)
@@ -110,8 +113,9 @@ def _check(line: bytes, places: Places) -> None:
     failed = said.get("error")
     if failed is None or failed["kind"] == "backend_busy":  # then somebody else's is there, or about to be
         return
-    # An exit code is that of its kind, and what no person is shown stays with the process that failed.
-    raise error_of(Fault(kind=failed["kind"], message=failed["message"], next=failed["next"], log=failed["log"]))
+    raise error_of(
+        Fault(kind=failed["kind"], message=failed["message"], next=failed["next"], log=failed["log"], exit_code=code)
+    )
 
 
 def wait_path(path: Path) -> bool:

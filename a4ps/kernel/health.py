@@ -227,7 +227,7 @@ def _backend(facts: Facts) -> Check:
 
 def _image(facts: Facts) -> Check:
     if facts.backend_fault:
-        return Check("image", "note", "held by the backend, so it was not examined")
+        return Check("image", "ok", "held by the backend, so it was not examined")
     if facts.image_holder_pid > 0:
         return Check("image", "note", f"held by process {facts.image_holder_pid}, so it was not examined")
     if facts.image_holder_pid:
