@@ -133,7 +133,7 @@ def _report_error(as_json: bool, error: A4PSError) -> int:
 
 
 def _own_log() -> str:
-    from a4ps.kernel.log_file import log_path
+    from a4ps.log_file import log_path
 
     return log_path()
 

@@ -40,8 +40,8 @@ def command(frame: Frame, headless: bool, idle_exit: float | None) -> None:
 
 
 def _run(frame: Frame, idle_exit_s: float | None) -> None:
-    from a4ps.kernel.log_file import log_path
     from a4ps.kernel.running import run_backend
+    from a4ps.log_file import log_path
 
     if idle_exit_s is None:
         asyncio.run(_make_room(frame))

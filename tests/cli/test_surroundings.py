@@ -199,12 +199,12 @@ def test_ctrl_c_is_one_kind_of_error_everywhere(person: Household, monkeypatch: 
 
 
 def test_a_history_that_others_could_read_is_tightened(person: Household) -> None:
-    from a4ps.cli.chat import _history
+    from a4ps.cli.prompting import history
 
     file = person.folder / "chat_history"
     file.write_text("")
     os.chmod(file, 0o644)  # noqa: PTH101
-    _history(file)
+    history(file)
     assert mode(file) == 0o600
 
 
