@@ -161,7 +161,7 @@ class Durable(Message):
     sequence: int
     at: float
     author: str
-    rows: list[tuple[str, str]]
+    rows: list[Annotated[tuple[str, str], Field(strict=False)]]  # MessagePack has no tuples
 
 
 class Provisional(Message):

@@ -230,7 +230,7 @@ class BackendSide:
         if session is not None:
             session.heard_s = now_s
         judged = self._judge(message) if isinstance(message, Hello) else None
-        heard = self._heard(message, judged)
+        heard = self._heard(session, message, judged)
         state, action = BACKEND[Peer.UNKNOWN if session is None else Peer.OPEN, heard]
         if state is Peer.UNKNOWN and session is not None:
             del self._sessions[peer]
@@ -268,14 +268,17 @@ class BackendSide:
                 del self._sessions[peer]
         return []
 
-    def _heard(self, message: FromClient, judged: Role | Fault | None) -> Heard:
+    def _heard(self, session: _Session | None, message: FromClient, judged: Role | Fault | None) -> Heard:
         match message:
             case Hello():
                 return Heard.BAD_HELLO if isinstance(judged, Fault) else Heard.HELLO
             case Command(key=key):
                 if key in self._running:
                     return Heard.KNOWN_RUNNING
-                return Heard.KNOWN_DONE if key in self._done else Heard.COMMAND
+                done = self._done.get(key)
+                # A lower role's use of the key is another matter: what the key stands for, the image knows.
+                known = done is not None and (session is None or done.role >= session.role)
+                return Heard.KNOWN_DONE if known else Heard.COMMAND
             case Cancel():
                 return Heard.CANCEL
             case Ping():
@@ -303,9 +306,12 @@ class BackendSide:
                 assert isinstance(message, Command)
                 return self._run(self._sessions[peer], peer, message, now_s)
             case Do.ACCEPT:
-                if self._running[key].role > self._sessions[peer].role:
+                command, role = self._running[key], self._sessions[peer].role
+                if command.role > role:
                     return [Send(Refused(fault=NOT_YOURS, key=key), peer)]
-                self._running[key].peer = peer
+                if command.role < role:
+                    return []  # a lower role has the key; ours is sent again when that is done with it
+                command.peer = peer
                 return [Send(Accepted(key=key), peer)]
             case Do.REPEAT:
                 done = self._done[key]
@@ -313,10 +319,10 @@ class BackendSide:
                     return [Send(Refused(fault=NOT_YOURS, key=key), peer)]
                 return [Send(done.outcome, peer)]
             case Do.STOP:
-                command = self._running.get(key)
-                if command is None or command.stopped or command.role > self._sessions[peer].role:
+                meant = self._running.get(key)
+                if meant is None or meant.stopped or meant.role > self._sessions[peer].role:
                     return []
-                command.stopped = True
+                meant.stopped = True
                 return [Stop(key)]
             case Do.ANSWER:
                 welcome = self._welcome(self._sessions[peer].role)
@@ -334,6 +340,8 @@ class BackendSide:
         return [Send(Accepted(key=command.key), peer), Start(command, session.role, session.client, peer)]
 
     def _keep(self, outcome: Outcome, now_s: float, role: Role, size: int) -> None:
+        if (before := self._done.pop(outcome.key, None)) is not None:
+            self._kept_bytes -= before.size
         self._done[outcome.key] = _Done(outcome, now_s, role, size)
         self._kept_bytes += size
         self._expire(now_s)

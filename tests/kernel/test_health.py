@@ -87,7 +87,7 @@ def test_where_all_is_well_nothing_is_to_be_done() -> None:
     assert {one.verdict for one in checks} == {"ok"}
     assert {one.mend for one in checks} == {""}
     assert [one.name for one in checks] == (
-        "python settings engine models card memory disk profile sandbox display image recall keys".split()
+        "python settings engine models card memory disk profile sandbox display backend image recall keys".split()
     )
     assert packages_missing(WELL) == ()
 
