@@ -38,14 +38,23 @@ def is_running(places: Places) -> bool:
     return False
 
 
-async def has_ended(places: Places, within_s: float) -> bool:
-    """Whether the backend, which was asked to end, has done so within so long."""
+async def has_ended(places: Places, pid: int, within_s: float) -> bool:
+    """Whether the backend of that process, which was asked to end, has done so within so long. Another may follow."""
     until_s = time.monotonic() + within_s
-    while await asyncio.to_thread(is_running, places):
+    while await asyncio.to_thread(_is_running_in, places, pid):
         if time.monotonic() > until_s:
             return False
         await asyncio.sleep(0.02)
     return True
+
+
+def _is_running_in(places: Places, pid: int) -> bool:
+    if not is_running(places):
+        return False
+    try:
+        return int(places.backend_lock.read_text(encoding="ascii")) == pid
+    except (OSError, ValueError):  # whoever has just taken the lock is about to write
+        return False
 
 
 def read_token(places: Places, role: Role) -> str:
