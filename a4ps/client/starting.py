@@ -40,14 +40,23 @@ def is_running(places: Places) -> bool:
     return False
 
 
-async def has_ended(places: Places, within_s: float) -> bool:
-    """Whether the backend, which was asked to end, has done so within so long."""
+async def has_ended(places: Places, pid: int, within_s: float) -> bool:
+    """Whether the backend of that process, which was asked to end, has done so within so long. Another may follow."""
     until_s = time.monotonic() + within_s
-    while await asyncio.to_thread(is_running, places):
+    while await asyncio.to_thread(_is_running_in, places, pid):
         if time.monotonic() > until_s:
             return False
         await asyncio.sleep(0.02)
     return True
+
+
+def _is_running_in(places: Places, pid: int) -> bool:
+    if not is_running(places):
+        return False
+    try:
+        return int(places.backend_lock.read_text(encoding="ascii")) == pid
+    except (OSError, ValueError):  # whoever has just taken the lock is about to write
+        return False
 
 
 def read_token(places: Places, role: Role) -> str:
@@ -88,8 +97,7 @@ async def start_backend(places: Places, *, idle_exit_s: float | None = IDLE_EXIT
             line = await asyncio.shield(asyncio.to_thread(_first_line, ours))
     except TimeoutError:
         raise BackendLost(f"the backend (process {pid}) is not ready", next_step="a4ps doctor") from None
-    _reap(pid, line)
-    _check(line, places)
+    _check(line, _reaped(pid, line), places)
 
 
 def _first_line(descriptor: int) -> bytes:
@@ -97,13 +105,17 @@ def _first_line(descriptor: int) -> bytes:
         return out.readline()
 
 
-def _reap(pid: int, line: bytes) -> None:
-    """Take note of a child that has ended already, so that it does not stay in the list of processes."""
+def _reaped(pid: int, line: bytes) -> int:
+    """The exit code of a child that says that it has failed, 0 of another. None that has ended stays
+    in the list of processes.
+    """
     with suppress(ChildProcessError):
-        os.waitpid(pid, 0 if b'"error"' in line or not line else os.WNOHANG)
+        _, status = os.waitpid(pid, 0 if b'"error"' in line or not line else os.WNOHANG)
+        return os.waitstatus_to_exitcode(status)
+    return 1 if b'"error"' in line else 0
 
 
-def _check(line: bytes, places: Places) -> None:
+def _check(line: bytes, code: int, places: Places) -> None:
     """Raises what a backend said that did not start."""
     try:
         said = json.loads(line)
@@ -113,14 +125,7 @@ def _check(line: bytes, places: Places) -> None:
     if failed is None or failed["kind"] == "backend_busy":  # then somebody else's is there, or about to be
         return
     raise error_of(
-        Fault(
-            kind=failed["kind"],
-            message=failed["message"],
-            next=failed["next"],
-            log=failed["log"],
-            exit_code=failed.get("exit_code", 1),
-            details=failed.get("details", {}),
-        )
+        Fault(kind=failed["kind"], message=failed["message"], next=failed["next"], log=failed["log"], exit_code=code)
     )
 
 
