@@ -276,7 +276,7 @@ def _autostart(facts: Facts) -> Check:
         return Check("autostart", "note", f"{autostart.unit} leads nowhere", "systemctl --user disable a4ps")
     if not autostart.can_start:
         detail = f"{autostart.unit} starts {autostart.program}, which is no program here"
-        return Check("autostart", "note", detail, "put a4ps there, or: systemctl --user disable a4ps")
+        return Check("autostart", "note", detail, "put the program there, or: systemctl --user disable a4ps")
     if not autostart.enabled:
         detail = f"{autostart.unit} is there, and starts nothing by itself"
         return Check("autostart", "note", detail, "systemctl --user enable --now a4ps")
