@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from a4ps.cli.streams import json_line
-from a4ps.kernel.log_file import open_log
+from a4ps.log_file import open_log
 from a4ps.places import Places
 
 if TYPE_CHECKING:  # the wiring pulls in SQLite, pydantic and more; `--help` does without

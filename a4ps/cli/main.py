@@ -1,6 +1,6 @@
 """The entry point of `a4ps`: finds the command, and is the one edge where errors become messages and exit codes.
 
-Commands are named here and imported only when used, so that `a4ps --help` stays quick. `a4ps` alone is `a4ps chat`.
+Commands are named here and imported only when used, so that `a4ps --help` stays quick. `a4ps` alone is `a4ps up`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from a4ps.cli.failure import tell_failure
-from a4ps.cli.streams import json_line, prepare_output
+from a4ps.cli.streams import json_line, prepare_output, somebody_is_there
 from a4ps.errors import A4PSError, CallerError, Stopped, Unsupported, UsageError
 from a4ps.version import __version__
 
@@ -75,10 +75,11 @@ class LazyGroup(click.Group):
 def cli(ctx: click.Context) -> None:
     """A local-first society of four minds: ALFRED, BRICK, ROBIN and BABS.
 
-    Without a command: a chat in this terminal.
+    Without a command: up, and a chat in this terminal; where there is none, a chat with what comes through the pipe.
     """
     if ctx.invoked_subcommand is None:
-        ctx.invoke(importlib.import_module(COMMANDS["chat"][0]).command)
+        name = "up" if somebody_is_there() else "chat"
+        ctx.invoke(importlib.import_module(COMMANDS[name][0]).command)
 
 
 def run(arguments: list[str]) -> int:
@@ -134,7 +135,7 @@ def _report_error(as_json: bool, error: A4PSError) -> int:
 
 
 def _report(as_json: bool, code: int, kind: str, message: str, next_step: str, *, logged: bool) -> int:
-    from a4ps.kernel.log_file import log_path
+    from a4ps.log_file import log_path
 
     log = log_path() if logged else ""
     if as_json:

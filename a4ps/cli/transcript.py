@@ -56,6 +56,8 @@ class Transcript:
         match step:
             case steps.Accepted(turn=turn, question=question, resumed=True):
                 self._line(f"Going on with turn {plain(turn)}: {_short(question)}", dim=True)
+            case steps.InLine(ahead=ahead):
+                self._line(f"{ahead} question{'s' if ahead > 1 else ''} before this one …", dim=True)
             case steps.Recollected(memories=memories):
                 for memory in memories:
                     self._line(

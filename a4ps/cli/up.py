@@ -34,27 +34,26 @@ def command(frame: Frame, headless: bool, idle_exit: float | None) -> None:
     from a4ps.cli.chat import chat
     from a4ps.client.starting import start_backend
 
-    asyncio.run(_make_room(frame))
-    asyncio.run(start_backend(frame.places, idle_exit_s=None))
+    if not asyncio.run(_stays(frame)):
+        asyncio.run(start_backend(frame.places, idle_exit_s=None))
     chat(frame)
     click.secho("A4PS goes on in the background. To end it: a4ps down", dim=True)
 
 
 def _run(frame: Frame, idle_exit_s: float | None) -> None:
-    from a4ps.kernel.log_file import log_path
     from a4ps.kernel.running import run_backend
+    from a4ps.log_file import log_path
 
-    if idle_exit_s is None:
-        asyncio.run(_make_room(frame))
+    if idle_exit_s is None and asyncio.run(_stays(frame)):
+        raise BackendBusy(f"the backend of {frame.places.image} is up already", next_step="a4ps chat, or: a4ps down")
 
     def ready() -> None:
         places = frame.places
         if frame.as_json:
             click.echo(json_line({"ready": True, "pid": os.getpid(), "image": str(places.image)}))
+            _let_go()
         else:
             click.echo(f"A4PS is up: {places.image}, process {os.getpid()}. To end it: a4ps down")
-        if frame.as_json:
-            _let_go()
 
     asyncio.run(run_backend(frame.env, log=log_path(), idle_exit_s=idle_exit_s, ready=ready))
 
@@ -67,20 +66,24 @@ def _let_go() -> None:
     os.close(nowhere)
 
 
-async def _make_room(frame: Frame) -> None:
-    """End a backend that was started in passing. Raises `BackendBusy` where one runs that is meant to stay."""
+async def _stays(frame: Frame) -> bool:
+    """Whether a backend runs that is meant to stay; one that was started in passing is ended first.
+
+    Raises `BackendBusy` where that takes too long.
+    """
     from a4ps.client.client import As, Client
     from a4ps.client.starting import has_ended, is_running
 
     places = frame.places
     if not is_running(places):
-        return
+        return False
     client = await Client.connect(places, As("cli"), starts=False)
     try:
         if not client.welcome.fleeting:
-            raise BackendBusy(f"the backend of {places.image} is up already", next_step="a4ps chat, or: a4ps down")
+            return True
         await client.call(Down())
     finally:
         await client.aclose()
     if not await has_ended(places, _ROOM_S):
         raise BackendBusy("the backend is still closing", next_step="try again")
+    return False

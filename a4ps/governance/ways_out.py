@@ -53,6 +53,9 @@ STAYS_INSIDE: Mapping[str, str] = {
 
 #: Modules that use sockets, processes or files and lead nowhere, and why.
 HARMLESS: Mapping[str, str] = {
+    "cli.up": "opens the null device",
+    "client.client": "the sockets of the backend in the run-time folder, which is its owner's alone",
+    "client.starting": "starts the backend, and asks its lock",
     "cli.streams": "opens the null device",
     "settings": "writes the settings file in the home, at `config set`",
     "image.image_file": "the image itself",
@@ -70,13 +73,16 @@ HARMLESS: Mapping[str, str] = {
     "inference.part_file": "model files in the home",
     "kernel.crash_reports": "crash reports in the state folder",
     "kernel.examine": "asks the system what it is",
+    "kernel.server": "the backend's sockets in the run-time folder: who asks there has shown a token",
+    "kernel.tokens": "the tokens in the key folder",
     "kernel.held_files": "takes what is forgotten out of files in the home",
-    "kernel.log_file": "the log in the state folder",
+    "log_file": "the log in the state folder",
     "memory.documents": "a bounded process that reads a PDF",
     "memory.following": "names what LanceDB raises",
     "memory.lance_build": "a process of low priority that builds the index in the home",
     "memory.lance_index": "the index in the home",
     "memory.vector_index": "the index in the home, and the process that builds it",
+    "protocol.wire": "a socket that somebody else has opened",
     "sandbox.bubblewrap": "starts sandboxes, which have no network",
     "sandbox.guest": "runs inside a sandbox",
     "sandbox.guest_pipes": "runs inside a sandbox",

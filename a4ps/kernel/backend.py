@@ -65,6 +65,12 @@ class Backend:
         """The society, where it is open."""
         return self._kernel
 
+    @property
+    def at_work(self) -> bool:
+        """Whether something goes on that nobody waits for: a turn whose client has gone, memories that are embedded."""
+        kernel = self._kernel
+        return kernel is not None and (kernel.busy or kernel.society.scrapbook.following.left > 0)
+
     async def kernel(self) -> Kernel:
         """The society, opened where it is not; anew where another engine would speak now, once no turn is under way.
 

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from a4ps.clock import Clock
-from a4ps.kernel.log_file import without_secrets
+from a4ps.log_file import without_secrets
 from a4ps.version import __version__
 
 #: The newest reports are kept, and of each so much: the beginning says who called, the end what broke.

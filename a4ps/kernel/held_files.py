@@ -18,7 +18,7 @@ from a4ps.image.drafts import PREFIX, draft_of, sweep
 from a4ps.image.kept_images import image_holds
 from a4ps.image.keys import fsync_folder
 from a4ps.image.salvage import WORKPLACE
-from a4ps.kernel.log_file import locked
+from a4ps.log_file import locked
 from a4ps.places import Places
 from a4ps.sought import Sought
 

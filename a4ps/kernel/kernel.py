@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from a4ps.clock import Clock
@@ -31,7 +32,7 @@ from a4ps.settings import Settings
 from a4ps.society.cast import Cast
 from a4ps.society.drift import Probed, figures, is_due, probe
 from a4ps.society.gate import Approver
-from a4ps.society.progress import Accepted, Listener
+from a4ps.society.progress import Accepted, InLine, Listener
 from a4ps.society.sleeping import Sleeper
 from a4ps.society.society import Society
 from a4ps.society.speaking import Speaker
@@ -78,12 +79,18 @@ class Kernel:
     owns_image: bool = True
     _resting: asyncio.Task[None] | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _in_line: int = 0
+    _current: str = ""
     _colours: Mapping[str, float] | None = None
 
     @property
     def busy(self) -> bool:
         """Whether a turn is under way."""
         return self._turn.locked()
+
+    def cut_off(self) -> list[Turn]:
+        """Turns that a crash ended; not the one that is under way. The newest last."""
+        return [turn for turn in self.log.cut_off() if turn.id != self._current]
 
     @property
     def records(self) -> Records:
@@ -113,7 +120,7 @@ class Kernel:
         """
         question = checked_question(text, self.society.settings)
         listener = self._telling(listener)
-        async with self._turn:
+        async with self._turn_for(listener):
             await self._rouse()
             aside = self.log.open_ids
             cast = self.society.cast()
@@ -131,6 +138,7 @@ class Kernel:
                     taint=tuple(taint),
                 )
             )
+            self._current = turn.id
             if aside:
                 await self.society.deliberation.sweep(keep=self.log.open_ids[-KEPT_OPEN:])
             self.bus.notify(Event.TURN_BEGAN, turn)
@@ -150,7 +158,7 @@ class Kernel:
     async def resume(self, turn_id: str | None, listener: Listener, *, approve: Approver | None = None) -> Answered:
         """Go on with an open turn, the newest where none is named. Raises `NoSuchTurn` and what `ask` raises."""
         listener = self._telling(listener)
-        async with self._turn:
+        async with self._turn_for(listener):
             await self._rouse()
             chosen = [key for key in self.log.open_ids if turn_id in (None, key)]
             if not chosen:
@@ -163,6 +171,7 @@ class Kernel:
                     f"turn {turn.id} began with the engine {turn.engine}; {self.engine.name} cannot finish it",
                     next_step=f"A4PS_ENGINE={turn.engine} a4ps ask --resume {turn.id}",
                 )
+            self._current = turn.id
             await self.log.resume(turn)
             self.bus.notify(Event.TURN_BEGAN, turn)
             listener(Accepted(turn, resumed=True))
@@ -216,6 +225,21 @@ class Kernel:
                 else:
                     self.society.manager.bind_code_runner(None)
                     self.society.manager.bind_invoker(None)
+
+    @asynccontextmanager
+    async def _turn_for(self, listener: Listener) -> AsyncIterator[None]:
+        """One turn at a time; who has to wait is told for how many."""
+        if self._in_line:
+            listener(InLine(self._in_line))
+        self._in_line += 1
+        try:
+            async with self._turn:
+                try:
+                    yield
+                finally:
+                    self._current = ""
+        finally:
+            self._in_line -= 1
 
     async def _run(
         self, turn: Turn, cast: Cast, listener: Listener, approve: Approver | None, *, resume: bool = False

@@ -139,7 +139,7 @@ class Server:
             if now - beat_s >= HEARTBEAT_S:
                 beat_s = now
                 self.publisher.beat()
-            if self._side.sessions or self._tasks:
+            if self._side.sessions or self._tasks or self._backend.at_work:
                 self._busy_s = now
             elif self._life.fleeting and now - self._busy_s > self._idle_exit_s:
                 self._life.end(0.0)

@@ -23,6 +23,13 @@ class Accepted(_Step):
     resumed: bool
 
 
+class InLine(_Step):
+    """The question waits for so many others, which are answered before it."""
+
+    step: Literal["in_line"] = "in_line"
+    ahead: int
+
+
 class RecalledMemory(_Step):
     id: str
     source: str
@@ -167,6 +174,7 @@ class Service(_Step):
 
 AnyStep: TypeAlias = Annotated[
     Accepted
+    | InLine
     | Recollected
     | Began
     | Waiting

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from a4ps.cli.main import run
-from a4ps.kernel.log_file import LogFile
+from a4ps.log_file import LogFile
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -14,7 +14,7 @@ from a4ps import __version__
 from a4ps.clock import ManualClock
 from a4ps.kernel.crash_reports import REPORT_CHARS, REPORTS_MAX, SAME_S, CrashReports, reported
 from a4ps.kernel.held_files import CrashTexts
-from a4ps.kernel.log_file import SECRET
+from a4ps.log_file import SECRET
 from a4ps.sought import BAR, Sought
 
 

@@ -26,6 +26,8 @@ def _rare(told: Progress) -> steps.AnyStep:
     match told:
         case progress.Accepted(turn, resumed):
             return steps.Accepted(turn=turn.id, question=turn.question, resumed=resumed)
+        case progress.InLine(ahead):
+            return steps.InLine(ahead=ahead)
         case progress.Recollected(memories):
             found = [steps.RecalledMemory(id=each.id, source=each.source, score=each.score) for each in memories]
             return steps.Recollected(memories=found)

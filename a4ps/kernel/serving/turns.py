@@ -65,7 +65,7 @@ async def latest(backend: Backend, call: Call[turns.Latest]) -> Mapping[str, Any
 async def cut_off(backend: Backend, _: Call[turns.CutOff]) -> Mapping[str, Any]:
     """`cut_off`."""
     kernel = await backend.kernel()
-    waiting = [{**_line(turn), "engine": turn.engine} for turn in kernel.log.cut_off()]
+    waiting = [{**_line(turn), "engine": turn.engine} for turn in kernel.cut_off()]
     return {"engine": kernel.engine.name, "notice": kernel.notice, "turns": waiting}
 
 

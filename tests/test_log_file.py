@@ -16,13 +16,13 @@ import pytest
 
 from a4ps.kernel import held_files
 from a4ps.kernel.held_files import LogTexts
-from a4ps.kernel.log_file import SECRET, LogFile, log_path, open_log, without_secrets
+from a4ps.log_file import SECRET, LogFile, log_path, open_log, without_secrets
 from a4ps.sought import BAR, Sought
 
 WRITER = """
 import logging, sys
 from pathlib import Path
-from a4ps.kernel.log_file import LogFile
+from a4ps.log_file import LogFile
 log = LogFile(Path(sys.argv[1]), max_bytes=4000, files=int(sys.argv[3]))
 print("ready", flush=True)
 sys.stdin.readline()
@@ -114,7 +114,7 @@ def test_two_processes_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_one_who_holds_the_lock_for_ever_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("a4ps.kernel.log_file.LOCK_PAUSE_S", 0.0)
+    monkeypatch.setattr("a4ps.log_file.LOCK_PAUSE_S", 0.0)
     path = tmp_path / "log"
     log = LogFile(path, max_bytes=100)
     log.emit(record("one"))
@@ -197,7 +197,7 @@ def test_the_names_of_fields_are_no_words(tmp_path: Path) -> None:
 
 def test_nobody_rotates_while_words_are_taken_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a file could slip past the one who looks through them."""
-    monkeypatch.setattr("a4ps.kernel.log_file.LOCK_PAUSE_S", 0.0)
+    monkeypatch.setattr("a4ps.log_file.LOCK_PAUSE_S", 0.0)
     path, seen = tmp_path / "log", list[list[str]]()
     log = LogFile(path, max_bytes=300)
     for _ in range(4):
