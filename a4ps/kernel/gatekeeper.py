@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import zmq
@@ -15,7 +16,7 @@ from a4ps.protocol.wire import Wire
 _log = logging.getLogger(__name__)
 
 _DOMAIN = b"a4ps"
-_FAILED = {
+_FAILED: Mapping[int, str] = {
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "it ended while keys were exchanged",
     zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "no key, or not this backend's: a4ps needs CURVE and our server.pub",
 }

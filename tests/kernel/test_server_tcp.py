@@ -11,10 +11,15 @@ from pathlib import Path
 import pytest
 import zmq
 
-from a4ps.errors import StorageFailed
+from a4ps.client.client import As, Client
+from a4ps.errors import BackendLost, StorageFailed
 from a4ps.governance.roles import Role
+from a4ps.image.rows import Row
+from a4ps.places import Places
 from a4ps.protocol.curve import KeyPair, allowed, key_pair, next_port, public_key
+from a4ps.protocol.feed import Apply
 from a4ps.protocol.messages import Welcome
+from a4ps.protocol.requests.turns import Latest
 from tests.doubles.served import Peer, Served, hello, served
 
 
@@ -150,3 +155,39 @@ def test_keys_are_their_owners_alone_and_stay_the_same(tmp_path: Path) -> None:
 async def test_without_the_setting_there_is_no_tcp(tmp_path: Path) -> None:
     async with served(tmp_path) as backend:
         assert not backend.places.curve.exists()
+
+
+async def test_our_own_client_asks_and_follows_over_tcp(tmp_path: Path) -> None:
+    address = free_address()
+    async with served(tmp_path, listen=address) as backend:
+        there = Places(tmp_path / "laptop", tmp_path / "laptop-state", tmp_path / "laptop-run")
+        with pytest.raises(StorageFailed, match=r"backend\.pub"):
+            await Client.connect(there, As("laptop"), address=address)
+        (there.curve / "backend.pub").write_bytes((backend.places.curve / "server.pub").read_bytes())
+        let_in(backend, key_pair(there.curve, "client"))
+        there.tokens.mkdir(mode=0o700)
+        (there.tokens / "client.token").write_text(backend.token(Role.CLIENT))
+        client = await Client.connect(there, As("laptop", Role.CLIENT), address=address)
+        assert client.welcome.role == "client"
+        assert (await client.call(Latest()))["count"] == 0
+        following = client.events()
+        await backend.backend.store.commit_async([Row("note", "a", b"")], author="test", reason="test")
+        async for told in following:
+            if isinstance(told, Apply):
+                assert told.event.rows == [("note", "a")]
+                break
+        await client.aclose()
+        assert not there.run.exists()
+
+
+async def test_a_client_whose_key_is_not_known_is_told_that_there_is_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("a4ps.client.client._GREET_S", 0.5)
+    address = free_address()
+    async with served(tmp_path, listen=address) as backend:
+        there = Places(tmp_path / "laptop", tmp_path / "laptop-state", tmp_path / "laptop-run")
+        key_pair(there.curve, "client")
+        (there.curve / "backend.pub").write_bytes((backend.places.curve / "server.pub").read_bytes())
+        with pytest.raises(BackendLost, match="does not answer"):
+            await Client.connect(there, As("laptop"), address=address)
