@@ -31,6 +31,7 @@ class Facts:
     """What was found. Sizes in GB (10^9 bytes); `vram_*` None without an NVIDIA card; faults "" where all is well.
 
     `sandbox` is the one that was tried and works, "" where none does; `sandbox_fault` then says why.
+    `backend_pid` is the backend that runs, 0 where none does; `image_open` says that the image is open in it.
     `models` and `installed` are as the engine in use names them; `embedded` describes the embedded engine, "" where it is
     not installed. `embedder` embeds memories, "lexical" where nothing does.
     """
@@ -67,6 +68,14 @@ class Facts:
     image_fault: str
     image_fault_next: str
     image_holder_pid: int
+    image_open: bool
+    backend_pid: int
+    backend_stays: bool
+    backend_fault: str
+    backend_fault_next: str
+    run_path: str
+    run_fault: str
+    run_fault_next: str
     keys_path: str
     keys_fault: str
     unwritable: str
@@ -96,6 +105,7 @@ def diagnose(facts: Facts, catalog: Catalog) -> tuple[Check, ...]:
         _profile(facts, catalog),
         _sandbox(facts),
         _display(facts),
+        _backend(facts),
         _image(facts),
         _recall(facts, catalog),
         _keys(facts),
@@ -204,7 +214,20 @@ def _display(facts: Facts) -> Check:
     return Check("display", "ok", facts.display or "none, and none is needed: this version lives in the terminal")
 
 
+def _backend(facts: Facts) -> Check:
+    if facts.run_fault:
+        return Check("backend", "bad", facts.run_fault, facts.run_fault_next)
+    if facts.backend_fault:
+        return Check("backend", "bad", facts.backend_fault, facts.backend_fault_next)
+    if facts.backend_pid:
+        until = "stays until a4ps down" if facts.backend_stays else "ends by itself when idle"
+        return Check("backend", "ok", f"process {facts.backend_pid}, which {until}")
+    return Check("backend", "ok", f"none runs; a command starts one, whose sockets are in {facts.run_path}")
+
+
 def _image(facts: Facts) -> Check:
+    if facts.backend_fault:
+        return Check("image", "ok", "held by the backend, so it was not examined")
     if facts.image_holder_pid > 0:
         return Check("image", "note", f"held by process {facts.image_holder_pid}, so it was not examined")
     if facts.image_holder_pid:
@@ -218,7 +241,8 @@ def _image(facts: Facts) -> Check:
     if facts.image_generation is None:
         return Check("image", "ok", f"none yet; the first question makes {facts.image_path}")
     turns = f"{facts.image_turns} turn{'s' if facts.image_turns != 1 else ''}"
-    return Check("image", "ok", f"{turns}, {facts.image_generation} commits, newest ones verified")
+    how = "open in the backend" if facts.image_open else "newest ones verified"
+    return Check("image", "ok", f"{turns}, {facts.image_generation} commits, {how}")
 
 
 def _recall(facts: Facts, catalog: Catalog) -> Check:

@@ -17,8 +17,7 @@ def test_killed_in_mid_sentence_then_resumed(tmp_path: Path) -> None:
         before = person.json("ask", "Is clay soil good for tomatoes?")
         asking = person.start("ask", QUESTION)
         read_until(asking, "ROBIN")
-        asking.send_signal(signal.SIGKILL)
-        asking.communicate(timeout=30)
+        person.power_cut(asking)
 
         again = person.run("ask", "Why is the sky blue at noon?")
         assert again.returncode == 0
@@ -38,8 +37,7 @@ def test_resumed_at_once_the_turn_goes_on_where_it_stood(tmp_path: Path) -> None
         person.environ["OLLAMA_HOST"] = url
         asking = person.start("ask", QUESTION)
         read_until(asking, "ROBIN")
-        asking.send_signal(signal.SIGKILL)
-        asking.communicate(timeout=30)
+        person.power_cut(asking)
         resumed = person.run("ask", "--resume")
     assert "Going on with turn 1" in resumed.stdout
     assert "ALFRED · plan" not in resumed.stdout  # what was said before the cut is not asked again
