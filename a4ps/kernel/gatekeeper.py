@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 
 import zmq
@@ -16,10 +15,8 @@ from a4ps.protocol.wire import Wire
 _log = logging.getLogger(__name__)
 
 _DOMAIN = b"a4ps"
-_FAILED: Mapping[int, str] = {
-    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "it ended while keys were exchanged",
-    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "no key, or not this backend's: a4ps needs CURVE and our server.pub",
-}
+#: Which of them it is depends on who hangs up first.
+_FAILED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 
 
 class Gatekeeper:
@@ -37,8 +34,7 @@ class Gatekeeper:
 
     def admit(self, socket: zmq.Socket[bytes], address: str) -> None:
         """Have `socket` listen there too, for those on the list. What it listens on already stays as it is."""
-        failures = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-        self._monitors.append(Wire(socket.get_monitor_socket(failures), self._failed))
+        self._monitors.append(Wire(socket.get_monitor_socket(_FAILED), self._failed))
         socket.setsockopt(zmq.CURVE_SERVER, 1)
         socket.setsockopt(zmq.CURVE_SECRETKEY, self._keys.secret)
         socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
@@ -67,6 +63,8 @@ class Gatekeeper:
 
     def _failed(self, frames: list[bytes]) -> None:
         told = parse_monitor_message(frames)
-        why = _FAILED.get(told["event"], "")
-        if why:
-            _log.warning("refused a connection to %s: %s", told["endpoint"].decode(errors="replace"), why)
+        if told["event"] & _FAILED:
+            where = told["endpoint"].decode(errors="replace")
+            _log.warning(
+                "refused a connection to %s: no key, or not this backend's: CURVE and our server.pub are needed", where
+            )
