@@ -194,17 +194,20 @@ def _is_downloaded(path: Path) -> bool:
 def _plan_state(plan: Plan, places: Places, *, everything: bool, shared_with: str) -> None:
     logs = [path for path in _entries(places.state) if path.name.startswith(places.log.name)]
     if shared_with:
-        for path in (*logs, places.crashes, places.tokens):
+        for path in (*logs, places.crashes, places.tokens, *([places.curve] if everything else [])):
             plan.keep(path, shared_with)
     else:
         plan.remove("log", places.log, logs)
         plan.remove("crash reports", places.crashes)
         plan.remove("tokens", places.tokens)
+        if everything:
+            plan.remove("keys for TCP", places.curve)
     for path in _entries(places.state):
         if path not in (*logs, places.crashes, places.keys):
             plan.keep(path, _FOREIGN)
     going = _keys_of(places) if everything else []
-    staying = [path for path in _entries(places.keys) if path not in going and path != places.tokens]
+    elsewhere = (places.tokens, *([places.curve] if everything else []))
+    staying = [path for path in _entries(places.keys) if path not in (*going, *elsewhere)]
     if not everything and staying:
         plan.keep(places.keys, "the keys, without which no image and no backup opens", staying)
         return

@@ -61,6 +61,7 @@ def live_in(places: Places) -> None:
     make(places.log.with_name("a4ps.log.1"))
     make(places.crashes / "1.json")
     make(places.tokens / "guest.token")
+    make(places.curve / "server")
     make(places.run / "lock")
 
 
@@ -86,6 +87,7 @@ class TestAWholeHome:
             "share/a4ps/a4ps.toml",
             "share/a4ps/image.a4ps",
             "share/a4ps/image.a4ps.lock",
+            "state/a4ps/keys/curve/server",
             f"state/a4ps/keys/{image_id}.key",
             f"state/a4ps/keys/{image_id}.witness",
         ]
@@ -216,7 +218,7 @@ class TestWhatIsNotOurs:
         unit = make(tmp_path / "a4ps.service")
         plan = plan_of(other, places, Autostart(unit, "x"), everything=True, others_run=False)
         carry_out(plan)
-        assert {unit, places.tokens, places.log, places.crashes} <= set(named(plan))
+        assert {unit, places.tokens, places.curve, places.log, places.crashes} <= set(named(plan))
         assert unit.exists()
         assert places.log.exists()
         assert places.tokens.exists()
