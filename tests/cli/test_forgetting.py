@@ -38,6 +38,7 @@ def forget(person: Household, *arguments: str, expect: int = 0, stdin: str = "")
 
 
 def opened(person: Household) -> ProtoManager:
+    person.end_backends()
     return ProtoManager.open(person.home / "image.a4ps", keys=keys_of(person))
 
 

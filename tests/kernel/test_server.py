@@ -82,6 +82,10 @@ SAMPLES: dict[str, Any] = {
     "step": "leave",
     "source": "1",
     "cursor": 0,
+    "texts": ["hello"],
+    "files": ["/a"],
+    "query": "hello",
+    "ids": ["m1"],
 }
 
 
