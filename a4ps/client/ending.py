@@ -23,6 +23,6 @@ async def end_backend(client: Client, wait_s: float = 0.0, *, stops: bool = True
         ended = await client.call(Down(wait_s=wait_s, stops=stops))
     finally:
         await client.aclose()
-    if not await has_ended(client.places, wait_s + _CLOSING_S):
+    if not await has_ended(client.places, ended["pid"], wait_s + _CLOSING_S):
         raise BackendLost(f"the backend (process {ended['pid']}) is still closing", next_step=f"kill {ended['pid']}")
     return ended

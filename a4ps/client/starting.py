@@ -17,6 +17,8 @@ from a4ps.places import Places
 from a4ps.protocol.faults import error_of
 from a4ps.protocol.messages import Fault
 
+#: What of Python's arguments makes it this program.
+PROGRAM = ("-P", "-m", "a4ps")
 #: A backend that was started in passing ends after so long without anybody.
 IDLE_EXIT_S = 60.0
 #: It has so long to say that it is ready: a damaged image is checked first, an old one migrated.
@@ -38,14 +40,23 @@ def is_running(places: Places) -> bool:
     return False
 
 
-async def has_ended(places: Places, within_s: float) -> bool:
-    """Whether the backend, which was asked to end, has done so within so long."""
+async def has_ended(places: Places, pid: int, within_s: float) -> bool:
+    """Whether the backend of that process, which was asked to end, has done so within so long. Another may follow."""
     until_s = time.monotonic() + within_s
-    while await asyncio.to_thread(is_running, places):
+    while await asyncio.to_thread(_is_running_in, places, pid):
         if time.monotonic() > until_s:
             return False
         await asyncio.sleep(0.02)
     return True
+
+
+def _is_running_in(places: Places, pid: int) -> bool:
+    if not is_running(places):
+        return False
+    try:
+        return int(places.backend_lock.read_text(encoding="ascii")) == pid
+    except (OSError, ValueError):  # whoever has just taken the lock is about to write
+        return False
 
 
 def read_token(places: Places, role: Role) -> str:
@@ -64,7 +75,7 @@ async def start_backend(places: Places, *, idle_exit_s: float | None = IDLE_EXIT
     Raises what kept it from starting, as it said, and `BackendLost` where it said nothing.
     """
     ours, theirs = os.pipe2(os.O_CLOEXEC)
-    arguments = [sys.executable, "-P", "-m", "a4ps", "up", "--headless", "--json", "--home", str(places.home)]
+    arguments = [sys.executable, *PROGRAM, "up", "--headless", "--json", "--home", str(places.home)]
     arguments += [] if idle_exit_s is None else ["--idle-exit", f"{idle_exit_s:g}"]
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

@@ -36,7 +36,6 @@ from a4ps.society.progress import Accepted, InLine, Listener
 from a4ps.society.sleeping import Sleeper
 from a4ps.society.society import Society
 from a4ps.society.speaking import Speaker
-from a4ps.tools.method_runner import MethodRunner
 
 #: Open turns whose progress is kept; an older one starts anew if it is ever resumed.
 KEPT_OPEN = 8
@@ -63,6 +62,8 @@ def check_voices(question: str, cast: Cast, settings: Settings) -> None:
 class Kernel:
     """One open image with its engine and society. Made by `a4ps.kernel.wiring.kernel_over`; close with `aclose`.
 
+    The sandboxes of `executor` are its caller's.
+
     What becomes of each turn is told to `bus`, beside the turn's own listener, which is called there and then.
     """
 
@@ -73,7 +74,6 @@ class Kernel:
     clock: Clock
     notice: str = ""
     executor: SecureCodeExecutor | None = None
-    methods: MethodRunner | None = None
     bus: Subject = event_bus
     sleeper: Sleeper | None = None
     owns_image: bool = True
@@ -213,16 +213,12 @@ class Kernel:
         return night
 
     async def aclose(self) -> None:
-        """Close memory, engine, sandboxes, checkpoints, and the image where it is ours, in this order. Idempotent."""
+        """Close memory, engine, checkpoints, and the image where it is ours, in this order. Idempotent."""
         await self._rouse()
         try:
             await self.society.scrapbook.aclose()
             await self.engine.aclose()
         finally:
-            if self.methods is not None:
-                await asyncio.to_thread(self.methods.close)
-            if self.executor is not None:
-                await asyncio.to_thread(self.executor.close)
             try:
                 await self.society.deliberation.aclose()
             finally:
@@ -230,7 +226,6 @@ class Kernel:
                     self.society.manager.close()
                     self.store.close()
                 else:
-                    self.society.manager.bind_code_runner(None)
                     self.society.manager.bind_invoker(None)
 
     @asynccontextmanager

@@ -55,9 +55,7 @@ from a4ps.settings import Loaded, Settings, load
 from a4ps.society.checkpoint_texts import CheckpointTexts
 from a4ps.tools.asking import Asker, Voice
 from a4ps.tools.forgetting import TOOL_RULES, TOOL_TREATMENTS
-from a4ps.tools.method_runner import MethodRunner
 from a4ps.tools.registry import ToolRegistry
-from a4ps.tools.running import Runner
 from a4ps.tools.tool_forge import ForgeParts, ToolForge
 
 if TYPE_CHECKING:
@@ -125,6 +123,11 @@ def llamacpp_engine(env: Environment) -> LlamaCppEngine:
 def tier_of(settings: Settings) -> str:
     """The sandbox of the settings as an executor calls it."""
     return "" if settings.sandbox == "auto" else settings.sandbox
+
+
+def executor_of(env: Environment) -> SecureCodeExecutor:
+    """What runs code that is not trusted, in the sandbox of the settings; nothing is looked for or started."""
+    return SecureCodeExecutor(tier=tier_of(env.settings))
 
 
 def has_embedded_models(env: Environment) -> bool:
@@ -261,12 +264,13 @@ def open_image(env: Environment) -> tuple[ProtoManager, bool]:
 async def kernel_over(
     env: Environment,
     protos: ProtoManager,
-    *,
-    owns_image: bool = False,
-    records: Records | None = None,
+    executor: SecureCodeExecutor,
+    tools: ToolRegistry,
+    records: Records,
     watch: Watch = unwatched,
 ) -> Kernel:
-    """Open engine and society over an open image. `watch` is who looks after what runs in the background.
+    """Open engine and society over an open image, with the sandboxes and tools that are the caller's. `watch` is who looks
+    after what runs in the background.
 
     Raises every kind of `A4PSError`; nothing more stays open then.
     """
@@ -280,7 +284,6 @@ async def kernel_over(
     store = protos.store
     clock = store.clock
     async with AsyncExitStack() as undo:
-        records = records or Records(store, TurnLog(store))
         log = records.log
         last = log.latest(1)
         choice = await choose_engine(env, last[0][0].engine if last else "")
@@ -295,12 +298,8 @@ async def kernel_over(
         undo.push_async_callback(deliberation.aclose)
         await deliberation.sweep(keep=log.open_ids[-KEPT_OPEN:])
         enrol(protos)
-        executor = SecureCodeExecutor(tier=tier_of(env.settings))
-        undo.callback(executor.close)
-        methods = MethodRunner(lambda: executor)
-        protos.bind_code_runner(methods)
         protos.bind_invoker(EngineInvoker(manager, env.settings, models, clock))
-        made_of = forge_parts(env, protos, executor, manager, models)
+        made_of = forge_parts(env, tools, manager, models)
         forge = ToolForge(made_of)
         scrapbook = Scrapbook(records, means_of(env, embedder, manager, clock), watch)
         society = Society(protos, models, manager, env.settings, deliberation, scrapbook, clock, forge)
@@ -315,23 +314,20 @@ async def kernel_over(
         clock,
         _notice(env, choice),
         executor,
-        methods,
         sleeper=sleeper,
-        owns_image=owns_image,
+        owns_image=False,
     )
 
 
-def forge_parts(
-    env: Environment, protos: ProtoManager, runner: Runner, engine: Engine, models: Mapping[str, str]
-) -> ForgeParts:
+def forge_parts(env: Environment, tools: ToolRegistry, engine: Engine, models: Mapping[str, str]) -> ForgeParts:
     """What the forge is made of; `models` are those by profile."""
 
     def voice(name: str) -> Voice:
-        codex = protos.get_proto(name).codex
+        codex = tools.manager.get_proto(name).codex
         of_its_own = codex.model_name != BY_PROFILE and engine.name != "rehearsal"
         return Voice(codex, codex.model_name if of_its_own else models[name])
 
-    return ForgeParts(ToolRegistry(protos, runner), engine, voice, SystemClock(), env.settings.num_ctx)
+    return ForgeParts(tools, engine, voice, SystemClock(), env.settings.num_ctx)
 
 
 async def choose_engine(env: Environment, last_engine: str) -> Choice:
@@ -409,9 +405,9 @@ def default_forge() -> ForgeParts:
     protos = ProtoManager()
     enrol(protos)
     engine = ModelManager(parts_of(env, engine_of(env, choice), embedder))
-    executor = SecureCodeExecutor(tier=tier_of(env.settings))
+    executor = executor_of(env)
     protos.close_with(executor.close)
-    return forge_parts(env, protos, executor, engine, env.models_of(choice))
+    return forge_parts(env, ToolRegistry(protos, executor), engine, env.models_of(choice))
 
 
 def _chosen(env: Environment) -> tuple[Choice, str]:

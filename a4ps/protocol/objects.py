@@ -428,6 +428,8 @@ class ToolObject(TypedDict):
     calls: int
     failures: int
     ms: float
+    folders: list[str]
+    writable: list[str]
 
 
 class ToolsObject(TypedDict):
@@ -473,8 +475,7 @@ class WholeToolObject(ToolObject):
     task: str
     made_at: str
     verified: bool
-    folders: list[str]
-    writable: list[str]
+    deterministic: bool
     failed: list[FailedCallObject]
 
 

@@ -86,6 +86,11 @@ SAMPLES: dict[str, Any] = {
     "files": ["/a"],
     "query": "hello",
     "ids": ["m1"],
+    "tool": "slugify",
+    "task": "turn a title into a slug",
+    "level": "granted",
+    "persona": "BRICK",
+    "changes": ["task=slugs"],
 }
 
 
@@ -275,9 +280,7 @@ async def test_a_deadline_ends_a_command(tmp_path: Path, monkeypatch: pytest.Mon
         assert (await peer.done({"do": "status"}, deadline_s=0.05)).fault.kind == "stopped"
 
 
-@pytest.mark.parametrize(
-    "value", [{"n": 1 << 70}, {"n": object()}, {"n": {1, 2}}, 5, None], ids=["int", "object", "set", "no map", "none"]
-)
+@pytest.mark.parametrize("value", [{"n": object()}, {"n": {1, 2}}, 5, None], ids=["object", "set", "no map", "none"])
 async def test_a_handler_that_gives_nonsense_or_fails_is_reported_as_a_bug(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: Any
 ) -> None:

@@ -372,7 +372,8 @@ class Network(RuleBasedStateMachine):
         keys = [key for person in self.people[1:] for key in person.asked]
         if keys:
             key = data.draw(st.sampled_from(keys))
-            what: FromClient = data.draw(st.sampled_from([command(key), Cancel(key=key)]))
+            both: list[FromClient] = [command(key), Cancel(key=key)]
+            what = data.draw(st.sampled_from(both))
             self.to_backend.append((self.people[0].peer, what))
 
     @rule(who=st.integers(0, 2))

@@ -45,9 +45,9 @@ async def drift(backend: Backend, call: Call[figures.Drift]) -> Mapping[str, Any
         if isinstance(progress, Spoke):
             call.tell(as_step(progress))
 
-    kernel = await backend.kernel()
-    earlier = await working(call, lambda _: kernel.series.read())
-    probed = await kernel.drift(call.request.personas or NAMES, told)
+    async with backend.working() as kernel:
+        earlier = await working(call, lambda _: kernel.series.read())
+        probed = await kernel.drift(call.request.personas or NAMES, told)
     return {
         "probe_set": probing.probes()[0],
         "figures": {

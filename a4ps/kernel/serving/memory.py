@@ -191,8 +191,8 @@ async def rebuild(backend: Backend, call: Call[memory.Rebuild]) -> Mapping[str, 
 
 async def sleep(backend: Backend, call: Call[memory.Sleep]) -> Mapping[str, Any]:
     """`sleep`. A night that the society has begun by itself gives way to this one."""
-    kernel = await backend.kernel()
-    night = await kernel.sleep_now()
+    async with backend.working() as kernel:
+        night = await kernel.sleep_now()
     return await working(call, lambda _: _night(backend.records, night, undone=False))
 
 
