@@ -27,9 +27,10 @@ async def connected(frame: Frame, *, starts: bool = True) -> AsyncIterator[Clien
     from a4ps.client.client import As, Client
 
     mark = mark_of(frame.settings)
-    client = await Client.connect(frame.places, As("cli", settings=mark), starts=starts)
+    address = frame.settings.backend
+    client = await Client.connect(frame.places, As("cli", settings=mark), starts=starts, address=address)
     try:
-        if client.welcome.settings != mark:
+        if client.welcome.settings != mark and not address:
             if client.welcome.fleeting and starts:
                 client = await _replaced(client)
             elif not frame.as_json:

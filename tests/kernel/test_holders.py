@@ -140,7 +140,7 @@ def test_every_file_of_a_home_is_answered_for(tmp_path: Path) -> None:
 
 def test_every_place_that_a4ps_knows_is_answered_for(tmp_path: Path) -> None:
     """A path that is new in `Places` is somebody's, or it is said here that there are no words there."""
-    without = {"settings_file", "models", "keys", "tokens"}
+    without = {"settings_file", "models", "keys", "tokens", "curve"}
     without |= {"run", "commands_socket", "events_socket", "backend_lock"}
     places = Places(tmp_path / "home", tmp_path / "state")
     with opened(places) as manager:
