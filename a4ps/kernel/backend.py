@@ -70,17 +70,28 @@ class Backend:
         self._readers = 0
         self._works = 0
         self._changed = asyncio.Condition()
+        self.has_finished_forgetting = False
+        """Whether opening the image went on with a forgetting that was cut off, and nobody has been told so yet."""
+        self.reading = asyncio.Lock()
+        """Held while files are remembered: two commands that read one file at once would remember it twice."""
 
     @classmethod
     async def open(cls, env: Environment, *, fleeting: bool = False) -> Backend:
         """Raises as `Store.open` does."""
-        protos = await asyncio.to_thread(open_image, env)
-        return cls(env, protos, Life(protos.store.clock, fleeting))
+        protos, has_finished = await asyncio.to_thread(open_image, env)
+        backend = cls(env, protos, Life(protos.store.clock, fleeting))
+        backend.has_finished_forgetting = has_finished
+        return backend
 
     @property
     def opened(self) -> Kernel | None:
         """The society, where it is open."""
         return self._kernel
+
+    @property
+    def remembers(self) -> bool:
+        """Whether memory is open, the society's or its own."""
+        return self._kernel is not None or self._memory is not None
 
     @property
     def at_work(self) -> bool:
@@ -89,12 +100,14 @@ class Backend:
         return self._is_busy or (kernel is not None and kernel.society.scrapbook.following.left > 0)
 
     async def kernel(self) -> Kernel:
-        """The society, opened where it is not; anew where another engine would speak now, once no turn is under way.
+        """The society, opened where it is not; anew where another engine would speak now, once no turn is under way and
+        nobody holds its memory.
 
         Raises every kind of `A4PSError`; the next call tries again.
         """
         async with self._changed:
-            if self._kernel is not None and not self._is_busy and await self._is_outdated(self._kernel):
+            is_held = self._is_busy or self._readers > 0
+            if self._kernel is not None and not is_held and await self._is_outdated(self._kernel):
                 await self._close_kernel()
             if self._kernel is None:
                 await self._changed.wait_for(lambda: self._readers == 0)

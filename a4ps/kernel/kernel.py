@@ -79,6 +79,7 @@ class Kernel:
     owns_image: bool = True
     _resting: asyncio.Task[None] | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _night: asyncio.Lock = field(default_factory=asyncio.Lock)
     _in_line: int = 0
     _current: str = ""
     _colours: Mapping[str, float] | None = None
@@ -198,9 +199,15 @@ class Kernel:
             self.bus.notify(Event.SERIES, Sample(name, at_s, value))
         return tuple(probed)
 
+    async def sleep_now(self) -> Night | None:
+        """`sleep`; a night or a measurement that the rest has begun gives way to it."""
+        await self._rouse()
+        return await self.sleep()
+
     async def sleep(self) -> Night | None:
-        """Consolidate memory now; None where there was nothing to do. Raises what `Store.commit` raises."""
-        night = await self.sleeper.sleep() if self.sleeper is not None else None
+        """Consolidate memory, one night at a time; None where there was nothing to do. Raises what `Store.commit` raises."""
+        async with self._night:
+            night = await self.sleeper.sleep() if self.sleeper is not None else None
         if night is not None:
             self.society.scrapbook.wake()
         return night

@@ -184,21 +184,12 @@ def signs(env: Environment, status: EngineStatus, last_engine: str) -> Signs:
 
 
 @contextmanager
-def open_records(env: Environment) -> Iterator[Records]:
-    """What is remembered, alone, without anything that finds it, and less what was being forgotten. Raises as `Store.open`
-    does.
-    """
+def open_log(env: Environment) -> Iterator[TurnLog]:
+    """The turns alone, less what was being forgotten. Raises as `Store.open` does."""
     with Store.open(env.places.image, KeyFolder(env.places.keys), SystemClock()) as store:
         if is_unfinished(store):
-            _finish_forgetting(env.places, ProtoManager.over(store))
-        yield Records(store, TurnLog(store))
-
-
-@contextmanager
-def open_log(env: Environment) -> Iterator[TurnLog]:
-    """The turns alone. Raises as `Store.open` does."""
-    with open_records(env) as records:
-        yield records.log
+            finish_forgetting(env.places, ProtoManager.over(store))
+        yield TurnLog(store)
 
 
 @asynccontextmanager
@@ -249,11 +240,25 @@ def forgetter_of(places: Places, manager: ProtoManager) -> Forgetter:
     return Forgetter(image, holders, CheckpointTexts(places.checkpoints).turns_with)
 
 
-def open_image(env: Environment) -> ProtoManager:
-    """The image with its Protos, less what was being forgotten; it owns its store. Raises as `Store.open` does."""
+def finish_forgetting(places: Places, manager: ProtoManager) -> bool:
+    """Go on with a forgetting that was cut off; whether there was one, and it is done now.
+
+    What keeps it from that keeps nobody from asking; the next opening, or `a4ps memory forget`, tries again.
+    """
+    try:
+        return bool(forgetter_of(places, manager).finish())
+    except A4PSError:
+        _log.exception("a forgetting that was cut off could not be finished")
+        return False
+
+
+def open_image(env: Environment) -> tuple[ProtoManager, bool]:
+    """The image with its Protos, less what was being forgotten, and whether that was finished here; it owns its store.
+
+    Raises as `Store.open` does.
+    """
     protos = ProtoManager.open(env.places.image, keys=KeyFolder(env.places.keys))
-    _finish_forgetting(env.places, protos)
-    return protos
+    return protos, finish_forgetting(env.places, protos)
 
 
 async def kernel_over(
@@ -418,14 +423,6 @@ def _chosen(env: Environment) -> tuple[Choice, str]:
 
     with ThreadPoolExecutor(1) as thread:  # the caller's thread may have an event loop
         return thread.submit(lambda: asyncio.run(chosen())).result()
-
-
-def _finish_forgetting(places: Places, manager: ProtoManager) -> None:
-    """What keeps it from that keeps nobody from asking; the next opening, or `a4ps memory forget`, tries again."""
-    try:
-        forgetter_of(places, manager).finish()
-    except A4PSError:
-        _log.exception("a forgetting that was cut off could not be finished")
 
 
 def _notice(env: Environment, choice: Choice) -> str:

@@ -530,6 +530,20 @@ class MemoryAddedObject(TypedDict):
     failed: list[UnreadObject]
 
 
+class RememberedObject(TypedDict):
+    memories: list[str]
+
+
+class ReadInObject(TypedDict):
+    documents: list[DocumentObject]
+    failed: list[UnreadObject]
+
+
+class EmbeddedObject(TypedDict):
+    embeds: bool
+    fault: str
+
+
 class FoundObject(MemoryObject):
     taint: list[str]
     vouched: bool
@@ -544,9 +558,34 @@ class MemoryVouchedObject(TypedDict):
     ids: list[str]
 
 
+class VouchedObject(MemoryVouchedObject):
+    texts: list[str]
+
+
 class MemoryPinnedObject(TypedDict):
     id: str
     importance: float
+
+
+class WholeMemoryObject(TypedDict):
+    id: str
+    text: str
+    kind: str
+    at: str
+    origin: str
+    persona: str
+    turn: str
+    importance: float
+    taint: list[str]
+    links: list[str]
+    engine: str
+    vouched: bool
+
+
+class MemoriesObject(TypedDict):
+    memories: list[WholeMemoryObject]
+    kind: Literal["reply", "memory", ""]
+    after: int
 
 
 class MemoryExportedObject(TypedDict):
@@ -576,6 +615,12 @@ class MemorySleptObject(TypedDict):
     undone: bool
     merged: dict[str, str]
     facts: list[FactObject]
+
+
+class NightObject(MemorySleptObject):
+    episodes: int
+    made: int
+    origins: list[str]
 
 
 class ChangeObject(TypedDict):
@@ -700,6 +745,14 @@ class TextPlaceObject(TypedDict):
     where: str
     relation: Literal["holds", "derives", "named"]
     next: str
+
+
+class ForgettingPlanObject(TypedDict):
+    places: list[TextPlaceObject]
+
+
+class ForgottenObject(TypedDict):
+    forgotten: bool
 
 
 class ForgetObject(TypedDict):

@@ -76,13 +76,15 @@ async def test_every_request_is_served_to_whom_it_is_meant_for_and_refused_to_ot
 
 def sample(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Values for the fields that a request cannot do without."""
-    simple: dict[str, Any] = {"string": "/1", "integer": 1, "number": 1.0, "boolean": True, "array": [], "object": {}}
+    simple: dict[str, Any] = {"string": "/1", "integer": 1, "number": 1.0, "boolean": True, "object": {}}
     fields = {name: schema["properties"][name] for name in schema.get("required", ())}
     return {
         name: field["enum"][0]
         if "enum" in field
         else simple[field["type"]] * max(1, field.get("minLength", 1))
         if field.get("type") == "string"
+        else ["/1"] * field.get("minItems", 0)
+        if field.get("type") == "array"
         else simple[field["type"]]
         for name, field in fields.items()
     }
