@@ -350,6 +350,8 @@ class StorageFailed(WorldError):
 class ImageHeld(WorldError):
     """Another process has the image open; `pid` is that process, 0 where it cannot be told."""
 
+    pid = 0
+
     def __init__(self, message: str, *, pid: int, next_step: str = "") -> None:
         super().__init__(message, next_step=next_step)
         self.pid = pid

@@ -97,6 +97,11 @@ class Places:
         return self.keys / "tokens"
 
     @property
+    def curve(self) -> Path:
+        """The keys of connections over TCP."""
+        return self.keys / "curve"
+
+    @property
     def log(self) -> Path:
         return self.state / "a4ps.log"
 

@@ -98,6 +98,13 @@ class Settings(BaseModel):
     )
     approval_hours: float = Field(72.0, gt=0, le=8_760, description="time for an approval; then it counts as denied")
     console_s: float = Field(60.0, gt=0, le=86_400, description="time for one entry of the console")
+    listen: Annotated[str, Field(pattern=r"^(tcp://[^\s:]+:\d{1,5})?$")] = Field(
+        "",
+        description="tcp://HOST:PORT: the backend listens there too (events at the next port), to clients with known keys",
+    )
+    backend: Annotated[str, Field(pattern=r"^(tcp://[^\s:]+:\d{1,5})?$")] = Field(
+        "", description="tcp://HOST:PORT: commands use the backend that listens there; none is started here"
+    )
     connect_s: float = Field(2.0, gt=0, le=60, description="time for an engine to accept a connection")
     first_byte_s: float = Field(180.0, gt=0, le=3600, description="time for an engine to load a model and begin")
     between_tokens_s: float = Field(60.0, gt=0, le=3600, description="longest silence in mid-reply")

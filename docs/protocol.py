@@ -61,11 +61,13 @@ def protocol(schema_of: Callable[[type], str]) -> str:
 def _frame() -> str:
     return (
         "A message is one ZeroMQ frame: a MessagePack map with string keys. Commands go from a DEALER, without an identity "
-        "of its own, to a ROUTER (`commands`); events come from a PUB (`events`). Both are sockets in the backend's "
-        "run-time folder. Nothing unknown may be in a message, and nothing is converted. What is no message is answered with "
-        f"`refused`. A client's message has at most {codec.MAX_BYTES:,} bytes, {codec.MAX_ENTRIES:,} entries in an array or "
-        f"map, and {codec.MAX_CONTAINERS:,} arrays and maps; a longer one ends the connection. `protocol` in `hello` is "
-        "read in every version, and another than the backend's is refused in words that name both.\n"
+        "of its own, to a ROUTER (`commands`); events come from a PUB (`events`). Both are sockets in the run-time folder "
+        "of the backend, and, where the setting `listen` says so, at a TCP port and the next one, with CURVE.\n\n"
+        "Nothing unknown may be in a message, and nothing is converted. In a result, extension "
+        f"{codec.LONG_INTEGER} is an integer beyond 64 bits: its bytes, signed, the highest first. What is no message is "
+        f"answered with `refused`. A client's message has at most {codec.MAX_BYTES:,} bytes, {codec.MAX_ENTRIES:,} entries "
+        f"in an array or map, and {codec.MAX_CONTAINERS:,} arrays and maps; a longer one ends the connection. `protocol` in "
+        "`hello` is read in every version, and another than the backend's is refused in words that name both.\n"
     )
 
 

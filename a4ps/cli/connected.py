@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from a4ps.cli.frame import Frame
-from a4ps.errors import BackendBusy, Stopped
+from a4ps.errors import BackendBusy, SettingsError, Stopped
 from a4ps.protocol.requests.base import Request
-from a4ps.protocol.requests.system import Down
 from a4ps.settings import mark_of
 
 if TYPE_CHECKING:  # ZeroMQ takes a moment to import; `--help` does without
     from a4ps.client.client import Client
-
-#: How long a backend that is asked to make room has for it.
-_ROOM_S = 20.0
 
 
 @asynccontextmanager
@@ -31,9 +27,10 @@ async def connected(frame: Frame, *, starts: bool = True) -> AsyncIterator[Clien
     from a4ps.client.client import As, Client
 
     mark = mark_of(frame.settings)
-    client = await Client.connect(frame.places, As("cli", settings=mark), starts=starts)
+    address = frame.settings.backend
+    client = await Client.connect(frame.places, As("cli", settings=mark), starts=starts, address=address)
     try:
-        if client.welcome.settings != mark:
+        if client.welcome.settings != mark and not address:
             if client.welcome.fleeting and starts:
                 client = await _replaced(client)
             elif not frame.as_json:
@@ -57,20 +54,45 @@ def call(frame: Frame, request: Request, listener: Callable[[dict[str, Any]], No
     return asyncio.run(ask())
 
 
-async def _replaced(client: Client) -> Client:
-    from a4ps.client.client import Client
-    from a4ps.client.starting import has_ended
-
-    places, who = client.places, client.who
+def call_with_any_settings(
+    frame: Frame, request: Request, listener: Callable[[dict[str, Any]], None] | None = None
+) -> Any:
+    """`call` for what can be done with settings that cannot be read: a backend that runs does it, else this process."""
     try:
-        if client.welcome.busy:
-            raise BackendBusy(
-                "the backend is at work with other settings than these",
-                next_step="wait until it is done, or end it: a4ps down",
-            )
-        await client.call(Down(wait_s=0.0))
+        mark_of(frame.settings)
+    except SettingsError:
+        return asyncio.run(_called_without_settings(frame, request, listener or (lambda _: None)))
+    return call(frame, request, listener)
+
+
+async def _called_without_settings(
+    frame: Frame, request: Request, listener: Callable[[dict[str, Any]], None]
+) -> Mapping[str, Any]:
+    from a4ps.client.client import As, Client
+    from a4ps.client.starting import is_running
+
+    if not is_running(frame.places):
+        from a4ps.kernel.here import served_here
+
+        return await served_here(frame.places, request, listener)
+    client = await Client.connect(frame.places, As("cli"), starts=False)
+    try:
+        served: Mapping[str, Any] = await client.call(request, listener)
+        return served
     finally:
         await client.aclose()
-    if not await has_ended(places, _ROOM_S):
-        raise BackendBusy("the backend is still closing", next_step="try again")
+
+
+async def _replaced(client: Client) -> Client:
+    from a4ps.client.client import Client
+    from a4ps.client.ending import end_backend
+
+    places, who = client.places, client.who
+    if client.welcome.busy:
+        await client.aclose()
+        raise BackendBusy(
+            "the backend is at work with other settings than these",
+            next_step="wait until it is done, or end it: a4ps down",
+        )
+    await end_backend(client)
     return await Client.connect(places, who)

@@ -8,11 +8,6 @@ from typing import Any
 import click
 
 from a4ps.cli.frame import Frame, framed
-from a4ps.errors import BackendLost
-from a4ps.protocol.requests.system import Down
-
-#: Closing takes so long at most, after what was waited for: models are unloaded, the log is written back.
-_CLOSING_S = 30.0
 
 
 @click.command("down")
@@ -36,16 +31,9 @@ def command(frame: Frame, wait_s: float) -> None:
 
 async def _down(frame: Frame, wait_s: float) -> Any:
     from a4ps.client.client import As, Client
-    from a4ps.client.starting import has_ended, is_running
+    from a4ps.client.ending import end_backend
+    from a4ps.client.starting import is_running
 
-    places = frame.places
-    if not is_running(places):
+    if not is_running(frame.places):
         return None
-    client = await Client.connect(places, As("cli"), starts=False)
-    try:
-        ended = await client.call(Down(wait_s=wait_s))
-    finally:
-        await client.aclose()
-    if not await has_ended(places, wait_s + _CLOSING_S):
-        raise BackendLost(f"the backend (process {ended['pid']}) is still closing", next_step=f"kill {ended['pid']}")
-    return ended
+    return await end_backend(await Client.connect(frame.places, As("cli"), starts=False), wait_s)

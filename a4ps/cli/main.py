@@ -38,6 +38,7 @@ COMMANDS = {
     "tools": ("a4ps.cli.tools", "Have tools written and tested, and use them."),
     "image": ("a4ps.cli.image", "Check, look back, undo, back up and carry what lives here."),
     "config": ("a4ps.cli.config", "Show every setting and its origin, or change one."),
+    "uninstall": ("a4ps.cli.uninstall", "Remove what A4PS has made here; the image stays unless you say otherwise."),
     "completion": ("a4ps.cli.completion", "Print the completion script of a shell."),
 }
 
@@ -108,7 +109,7 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _report_error(as_json, Stopped("stopped"))
     except A4PSError as error:
-        if not isinstance(error, CallerError):
+        if not isinstance(error, CallerError) and not error.log:
             _log_traceback()
         return _report_error(as_json, error)
     except BrokenPipeError:
@@ -118,9 +119,8 @@ def run(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the outermost edge of the program
         _log_traceback()
         summary = f"something went wrong inside A4PS: {type(error).__name__}: {error}"
-        return _report(
-            as_json, 1, "internal", summary, "please report it with the log; what was answered is safe", logged=True
-        )
+        next_step = "please report it with the log; what was answered is safe"
+        return _report(as_json, 1, "internal", summary, next_step, _own_log())
     return outcome if isinstance(outcome, int) else 0  # click returns the code of an `Exit`
 
 
@@ -129,15 +129,18 @@ def _log_traceback() -> None:
 
 
 def _report_error(as_json: bool, error: A4PSError) -> int:
-    return _report(
-        as_json, error.exit_code, error.kind, error.message, error.next_step, logged=not isinstance(error, CallerError)
-    )
+    # What came from the backend was logged there.
+    log = error.log or ("" if isinstance(error, CallerError) else _own_log())
+    return _report(as_json, error.exit_code, error.kind, error.message, error.next_step, log)
 
 
-def _report(as_json: bool, code: int, kind: str, message: str, next_step: str, *, logged: bool) -> int:
+def _own_log() -> str:
     from a4ps.log_file import log_path
 
-    log = log_path() if logged else ""
+    return log_path()
+
+
+def _report(as_json: bool, code: int, kind: str, message: str, next_step: str, log: str) -> int:
     if as_json:
         error: dict[str, Any] = {"kind": kind, "message": message, "next": next_step, "log": log}
         click.echo(json_line({"error": error}))

@@ -9,12 +9,12 @@ import sys
 import click
 
 from a4ps.cli.frame import Frame, framed
+from a4ps.cli.readiness import tell_ready
 from a4ps.cli.streams import json_line, somebody_is_there
 from a4ps.errors import BackendBusy
-from a4ps.protocol.requests.system import Down
 
-#: How long a backend that is to make room has for it.
-_ROOM_S = 20.0
+#: How long what is under way in a backend that is to make room has to finish.
+_ROOM_S = 10.0
 
 
 @click.command("up")
@@ -54,6 +54,7 @@ def _run(frame: Frame, idle_exit_s: float | None) -> None:
             _let_go()
         else:
             click.echo(f"A4PS is up: {places.image}, process {os.getpid()}. To end it: a4ps down")
+        tell_ready(os.environ)
 
     asyncio.run(run_backend(frame.env, log=log_path(), idle_exit_s=idle_exit_s, ready=ready))
 
@@ -69,21 +70,18 @@ def _let_go() -> None:
 async def _stays(frame: Frame) -> bool:
     """Whether a backend runs that is meant to stay; one that was started in passing is ended first.
 
-    Raises `BackendBusy` where that takes too long.
+    Raises `BackendLost` where that takes too long.
     """
     from a4ps.client.client import As, Client
-    from a4ps.client.starting import has_ended, is_running
+    from a4ps.client.ending import end_backend
+    from a4ps.client.starting import is_running
 
     places = frame.places
     if not is_running(places):
         return False
     client = await Client.connect(places, As("cli"), starts=False)
-    try:
-        if not client.welcome.fleeting:
-            return True
-        await client.call(Down())
-    finally:
+    if not client.welcome.fleeting:
         await client.aclose()
-    if not await has_ended(places, _ROOM_S):
-        raise BackendBusy("the backend is still closing", next_step="try again")
+        return True
+    await end_backend(client, _ROOM_S)
     return False

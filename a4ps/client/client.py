@@ -16,6 +16,7 @@ from a4ps.errors import A4PSError, BackendLost, ProtocolError
 from a4ps.governance.roles import Role
 from a4ps.places import Places
 from a4ps.protocol.codec import checked, encode, from_backend, published
+from a4ps.protocol.curve import next_port, secure
 from a4ps.protocol.faults import error_of, fault_of
 from a4ps.protocol.feed import Apply, Feed, Fetch, Told
 from a4ps.protocol.messages import (
@@ -70,6 +71,7 @@ class Client:
     places: Places
     who: As
     starts: bool = True
+    address: str = ""
     _context: zmq.Context[zmq.Socket[bytes]] = field(default_factory=zmq.Context)
     _side: ClientSide | None = None
     _wire: Wire | None = None
@@ -81,15 +83,16 @@ class Client:
     _followers: dict[Wire, Callable[[A4PSError], None]] = field(default_factory=dict)
 
     @classmethod
-    async def connect(cls, places: Places, who: As, *, starts: bool = True) -> Client:
-        """A client whose session is open. `starts`: a backend is started where none runs.
+    async def connect(cls, places: Places, who: As, *, starts: bool = True, address: str = "") -> Client:
+        """A client whose session is open. `starts`: a backend is started where none runs. With `address`, it is the one that
+        listens there over TCP, and none is started.
 
         Raises `BackendLost` where there is none, and what kept one from starting or from taking us.
         """
-        self = cls(places, who, starts)
+        self = cls(places, who, starts and not address, address)
         self._lost_s = _now()
         try:
-            await self._find(starts)
+            await self._find(self.starts)
             self._keeper = asyncio.create_task(self._keep(), name="client")
             await self._wait_open()
         except BaseException:
@@ -161,12 +164,10 @@ class Client:
                 return
             act(feed.received(message))
 
-        socket = self._context.socket(zmq.SUB)
+        socket = self._socket(zmq.SUB)
         socket.setsockopt(zmq.SUBSCRIBE, b"")
         socket.setsockopt(zmq.RCVHWM, 10_000)
-        socket.setsockopt(zmq.RECONNECT_IVL, 20)
-        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
-        socket.connect(f"ipc://{self.places.events_socket}")
+        socket.connect(next_port(self.address) if self.address else f"ipc://{self.places.events_socket}")
         wire = Wire(socket, received)
         self._followers[wire] = queue.put_nowait
         try:
@@ -213,7 +214,7 @@ class Client:
     async def _find(self, starts: bool) -> None:
         """Connect to the backend that runs, or to one that is started."""
         until_s, started = _now() + _GREET_S, 0
-        while not (is_running(self.places) and wait_path(self.places.commands_socket)):
+        while not (self.address or (is_running(self.places) and wait_path(self.places.commands_socket))):
             if not is_running(self.places):
                 if not starts:
                     raise BackendLost(f"no backend of {self.places.image} is running", next_step="a4ps up")
@@ -238,13 +239,27 @@ class Client:
         self._side = ClientSide(hello, _now())
         if before is not None:
             self._side.adopt(before)
-        socket = self._context.socket(zmq.DEALER)
-        socket.setsockopt(zmq.LINGER, 500)
-        socket.setsockopt(zmq.RECONNECT_IVL, 20)
-        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
-        socket.connect(f"ipc://{self.places.commands_socket}")
+        socket = self._socket(zmq.DEALER)
+        socket.connect(self.address or f"ipc://{self.places.commands_socket}")
         self._wire = Wire(socket, self._received)
         self._do(self._side.begin())
+
+    def _socket(self, kind: int) -> zmq.Socket[bytes]:
+        socket = self._context.socket(kind)
+        try:
+            socket.setsockopt(zmq.LINGER, 500)
+            socket.setsockopt(zmq.RECONNECT_IVL, 20)
+            socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+            if self.address:
+                secure(socket, self.places.curve)
+        except BaseException:
+            socket.close(0)
+            raise
+        return socket
+
+    def _may_run(self) -> bool:
+        """Whether there may be a backend: one over TCP is asked to find out."""
+        return bool(self.address) or is_running(self.places)
 
     async def _keep(self) -> None:
         """Look after the session as time goes by; find the backend again where it is lost."""
@@ -252,12 +267,12 @@ class Client:
             await asyncio.sleep(RESEND_S / 2)
             assert self._side is not None
             self._do(self._side.tick(_now()))
-            gone = self._wire is None or (self._waiting and not is_running(self.places))
+            gone = self._wire is None or (self._waiting and not self._may_run())
             if gone and self._failed is None:
                 self._lose()
                 # Who only looks on starts nothing: a backend that was ended would not stay so.
                 starts = self.starts and bool(self._waiting)
-                if not starts and not is_running(self.places) and not self._is_given_up():
+                if not starts and not self._may_run() and not self._is_given_up():
                     continue
                 try:
                     await self._find(starts)

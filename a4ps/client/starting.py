@@ -17,6 +17,8 @@ from a4ps.places import Places
 from a4ps.protocol.faults import error_of
 from a4ps.protocol.messages import Fault
 
+#: What of Python's arguments makes it this program.
+PROGRAM = ("-P", "-m", "a4ps")
 #: A backend that was started in passing ends after so long without anybody.
 IDLE_EXIT_S = 60.0
 #: It has so long to say that it is ready: a damaged image is checked first, an old one migrated.
@@ -25,8 +27,13 @@ _READY_S = 600.0
 
 def is_running(places: Places) -> bool:
     """Whether a backend of the image runs; it may not listen yet, or not any more."""
+    return is_held(places.backend_lock)
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a backend has its `lock`; False where there is no such file."""
     try:
-        fd = os.open(places.backend_lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
         return False
     try:
@@ -38,14 +45,23 @@ def is_running(places: Places) -> bool:
     return False
 
 
-async def has_ended(places: Places, within_s: float) -> bool:
-    """Whether the backend, which was asked to end, has done so within so long."""
+async def has_ended(places: Places, pid: int, within_s: float) -> bool:
+    """Whether the backend of that process, which was asked to end, has done so within so long. Another may follow."""
     until_s = time.monotonic() + within_s
-    while await asyncio.to_thread(is_running, places):
+    while await asyncio.to_thread(_is_running_in, places, pid):
         if time.monotonic() > until_s:
             return False
         await asyncio.sleep(0.02)
     return True
+
+
+def _is_running_in(places: Places, pid: int) -> bool:
+    if not is_running(places):
+        return False
+    try:
+        return int(places.backend_lock.read_text(encoding="ascii")) == pid
+    except (OSError, ValueError):  # whoever has just taken the lock is about to write
+        return False
 
 
 def read_token(places: Places, role: Role) -> str:
@@ -64,7 +80,7 @@ async def start_backend(places: Places, *, idle_exit_s: float | None = IDLE_EXIT
     Raises what kept it from starting, as it said, and `BackendLost` where it said nothing.
     """
     ours, theirs = os.pipe2(os.O_CLOEXEC)
-    arguments = [sys.executable, "-P", "-m", "a4ps", "up", "--headless", "--json", "--home", str(places.home)]
+    arguments = [sys.executable, *PROGRAM, "up", "--headless", "--json", "--home", str(places.home)]
     arguments += [] if idle_exit_s is None else ["--idle-exit", f"{idle_exit_s:g}"]
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -86,8 +102,7 @@ async def start_backend(places: Places, *, idle_exit_s: float | None = IDLE_EXIT
             line = await asyncio.shield(asyncio.to_thread(_first_line, ours))
     except TimeoutError:
         raise BackendLost(f"the backend (process {pid}) is not ready", next_step="a4ps doctor") from None
-    _reap(pid, line)
-    _check(line, places)
+    _check(line, _reaped(pid, line), places)
 
 
 def _first_line(descriptor: int) -> bytes:
@@ -95,13 +110,17 @@ def _first_line(descriptor: int) -> bytes:
         return out.readline()
 
 
-def _reap(pid: int, line: bytes) -> None:
-    """Take note of a child that has ended already, so that it does not stay in the list of processes."""
+def _reaped(pid: int, line: bytes) -> int:
+    """The exit code of a child that says that it has failed, 0 of another. None that has ended stays
+    in the list of processes.
+    """
     with suppress(ChildProcessError):
-        os.waitpid(pid, 0 if b'"error"' in line or not line else os.WNOHANG)
+        _, status = os.waitpid(pid, 0 if b'"error"' in line or not line else os.WNOHANG)
+        return os.waitstatus_to_exitcode(status)
+    return 1 if b'"error"' in line else 0
 
 
-def _check(line: bytes, places: Places) -> None:
+def _check(line: bytes, code: int, places: Places) -> None:
     """Raises what a backend said that did not start."""
     try:
         said = json.loads(line)
@@ -111,14 +130,7 @@ def _check(line: bytes, places: Places) -> None:
     if failed is None or failed["kind"] == "backend_busy":  # then somebody else's is there, or about to be
         return
     raise error_of(
-        Fault(
-            kind=failed["kind"],
-            message=failed["message"],
-            next=failed["next"],
-            log=failed["log"],
-            exit_code=failed.get("exit_code", 1),
-            details=failed.get("details", {}),
-        )
+        Fault(kind=failed["kind"], message=failed["message"], next=failed["next"], log=failed["log"], exit_code=code)
     )
 
 

@@ -38,7 +38,9 @@ WAYS_OUT: tuple[WayOut, ...] = (
         "architect",
         ("image.backup", "image.portable", "image.text_export", "image.restore", "image.exchange"),
     ),
+    WayOut("what clients ask for, to those whose keys are known, over TCP", "setting", ("kernel.gatekeeper",)),
     WayOut("whatever is evaluated in the console", "architect", ("kernel.console",)),
+    WayOut("commands, to the backend at the setting backend", "setting", ("client.client",)),
     WayOut("what is remembered, as text", "architect", ("cli.memory",)),
 )
 
@@ -54,8 +56,9 @@ STAYS_INSIDE: Mapping[str, str] = {
 #: Modules that use sockets, processes or files and lead nowhere, and why.
 HARMLESS: Mapping[str, str] = {
     "cli.up": "opens the null device",
-    "client.client": "the sockets of the backend in the run-time folder, which is its owner's alone",
+    "cli.uninstall": "asks systemd to let go of the unit",
     "client.starting": "starts the backend, and asks its lock",
+    "cli.readiness": "tells the service manager that started it that it is ready",
     "cli.streams": "opens the null device",
     "settings": "writes the settings file in the home, at `config set`",
     "image.image_file": "the image itself",
@@ -82,6 +85,7 @@ HARMLESS: Mapping[str, str] = {
     "memory.lance_build": "a process of low priority that builds the index in the home",
     "memory.lance_index": "the index in the home",
     "memory.vector_index": "the index in the home, and the process that builds it",
+    "protocol.curve": "keys of connections over TCP, in the key folder",
     "protocol.wire": "a socket that somebody else has opened",
     "sandbox.bubblewrap": "starts sandboxes, which have no network",
     "sandbox.guest": "runs inside a sandbox",

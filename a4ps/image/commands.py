@@ -37,7 +37,7 @@ class _Mark:
         self._over = True
 
 
-_running: ContextVar[_Mark | None] = ContextVar("a4ps command", default=None)
+_running: ContextVar[_Mark | None] = ContextVar("a4ps:command", default=None)
 
 
 @contextmanager

@@ -61,7 +61,7 @@ from a4ps.image.rows import (
 )
 from a4ps.image.seal import Seal
 from a4ps.image.tombstones import FORGETTING, FORGOT, SCRUBBED
-from a4ps.image.verify import VerifyReport
+from a4ps.image.verify import Tell, VerifyReport, tell_nobody
 from a4ps.image.writer import CommitJob, ForgetJob, Judge, Judged, RebuildJob, ScrubJob, Writer
 
 __all__ = ["Commit", "Row", "Store", "StoreStatistics", "StoredRow", "VerifyReport"]
@@ -441,13 +441,14 @@ class Store:
         """Make the full-text index anew from the rows. Raises IntegrityError where the image would not be whole after it."""
         self._rebuild_index()
 
-    def verify(self, *, deep: bool = False) -> VerifyReport:
+    def verify(self, *, deep: bool = False, tell: Tell = tell_nobody) -> VerifyReport:
         """Check the newest commits, or (`deep`) every commit, row, page and the full-text index.
 
         Damage is reported, not raised. A damaged index is made anew, with a warning, if all else is whole. A deep check
-        reads the whole image on one snapshot; commits go on meanwhile. Raises CallerError after `close`.
+        reads the whole image on one snapshot; commits go on meanwhile. `tell` hears how far it is. Raises CallerError after
+        `close`.
         """
-        index_ok, report = self._verify(deep=deep)
+        index_ok, report = self._verify(deep=deep, tell=tell)
         if index_ok or not deep:
             return report
         rebuilt = self._rebuilt()
@@ -455,11 +456,11 @@ class Store:
             return VerifyReport(
                 deep, report.generation, report.commits, report.rows, (*report.faults, rebuilt.message), report.warnings
             )
-        _, again = self._verify(deep=True)
+        _, again = self._verify(deep=True, tell=tell)
         warnings = (*again.warnings, "the full-text index was damaged, or of an earlier form, and has been made anew")
         return VerifyReport(deep, again.generation, again.commits, again.rows, again.faults, warnings)
 
-    def backup(self, path: Path) -> VerifyReport:
+    def backup(self, path: Path, *, tell: Tell = tell_nobody) -> VerifyReport:
         """Copy the image, as it is now, to `path`, which must not exist, and check every row of the copy.
 
         Commits go on meanwhile. The copy appears under its name when it is complete, verified and durable. Raises
@@ -467,7 +468,7 @@ class Store:
         at `path` then.
         """
         with self._readers.lend("backing up") as connection:
-            return copy_image(connection, path, self._seal, self._meta_mac)
+            return copy_image(connection, path, self._seal, self._meta_mac, tell)
 
     def close(self) -> None:
         """Serve the commits that wait, write the log back into the image, release the lock; idempotent.
@@ -512,10 +513,10 @@ class Store:
                 offset += limit
         return matches
 
-    def _verify(self, *, deep: bool) -> tuple[bool, VerifyReport]:
+    def _verify(self, *, deep: bool, tell: Tell) -> tuple[bool, VerifyReport]:
         warnings = (*self._writer.warnings, *self._cut_off())
         with self._readers.lend("verifying") as connection:
-            return verify.check_image(connection, self._seal, self._meta_mac, warnings, deep=deep)
+            return verify.check_image(connection, self._seal, self._meta_mac, warnings, deep=deep, tell=tell)
 
     def _cut_off(self) -> list[str]:
         """A warning where a forgetting was begun and not finished."""

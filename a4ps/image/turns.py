@@ -242,6 +242,11 @@ class TurnLog:
                 await self._store.commit_async([_row("resume", turn.id, {})], author=ARCHITECT, reason="resume")
                 self._stopped.discard(turn.id)
 
+    async def look_again(self) -> None:
+        """Another content may have been loaded: what is known of the turns is read anew."""
+        async with self._writing:
+            self._read_back()
+
     @property
     def open_ids(self) -> tuple[str, ...]:
         """The numbers of the turns without an answer, the newest last."""

@@ -129,8 +129,7 @@ class Gauges(Observer):
             self._before[COMMITS] += commits
 
     async def run(self) -> None:
-        """Look, and keep, until `stop`; then once more."""
-        self._ending.clear()
+        """Look, and keep, until `stop`, which may come before it begins; then once more."""
         while not self._ending.is_set():
             await self._pass_by()
             self.look()

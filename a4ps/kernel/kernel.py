@@ -36,7 +36,6 @@ from a4ps.society.progress import Accepted, InLine, Listener
 from a4ps.society.sleeping import Sleeper
 from a4ps.society.society import Society
 from a4ps.society.speaking import Speaker
-from a4ps.tools.method_runner import MethodRunner
 
 #: Open turns whose progress is kept; an older one starts anew if it is ever resumed.
 KEPT_OPEN = 8
@@ -61,7 +60,9 @@ def check_voices(question: str, cast: Cast, settings: Settings) -> None:
 
 @dataclass(slots=True)
 class Kernel:
-    """One open image with its engine and society. Made by `a4ps.kernel.wiring.open_kernel`; close with `aclose`.
+    """One open image with its engine and society. Made by `a4ps.kernel.wiring.kernel_over`; close with `aclose`.
+
+    The sandboxes of `executor` are its caller's.
 
     What becomes of each turn is told to `bus`, beside the turn's own listener, which is called there and then.
     """
@@ -73,12 +74,12 @@ class Kernel:
     clock: Clock
     notice: str = ""
     executor: SecureCodeExecutor | None = None
-    methods: MethodRunner | None = None
     bus: Subject = event_bus
     sleeper: Sleeper | None = None
     owns_image: bool = True
     _resting: asyncio.Task[None] | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _night: asyncio.Lock = field(default_factory=asyncio.Lock)
     _in_line: int = 0
     _current: str = ""
     _colours: Mapping[str, float] | None = None
@@ -198,24 +199,26 @@ class Kernel:
             self.bus.notify(Event.SERIES, Sample(name, at_s, value))
         return tuple(probed)
 
+    async def sleep_now(self) -> Night | None:
+        """`sleep`; a night or a measurement that the rest has begun gives way to it."""
+        await self._rouse()
+        return await self.sleep()
+
     async def sleep(self) -> Night | None:
-        """Consolidate memory now; None where there was nothing to do. Raises what `Store.commit` raises."""
-        night = await self.sleeper.sleep() if self.sleeper is not None else None
+        """Consolidate memory, one night at a time; None where there was nothing to do. Raises what `Store.commit` raises."""
+        async with self._night:
+            night = await self.sleeper.sleep() if self.sleeper is not None else None
         if night is not None:
             self.society.scrapbook.wake()
         return night
 
     async def aclose(self) -> None:
-        """Close memory, engine, sandboxes, checkpoints, and the image where it is ours, in this order. Idempotent."""
+        """Close memory, engine, checkpoints, and the image where it is ours, in this order. Idempotent."""
         await self._rouse()
         try:
             await self.society.scrapbook.aclose()
             await self.engine.aclose()
         finally:
-            if self.methods is not None:
-                await asyncio.to_thread(self.methods.close)
-            if self.executor is not None:
-                await asyncio.to_thread(self.executor.close)
             try:
                 await self.society.deliberation.aclose()
             finally:
@@ -223,7 +226,6 @@ class Kernel:
                     self.society.manager.close()
                     self.store.close()
                 else:
-                    self.society.manager.bind_code_runner(None)
                     self.society.manager.bind_invoker(None)
 
     @asynccontextmanager

@@ -21,10 +21,12 @@ from a4ps.errors import BackendBusy, ProtocolError, StorageFailed
 from a4ps.governance.roles import Role
 from a4ps.kernel.backend import Backend
 from a4ps.kernel.dispatch import STOPPED, Dispatch
+from a4ps.kernel.gatekeeper import Gatekeeper
 from a4ps.kernel.publisher import Publisher
 from a4ps.kernel.tokens import Tokens
 from a4ps.places import Places
 from a4ps.protocol.codec import MAX_BYTES, encode, from_client
+from a4ps.protocol.curve import next_port
 from a4ps.protocol.faults import fault_of, internal
 from a4ps.protocol.messages import (
     HEARTBEAT_S,
@@ -94,17 +96,25 @@ class Server:
         self._commands: Wire | None = None
         self._events: Wire | None = None
         self.publisher: Publisher | None = None
+        self._gatekeeper: Gatekeeper | None = None
         self._life.sessions = lambda: self._side.sessions
         self._life.running = lambda: len(self._tasks)
 
     def bind(self) -> None:
         """Open the sockets. Raises StorageFailed where that cannot be."""
         try:
-            self._commands = Wire(self._bound(zmq.ROUTER, self._places.commands_socket), self._received)
-            self._events = Wire(self._bound(zmq.PUB, self._places.events_socket), None)
+            commands = self._bound(zmq.ROUTER, self._places.commands_socket)
+            self._commands = Wire(commands, self._received)
+            events_socket = self._bound(zmq.PUB, self._places.events_socket)
+            self._events = Wire(events_socket, None)
+            if listen := self._backend.env.settings.listen:
+                self._gatekeeper = Gatekeeper(self._context, self._places.curve)
+                self._gatekeeper.admit(commands, listen)
+                self._gatekeeper.admit(events_socket, next_port(listen))
         except zmq.ZMQError as error:
             raise StorageFailed(
-                f"the sockets in {self._places.run} cannot be opened: {error}", next_step=f"ls -ld {self._places.run}"
+                f"the sockets in {self._places.run} cannot be opened, or not the one of the setting listen: {error}",
+                next_step=f"ls -ld {self._places.run}; a4ps config",
             ) from error
         events = self._events
         self.publisher = Publisher(self._backend.store, self._life.epoch, lambda frame: events.send([frame]))
@@ -141,6 +151,8 @@ class Server:
         for wire in (self._commands, self._events):
             if wire is not None:
                 wire.close()
+        if self._gatekeeper is not None:
+            self._gatekeeper.close()
         await asyncio.to_thread(self._context.term)
         for path in (self._places.commands_socket, self._places.events_socket):
             path.unlink(missing_ok=True)

@@ -113,7 +113,6 @@ def snapshot_of(backend: Backend) -> Snapshot:
     """
     kernel, life, gauges = backend.opened, backend.life, backend.gauges
     engine = None if kernel is None else kernel.engine
-    executor = None if kernel is None else kernel.executor
     scrapbook = Scrapbook(backend.records) if kernel is None else kernel.society.scrapbook
     return Snapshot(
         pid=os.getpid(),
@@ -129,7 +128,7 @@ def snapshot_of(backend: Backend) -> Snapshot:
         models=engine.statistics() if isinstance(engine, ModelManager) else None,
         turns=backend.log.statistics(),
         memory=scrapbook.statistics(),
-        sandbox=executor.statistics() if executor is not None else PoolStatistics(),
+        sandbox=backend.executor.statistics(),
         bus=event_bus.statistics(),
         services=backend.supervisor.statistics(),
         series={} if gauges is None else gauges.series(),

@@ -132,7 +132,7 @@ class Supervisor(Observer):
                 if service.task is not None:
                     service.task.cancel()
 
-    def update(self, event: Event, data: object) -> None:
+    def update(self, _: Event, data: object) -> None:
         """In the bus's own thread, where it is attached to it: a crash of what starts itself again."""
         if isinstance(data, ServiceFailed) and data.cause is not None:
             self._others[data.name] = replace(data, cause=None), self._clock.now()
@@ -236,4 +236,3 @@ class Supervisor(Observer):
 
     def _is_now(self, service: _Service, state: State) -> None:
         service.state, service.since = state, self._clock.now()
-

@@ -36,14 +36,6 @@ class Tokens:
         return self._known[role]
 
 
-def read_token(folder: Path, role: Role) -> str:
-    """The token of a role, "" where it is not there or not ours to read."""
-    try:
-        return (folder / f"{role.label}.token").read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
-
-
 def _read_or_make(path: Path) -> str:
     try:
         tighten(path, 0o600)

@@ -55,9 +55,7 @@ from a4ps.settings import Loaded, Settings, load
 from a4ps.society.checkpoint_texts import CheckpointTexts
 from a4ps.tools.asking import Asker, Voice
 from a4ps.tools.forgetting import TOOL_RULES, TOOL_TREATMENTS
-from a4ps.tools.method_runner import MethodRunner
 from a4ps.tools.registry import ToolRegistry
-from a4ps.tools.running import Runner
 from a4ps.tools.tool_forge import ForgeParts, ToolForge
 
 if TYPE_CHECKING:
@@ -127,6 +125,11 @@ def tier_of(settings: Settings) -> str:
     return "" if settings.sandbox == "auto" else settings.sandbox
 
 
+def executor_of(env: Environment) -> SecureCodeExecutor:
+    """What runs code that is not trusted, in the sandbox of the settings; nothing is looked for or started."""
+    return SecureCodeExecutor(tier=tier_of(env.settings))
+
+
 def has_embedded_models(env: Environment) -> bool:
     """Whether the embedded engine is installed and has a file for every model that the four speak with."""
     if importlib.util.find_spec("xllamacpp") is None:
@@ -181,21 +184,12 @@ def signs(env: Environment, status: EngineStatus, last_engine: str) -> Signs:
 
 
 @contextmanager
-def open_records(env: Environment) -> Iterator[Records]:
-    """What is remembered, alone, without anything that finds it, and less what was being forgotten. Raises as `Store.open`
-    does.
-    """
+def open_log(env: Environment) -> Iterator[TurnLog]:
+    """The turns alone, less what was being forgotten. Raises as `Store.open` does."""
     with Store.open(env.places.image, KeyFolder(env.places.keys), SystemClock()) as store:
         if is_unfinished(store):
-            _finish_forgetting(env.places, ProtoManager.over(store))
-        yield Records(store, TurnLog(store))
-
-
-@contextmanager
-def open_log(env: Environment) -> Iterator[TurnLog]:
-    """The turns alone. Raises as `Store.open` does."""
-    with open_records(env) as records:
-        yield records.log
+            finish_forgetting(env.places, ProtoManager.over(store))
+        yield TurnLog(store)
 
 
 @asynccontextmanager
@@ -246,32 +240,37 @@ def forgetter_of(places: Places, manager: ProtoManager) -> Forgetter:
     return Forgetter(image, holders, CheckpointTexts(places.checkpoints).turns_with)
 
 
-def open_image(env: Environment) -> ProtoManager:
-    """The image with its Protos, less what was being forgotten; it owns its store. Raises as `Store.open` does."""
-    protos = ProtoManager.open(env.places.image, keys=KeyFolder(env.places.keys))
-    _finish_forgetting(env.places, protos)
-    return protos
+def finish_forgetting(places: Places, manager: ProtoManager) -> bool:
+    """Go on with a forgetting that was cut off; whether there was one, and it is done now.
 
-
-async def open_kernel(env: Environment) -> Kernel:
-    """Open image, engine and society. Raises every kind of `A4PSError`; nothing stays open then."""
-    protos = open_image(env)
+    What keeps it from that keeps nobody from asking; the next opening, or `a4ps memory forget`, tries again.
+    """
     try:
-        return await kernel_over(env, protos, owns_image=True)
-    except BaseException:
-        protos.close()
-        raise
+        return bool(forgetter_of(places, manager).finish())
+    except A4PSError:
+        _log.exception("a forgetting that was cut off could not be finished")
+        return False
+
+
+def open_image(env: Environment) -> tuple[ProtoManager, bool]:
+    """The image with its Protos, less what was being forgotten, and whether that was finished here; it owns its store.
+
+    Raises as `Store.open` does.
+    """
+    protos = ProtoManager.open(env.places.image, keys=KeyFolder(env.places.keys))
+    return protos, finish_forgetting(env.places, protos)
 
 
 async def kernel_over(
     env: Environment,
     protos: ProtoManager,
-    *,
-    owns_image: bool = False,
-    records: Records | None = None,
+    executor: SecureCodeExecutor,
+    tools: ToolRegistry,
+    records: Records,
     watch: Watch = unwatched,
 ) -> Kernel:
-    """Open engine and society over an open image. `watch` is who looks after what runs in the background.
+    """Open engine and society over an open image, with the sandboxes and tools that are the caller's. `watch` is who looks
+    after what runs in the background.
 
     Raises every kind of `A4PSError`; nothing more stays open then.
     """
@@ -285,7 +284,6 @@ async def kernel_over(
     store = protos.store
     clock = store.clock
     async with AsyncExitStack() as undo:
-        records = records or Records(store, TurnLog(store))
         log = records.log
         last = log.latest(1)
         choice = await choose_engine(env, last[0][0].engine if last else "")
@@ -300,12 +298,8 @@ async def kernel_over(
         undo.push_async_callback(deliberation.aclose)
         await deliberation.sweep(keep=log.open_ids[-KEPT_OPEN:])
         enrol(protos)
-        executor = SecureCodeExecutor(tier=tier_of(env.settings))
-        undo.callback(executor.close)
-        methods = MethodRunner(lambda: executor)
-        protos.bind_code_runner(methods)
         protos.bind_invoker(EngineInvoker(manager, env.settings, models, clock))
-        made_of = forge_parts(env, protos, executor, manager, models)
+        made_of = forge_parts(env, tools, manager, models)
         forge = ToolForge(made_of)
         scrapbook = Scrapbook(records, means_of(env, embedder, manager, clock), watch)
         society = Society(protos, models, manager, env.settings, deliberation, scrapbook, clock, forge)
@@ -320,23 +314,20 @@ async def kernel_over(
         clock,
         _notice(env, choice),
         executor,
-        methods,
         sleeper=sleeper,
-        owns_image=owns_image,
+        owns_image=False,
     )
 
 
-def forge_parts(
-    env: Environment, protos: ProtoManager, runner: Runner, engine: Engine, models: Mapping[str, str]
-) -> ForgeParts:
+def forge_parts(env: Environment, tools: ToolRegistry, engine: Engine, models: Mapping[str, str]) -> ForgeParts:
     """What the forge is made of; `models` are those by profile."""
 
     def voice(name: str) -> Voice:
-        codex = protos.get_proto(name).codex
+        codex = tools.manager.get_proto(name).codex
         of_its_own = codex.model_name != BY_PROFILE and engine.name != "rehearsal"
         return Voice(codex, codex.model_name if of_its_own else models[name])
 
-    return ForgeParts(ToolRegistry(protos, runner), engine, voice, SystemClock(), env.settings.num_ctx)
+    return ForgeParts(tools, engine, voice, SystemClock(), env.settings.num_ctx)
 
 
 async def choose_engine(env: Environment, last_engine: str) -> Choice:
@@ -414,9 +405,9 @@ def default_forge() -> ForgeParts:
     protos = ProtoManager()
     enrol(protos)
     engine = ModelManager(parts_of(env, engine_of(env, choice), embedder))
-    executor = SecureCodeExecutor(tier=tier_of(env.settings))
+    executor = executor_of(env)
     protos.close_with(executor.close)
-    return forge_parts(env, protos, executor, engine, env.models_of(choice))
+    return forge_parts(env, ToolRegistry(protos, executor), engine, env.models_of(choice))
 
 
 def _chosen(env: Environment) -> tuple[Choice, str]:
@@ -432,14 +423,6 @@ def _chosen(env: Environment) -> tuple[Choice, str]:
 
     with ThreadPoolExecutor(1) as thread:  # the caller's thread may have an event loop
         return thread.submit(lambda: asyncio.run(chosen())).result()
-
-
-def _finish_forgetting(places: Places, manager: ProtoManager) -> None:
-    """What keeps it from that keeps nobody from asking; the next opening, or `a4ps memory forget`, tries again."""
-    try:
-        forgetter_of(places, manager).finish()
-    except A4PSError:
-        _log.exception("a forgetting that was cut off could not be finished")
 
 
 def _notice(env: Environment, choice: Choice) -> str:

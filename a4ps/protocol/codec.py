@@ -16,6 +16,7 @@ from a4ps.protocol.messages import (
     Hello,
     Message,
     Published,
+    Result,
 )
 
 #: A message of a client is no longer; a document is named by its path.
@@ -23,6 +24,8 @@ MAX_BYTES = 8_000_000
 #: Entries of one array or map of a client's message, and how many arrays and maps there may be: each takes many times
 #: its bytes once it is built.
 MAX_ENTRIES, MAX_CONTAINERS = 1_000_000, 100_000
+#: In a result, MessagePack's extension of this number is an integer beyond 64 bits: its bytes, signed, the highest first.
+LONG_INTEGER = 1
 #: What is told of a value that anybody may have sent.
 _TOLD_CHARS = 200
 
@@ -34,18 +37,19 @@ _PUBLISHED: TypeAdapter[Published] = TypeAdapter(Published)
 
 
 def encode(message: Message) -> bytes:
-    """One frame. Raises `ProtocolError` for a value that MessagePack does not know, such as an integer beyond 64 bits."""
+    """One frame. Raises `ProtocolError` for a value that MessagePack does not know."""
     try:
         plain = message.model_dump()
     except (ValueError, RecursionError) as error:  # nested too deeply
         raise _cannot_be_sent(error) from error
-    return packed(plain)
+    return packed(plain, extended=isinstance(message, Result))
 
 
-def packed(value: Any) -> bytes:
-    """Plain data as MessagePack. Raises `ProtocolError`."""
+def packed(value: Any, *, extended: bool = False) -> bytes:
+    """Plain data as MessagePack; `extended`: with long integers. Raises `ProtocolError`."""
+    default = _extended if extended else None
     try:
-        return cast("bytes", msgpack.packb(value, use_bin_type=True, unicode_errors="surrogatepass"))
+        return cast("bytes", msgpack.packb(value, default=default, use_bin_type=True, unicode_errors="surrogatepass"))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise _cannot_be_sent(error) from error
 
@@ -106,9 +110,10 @@ def _unpacked(data: bytes, *, bounded: bool) -> Any:
             raise ValueError(f"more than {MAX_CONTAINERS:,} arrays and maps")
         return container
 
-    limits: dict[str, Any] = {}
+    limits: dict[str, Any] = {"ext_hook": _integer}
     if bounded:
         limits = {
+            "ext_hook": _nothing_else,
             "max_array_len": MAX_ENTRIES,
             "max_map_len": MAX_ENTRIES,
             "list_hook": counted,
@@ -118,6 +123,22 @@ def _unpacked(data: bytes, *, bounded: bool) -> Any:
         return msgpack.unpackb(data, raw=False, unicode_errors="surrogatepass", strict_map_key=True, **limits)
     except Exception as error:  # a decoder of bytes that anybody may have sent
         raise ProtocolError(f"no message: {type(error).__name__}", next_step="see PROTOCOL.md") from error
+
+
+def _extended(value: object) -> msgpack.ExtType:
+    if type(value) is not int:
+        raise TypeError(f"a {type(value).__name__}")
+    return msgpack.ExtType(LONG_INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+
+
+def _integer(code: int, data: bytes) -> int:
+    if code != LONG_INTEGER:
+        raise ValueError(f"extension {code}")
+    return int.from_bytes(data, "big", signed=True)
+
+
+def _nothing_else(code: int, data: bytes) -> Any:
+    raise ValueError(f"extension {code} of {len(data)} bytes")
 
 
 def _check_length(length: int) -> None:

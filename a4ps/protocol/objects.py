@@ -428,6 +428,8 @@ class ToolObject(TypedDict):
     calls: int
     failures: int
     ms: float
+    folders: list[str]
+    writable: list[str]
 
 
 class ToolsObject(TypedDict):
@@ -473,8 +475,7 @@ class WholeToolObject(ToolObject):
     task: str
     made_at: str
     verified: bool
-    folders: list[str]
-    writable: list[str]
+    deterministic: bool
     failed: list[FailedCallObject]
 
 
@@ -529,6 +530,20 @@ class MemoryAddedObject(TypedDict):
     failed: list[UnreadObject]
 
 
+class RememberedObject(TypedDict):
+    memories: list[str]
+
+
+class ReadInObject(TypedDict):
+    documents: list[DocumentObject]
+    failed: list[UnreadObject]
+
+
+class EmbeddedObject(TypedDict):
+    embeds: bool
+    fault: str
+
+
 class FoundObject(MemoryObject):
     taint: list[str]
     vouched: bool
@@ -543,9 +558,34 @@ class MemoryVouchedObject(TypedDict):
     ids: list[str]
 
 
+class VouchedObject(MemoryVouchedObject):
+    texts: list[str]
+
+
 class MemoryPinnedObject(TypedDict):
     id: str
     importance: float
+
+
+class WholeMemoryObject(TypedDict):
+    id: str
+    text: str
+    kind: str
+    at: str
+    origin: str
+    persona: str
+    turn: str
+    importance: float
+    taint: list[str]
+    links: list[str]
+    engine: str
+    vouched: bool
+
+
+class MemoriesObject(TypedDict):
+    memories: list[WholeMemoryObject]
+    kind: Literal["reply", "memory", ""]
+    after: int
 
 
 class MemoryExportedObject(TypedDict):
@@ -575,6 +615,12 @@ class MemorySleptObject(TypedDict):
     undone: bool
     merged: dict[str, str]
     facts: list[FactObject]
+
+
+class NightObject(MemorySleptObject):
+    episodes: int
+    made: int
+    origins: list[str]
 
 
 class ChangeObject(TypedDict):
@@ -701,9 +747,37 @@ class TextPlaceObject(TypedDict):
     next: str
 
 
+class ForgettingPlanObject(TypedDict):
+    places: list[TextPlaceObject]
+
+
+class ForgottenObject(TypedDict):
+    forgotten: bool
+
+
 class ForgetObject(TypedDict):
     forgotten: bool
     places: list[TextPlaceObject]
+
+
+class RemovalObject(TypedDict):
+    what: str
+    path: str
+    size_bytes: int
+
+
+class KeptObject(TypedDict):
+    path: str
+    why: str
+    size_bytes: int
+
+
+class UninstallObject(TypedDict):
+    done: bool
+    removals: list[RemovalObject]
+    kept: list[KeptObject]
+    exported: str | None
+    program: str
 
 
 class ErrorDetail(TypedDict):
@@ -766,4 +840,5 @@ OBJECTS: Mapping[str, type] = {
     "up": UpObject,
     "events": DurableObject,
     "console": EvaluatedObject,
+    "uninstall": UninstallObject,
 }

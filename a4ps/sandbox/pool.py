@@ -221,9 +221,7 @@ class Pool:
                 again_s = float(min(AGAIN_MAX_S, AGAIN_S * 2 ** min(self._in_a_row - 1, 32)))
                 self._let_go("the thread that starts them failed; the log says why")
                 _log.exception("sandboxes are started again in %g s", again_s)
-                event_bus.notify(
-                    Event.SERVICE_FAILED, ServiceFailed.of("sandboxes", error, self._restarts, again_s)
-                )
+                event_bus.notify(Event.SERVICE_FAILED, ServiceFailed.of("sandboxes", error, self._restarts, again_s))
                 self._rest(again_s)
                 self._restarts += 1
         self._let_go("the executor was closed", stop=True)

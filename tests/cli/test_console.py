@@ -89,8 +89,8 @@ def test_what_never_ends_is_given_up_and_the_console_goes_on(person: Household) 
 
 def test_a_gigabyte_is_cut(person: Household) -> None:
     huge, printed, after = entered(person, "bytes(10**9)\nprint('x' * 3_000_000)\n1\n")
-    assert huge["cut"] and printed["cut"]
-    assert len(huge["value"]) <= 20_000 and len(printed["output"]) <= 20_000
+    assert (huge["cut"], printed["cut"]) == (True, True)
+    assert max(len(huge["value"]), len(printed["output"])) <= 20_000
     assert after["value"] == "1"
 
 
@@ -148,5 +148,3 @@ def test_in_a_terminal(person: Household) -> None:
         holder.remove(sought)
     assert "zinnwald" not in history.read_text()
     assert "twice" in history.read_text()
-
-

@@ -109,6 +109,14 @@ class Household:
             end_backend(lock)
         shutil.rmtree(self.run_base.parent, ignore_errors=True)
 
+    def power_cut(self, *asking: subprocess.Popen[bytes]) -> None:
+        """Kill commands that run, and the backends, as they stand."""
+        for command in asking:
+            command.kill()
+            command.communicate(timeout=30)
+        for lock in sorted(self.run_base.glob("*/lock")):
+            end_backend(lock, signal.SIGKILL)
+
     @property
     def run_base(self) -> Path:
         """Where its backends have their sockets: short, as a socket's path has to be."""
@@ -120,14 +128,14 @@ class Household:
         return [sys.executable, "-m", "a4ps", *arguments]
 
 
-def end_backend(lock: Path) -> None:
+def end_backend(lock: Path, how: signal.Signals = signal.SIGTERM) -> None:
     """End the backend that holds `lock`, if one does, and wait until it has let go of it."""
     with lock.open("r+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pid = int(file.read())
-            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, how)
             fcntl.flock(file, fcntl.LOCK_EX)
             with suppress(ChildProcessError):  # unless a command in this process started it
                 os.waitpid(pid, 0)

@@ -106,7 +106,12 @@ async def served(folder: Path, **settings: Any) -> AsyncIterator[Served]:
     try:
         backend = await Backend.open(env)
         server = Server(backend, settings="mark", log="the log")
-        server.bind()
+        try:
+            server.bind()
+        except BaseException:
+            await server.aclose()
+            await backend.aclose()
+            raise
         found = Served(places, backend, server, asyncio.create_task(server.run()))
         try:
             yield found

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from tests.doubles.household import Household
@@ -47,10 +48,10 @@ def kill(pid: int) -> None:
 def is_alive(pid: int) -> bool:
     """A zombie, whose parent has not asked for it yet, is not."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rpartition(") ")[2][0] != "Z"
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:
         return False
+    return stat.rpartition(") ")[2][0] != "Z"
 
 
 def wait_until(holds: Callable[[], object]) -> None:
@@ -70,7 +71,7 @@ class Following:
         """The next line for which it holds; the ones before it are in `seen` as well."""
         assert self.process.stdout is not None
         while line := self.process.stdout.readline():
-            told = json.loads(line)
+            told: Mapping[str, Any] = json.loads(line)
             self.seen.append(told)
             if holds(told):
                 return told

@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ async def test_every_request_is_served_to_whom_it_is_meant_for_and_refused_to_ot
     async with served(tmp_path) as backend:
         peer = await backend.greeted(role)
         for name, kind in REQUESTS.items():
-            fields = {field: SAMPLES[field] for field, about in kind.model_fields.items() if about.is_required()}
+            fields = sample(kind.model_json_schema())
             outcome = await peer.done({"do": name, **fields})
             if role >= kind.needs:
                 assert isinstance(outcome, Result), outcome
@@ -73,16 +74,20 @@ async def test_every_request_is_served_to_whom_it_is_meant_for_and_refused_to_ot
     assert reached == [name for name, kind in REQUESTS.items() if role >= kind.needs]
 
 
-#: A value for each field that some request cannot do without.
-SAMPLES: dict[str, Any] = {
-    "text": "hello",
-    "turn": "1",
-    "after": 0,
-    "id": "1",
-    "step": "leave",
-    "source": "1",
-    "cursor": 0,
-}
+def sample(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Values for the fields that a request cannot do without."""
+    simple: dict[str, Any] = {"string": "/1", "integer": 1, "number": 1.0, "boolean": True, "object": {}}
+    fields = {name: schema["properties"][name] for name in schema.get("required", ())}
+    return {
+        name: field["enum"][0]
+        if "enum" in field
+        else simple[field["type"]] * max(1, field.get("minLength", 1))
+        if field.get("type") == "string"
+        else ["/1"] * field.get("minItems", 0)
+        if field.get("type") == "array"
+        else simple[field["type"]]
+        for name, field in fields.items()
+    }
 
 
 async def test_another_protocol_is_refused_in_words_that_name_both(tmp_path: Path) -> None:
@@ -271,16 +276,14 @@ async def test_a_deadline_ends_a_command(tmp_path: Path, monkeypatch: pytest.Mon
         assert (await peer.done({"do": "status"}, deadline_s=0.05)).fault.kind == "stopped"
 
 
-@pytest.mark.parametrize(
-    "value", [{"n": 1 << 70}, {"n": object()}, {"n": {1, 2}}, 5, None], ids=["int", "object", "set", "no map", "none"]
-)
+@pytest.mark.parametrize("value", [{"n": object()}, {"n": {1, 2}}, 5, None], ids=["object", "set", "no map", "none"])
 async def test_a_handler_that_gives_nonsense_or_fails_is_reported_as_a_bug(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: Any
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, value: Any
 ) -> None:
     async def wrong(*_: Any) -> Any:
         return value
 
-    logging.getLogger("a4ps").setLevel(logging.CRITICAL)
+    caplog.set_level(logging.CRITICAL, logger="a4ps")
     monkeypatch.setattr("a4ps.kernel.dispatch.handler_of", lambda _: wrong)
     async with served(tmp_path) as backend:
         outcome = await (await backend.greeted()).done({"do": "status"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from a4ps.client.client import As, Client
+from a4ps.clock import SystemClock
 from a4ps.errors import EngineBroke, SandboxUnavailable
 from a4ps.inference.llamacpp import LlamaCppEngine
 from a4ps.kernel import supervision, wiring
@@ -46,12 +47,28 @@ class Watched:
 
     async def service(self, name: str) -> dict[str, Any]:
         """Its status once it runs again."""
-        while (found := (await self.client.call(Status()))["services"].get(name)) is None or found["state"] != "running":
+        while True:
+            found = (await self.client.call(Status()))["services"].get(name)
+            if found is not None and found["state"] == "running":
+                return dict(found)
             await asyncio.sleep(0.01)
-        return dict(found)
 
     def reports(self) -> list[str]:
         return [path.read_text() for path in sorted(self.house.places.crashes.glob("*.txt"))]
+
+
+async def until(holds: Callable[..., Awaitable[bool]], *given: Any) -> None:
+    """For what another process or thread does in its own time; ended by the test's time limit."""
+    while not await holds(*given):  # noqa: ASYNC110 - nothing of ours is told of it
+        await asyncio.sleep(0.01)
+
+
+async def vectors_are(count: int, client: Client) -> bool:
+    return bool((await client.call(Status()))["memory"]["vectors"] >= count)
+
+
+async def no_workers() -> bool:
+    return not workers()
 
 
 @asynccontextmanager
@@ -80,7 +97,7 @@ async def test_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     engine = Torn("bread yeast")
     monkeypatch.setattr(supervision, "FIRST_S", 0.05)
-    monkeypatch.setattr(wiring, "means_of", lambda env, *_: means(engine, env.places.scrapbook, wiring.SystemClock()))
+    monkeypatch.setattr(wiring, "means_of", lambda env, *_: means(engine, env.places.scrapbook, SystemClock()))
     async with watched(tmp_path) as seen:
         first = await seen.client.call(Ask(text="What makes bread rise?"))
         step = await seen.failed.get()
@@ -88,8 +105,7 @@ async def test_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         service = await seen.service("memory")
         assert (service["restarts"], service["last_error"]) == (1, "ValueError: torn")
         assert (await seen.client.call(Ask(text="And what bakes it?")))["turn_id"] > first["turn_id"]
-        while (await seen.client.call(Status()))["memory"]["vectors"] < 2:  # and it does what it did not do
-            await asyncio.sleep(0.01)
+        await until(vectors_are, 2, seen.client)  # and it does what it did not do
         (report,) = seen.reports()
         assert "service: memory" in report
         assert "ValueError: torn" in report
@@ -135,14 +151,14 @@ async def test_an_engines_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         killed: list[int] = []
 
         def kill(step: dict[str, Any]) -> None:
-            if step["step"] == "began" and not killed and workers():  # it is in the middle of it, or just about to begin
+            # It is in the middle of it, or just about to begin.
+            if step["step"] == "began" and not killed and workers():
                 killed.extend(workers())
                 os.kill(killed[0], signal.SIGKILL)
 
         try:
             await seen.client.call(Ask(text="Should we take the train or the car?", everyone=True), kill)
-        except EngineBroke as error:
-            assert "SIGKILL" in error.message
+        except EngineBroke:
             await seen.client.call(Resume())
         step = await seen.failed.get()
         assert step["name"] == "llama.cpp tiny"
@@ -155,8 +171,7 @@ async def test_an_engines_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
         (idle,) = workers()
         os.kill(idle, signal.SIGKILL)  # one that nobody calls is missed by the next who does
-        while workers():
-            await asyncio.sleep(0.01)
+        await until(no_workers)
         assert (await seen.client.call(Ask(text="Count to 10.")))["answer"]
         step = await seen.failed.get()
         assert "it ended while nobody called it" in step["detail"]

@@ -258,11 +258,29 @@ def test_what_cannot_be_sent_is_refused_before_it_is() -> None:
     deep: Any = []
     for _ in range(5_000):
         deep = [deep]
-    for value in (1 << 64, -(1 << 63) - 1, object(), deep, {1, 2}):
+    for value in (object(), deep, {1, 2}):
         with pytest.raises(ProtocolError, match="cannot be sent"):
             encode(Result(key="k", value={"v": value}))
+    for long in (1 << 64, -(1 << 63) - 1):
+        with pytest.raises(ProtocolError, match="cannot be sent"):
+            checked(Command(key="k" * 8, request={"do": "ask", "text": long}))
     with pytest.raises(ProtocolError, match="at most"):
         checked(Command(key="k" * 8, request={"do": "ask", "text": "ü" * MAX_BYTES}))
+
+
+@given(
+    st.integers() | st.integers(0, 20_000).map(lambda bits: 1 << bits) | st.integers(0, 20_000).map(lambda n: -(1 << n))
+)
+def test_a_result_may_hold_an_integer_of_any_length(value: int) -> None:
+    message = Result(key="k", value={"v": [value]})
+    assert from_backend(encode(message)) == message
+
+
+def test_a_client_sends_no_long_integers() -> None:
+    """What a float or a length would be made of, who checks it would not survive."""
+    long = msgpack.ExtType(codec.LONG_INTEGER, b"\x7f" * 1_000)
+    with pytest.raises(ProtocolError):
+        from_client(packed({"kind": "command", "key": "k" * 8, "request": {}, "deadline_s": long}))
 
 
 def test_an_answer_may_be_longer_than_a_question() -> None:

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 from pathlib import Path
 
 from tests.doubles.household import Household, at_terminal, ollama_server, read_until
-from tests.doubles.standing import backend_of, kill
 
 QUESTION = "Should the greenhouse face south or west?"
-
-
-def cut(person: Household, asking: subprocess.Popen[bytes]) -> None:
-    """As the battery does: who asks and who is asked, at once."""
-    asking.kill()
-    kill(backend_of(person)["pid"])
-    asking.communicate(timeout=30)
 
 
 def test_killed_in_mid_sentence_then_resumed(tmp_path: Path) -> None:
@@ -26,7 +17,7 @@ def test_killed_in_mid_sentence_then_resumed(tmp_path: Path) -> None:
         before = person.json("ask", "Is clay soil good for tomatoes?")
         asking = person.start("ask", QUESTION)
         read_until(asking, "ROBIN")
-        cut(person, asking)
+        person.power_cut(asking)
 
         again = person.run("ask", "Why is the sky blue at noon?")
         assert again.returncode == 0
@@ -46,7 +37,7 @@ def test_resumed_at_once_the_turn_goes_on_where_it_stood(tmp_path: Path) -> None
         person.environ["OLLAMA_HOST"] = url
         asking = person.start("ask", QUESTION)
         read_until(asking, "ROBIN")
-        cut(person, asking)
+        person.power_cut(asking)
         resumed = person.run("ask", "--resume")
     assert "Going on with turn 1" in resumed.stdout
     assert "ALFRED · plan" not in resumed.stdout  # what was said before the cut is not asked again
@@ -75,7 +66,7 @@ def test_the_backend_dies_with_everything_else_and_the_next_command_offers_to_re
         before = person.json("ask", "Is clay soil good for tomatoes?")
         asking = person.start("ask", QUESTION)
         read_until(asking, "ROBIN")
-        cut(person, asking)
+        person.power_cut(asking)
         assert person.json("status", expect=1)["up"] is False
 
         with at_terminal(person, "ask", "Why is the sky blue at noon?") as (terminal, process):

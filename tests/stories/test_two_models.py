@@ -57,7 +57,9 @@ def play(person: Household) -> None:
         answered = {person.json("ask", "--turn", str(number))["question"] for number in (1, 2, 3)}
         events.until(lambda told: any(row["kind"] == "reply" and row["key"] == "3" for row in told.get("rows", ())))
     assert answered == set(QUESTIONS)
-    waited = sorted(text.count("question before this one") + 2 * text.count("questions before this one") for text in said)
+    waited = sorted(
+        text.count("question before this one") + 2 * text.count("questions before this one") for text in said
+    )
     assert waited == [0, 1, 2]  # the first asks at once, and each of the others knows for how many it waits
     loading = [told for told in events.seen if told.get("step") == "loading"]
     assert {told["model"] for told in loading} == DUO

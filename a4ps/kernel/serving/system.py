@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
+from a4ps.errors import BackendBusy
 from a4ps.kernel.backend import Backend
 from a4ps.kernel.serving.call import Call, Handler
 from a4ps.kernel.status import snapshot_of
@@ -51,10 +52,24 @@ async def events_since(backend: Backend, call: Call[system.EventsSince]) -> Mapp
 
 async def down(backend: Backend, call: Call[system.Down]) -> Mapping[str, Any]:
     """`down`. It is answered once nothing else runs any more, at the latest when `wait_s` is over; then the backend ends."""
+    if not call.request.stops:
+        await _idle(backend, call.request.wait_s)
     backend.life.askers.add(call.key)
     backend.life.end(call.request.wait_s)
     await backend.life.settled.wait()
     return {"pid": os.getpid(), "open_turns": len(backend.log.open_ids)}
+
+
+async def _idle(backend: Backend, within_s: float) -> None:
+    """Return once no other command is under way. Raises `BackendBusy`."""
+    until_s = backend.life.up_s + within_s
+    while backend.life.running() > 1:
+        if backend.life.up_s >= until_s:
+            raise BackendBusy(
+                "the backend is at work, and would have to be ended for this",
+                next_step="wait until it is done, or end it: a4ps down",
+            )
+        await asyncio.sleep(0.05)
 
 
 HANDLERS: Mapping[type[Request], Handler] = {

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from a4ps.errors import ProtocolError
 from a4ps.governance.roles import Role
 from a4ps.protocol.codec import explained
+
+
+def _path(text: str) -> str:
+    if not text.startswith("/") or "\0" in text or len(text) > _PATH_CHARS:
+        raise ValueError(f"not an absolute path of at most {_PATH_CHARS:,} characters")
+    return text
+
+
+_PATH_CHARS = 4_096
+
+#: The absolute path of a file or folder of this machine. No `Field` bounds it: they refuse names that are not UTF-8.
+FilePath = Annotated[str, AfterValidator(_path)]
 
 _KNOWN: dict[str, type[Request]] = {}
 

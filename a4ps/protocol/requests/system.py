@@ -31,6 +31,9 @@ class EventsSince(Request, name="events_since", gives=EventsObject, again=True):
 
 
 class Down(Request, name="down", gives=DownObject, needs=Role.ARCHITECT, again=True):
-    """End the backend in order: turns are finished, or stay open to be resumed where that takes longer than `wait_s`."""
+    """End the backend in order. What is under way is finished. Where that takes longer than `wait_s`, it is stopped, and
+    turns stay open to be resumed; or, unless it `stops` anything, the backend goes on and the request fails.
+    """
 
     wait_s: Annotated[float, Field(ge=0, le=3_600)] = 10.0
+    stops: bool = True
