@@ -15,7 +15,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 #: Events that wait for one observer; older ones are lost to it.
@@ -23,6 +23,9 @@ LINE_MAX = 65_536
 
 #: `close` leaves an observer behind that has been busy with one event for so long.
 STALLED_S = 10.0
+
+#: So much of what an exception says is told.
+MESSAGE_CHARS = 2_000
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ class Event(StrEnum):
     COGNITIVE_DISSONANCE = "cognitive dissonance"  # an Answered whose argument ended apart: durable
     APPROVAL_ASKED = "approval asked"  # an Approval that waits for the Architect: durable
     APPROVAL_DECIDED = "approval decided"  # an Approval that was decided or replaced: durable
-    SERVICE_FAILED = "service failed"  # a ServiceFailed, of the backend's supervisor: provisional
+    SERVICE_FAILED = "service failed"  # a ServiceFailed: provisional
     LOST = "lost"  # an int: so many events were told faster than this observer heard them
 
 
@@ -49,6 +52,42 @@ class Observer(ABC):
     @abstractmethod
     def update(self, event: Event, data: object) -> None:
         """Called by a thread of the subject's, one event at a time. May take its time, raise, notify, and detach itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFailed:
+    """Something that runs by itself crashed: what it raised (class and message), how often it was started again before, and
+    in how many seconds it will be. 0: as soon as it is needed; None: not any more.
+
+    `cause` is the exception, where whoever tells of it has no crash reports of his own.
+    """
+
+    name: str
+    error: str
+    message: str
+    restarts: int
+    retry_s: float | None
+    cause: BaseException | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, name: str, cause: BaseException, restarts: int, retry_s: float | None) -> ServiceFailed:
+        """For one that starts itself again."""
+        return cls(name, type(cause).__name__, said_by(cause), restarts, retry_s, cause)
+
+    @property
+    def then(self) -> str:
+        """What becomes of it, for people."""
+        if self.retry_s is None:
+            return "it is not started again"
+        return f"it is started again in {self.retry_s:g} s" if self.retry_s else "it is started again when it is needed"
+
+
+def said_by(error: BaseException) -> str:
+    """What an exception says, bounded; it may be somebody else's class and have no words."""
+    try:
+        return str(error)[:MESSAGE_CHARS]
+    except Exception:  # noqa: BLE001 - somebody else's class
+        return "(it cannot say what)"
 
 
 @dataclass(frozen=True, slots=True)

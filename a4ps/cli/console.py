@@ -45,7 +45,7 @@ def command(frame: Frame) -> int:
 
 
 async def _console(frame: Frame) -> int:
-    code = 0
+    failed = False
     async with connected(frame) as client:
         if somebody_is_there() and not frame.as_json:
             click.secho(GREETING, dim=True)
@@ -56,11 +56,11 @@ async def _console(frame: Frame) -> int:
                 found = await _evaluated(client, source)
             except A4PSError as error:
                 tell_failure(error.message, error.next_step)
-                code = 1
+                failed = True
                 continue
-            code = 1 if found["error"] else code
+            failed = failed or bool(found["error"])
             _show(frame, found)
-    return code
+    return 1 if failed and not somebody_is_there() else 0  # who is there has seen it, and may have gone on
 
 
 async def _evaluated(client: Client, source: str) -> EvaluatedObject:
@@ -147,7 +147,8 @@ async def _prompted(frame: Frame, client: Client) -> AsyncIterator[str]:
         prompt_continuation="  … ",
     )
 
-    @keys.add("enter", filter=Condition(lambda: _is_whole(session.default_buffer.text)))
+    # The next line of a block begins as the one before it does: one that has only that is an empty one.
+    @keys.add("enter", filter=Condition(lambda: _is_whole(session.default_buffer.text.rstrip(" \t"))))
     def _(event: KeyPressEvent) -> None:
         event.current_buffer.validate_and_handle()
 

@@ -25,7 +25,8 @@ def command(frame: Frame, wait_s: float) -> None:
     else:
         click.echo("The backend has ended.")
         if ended["open_turns"]:
-            click.echo(f"{ended['open_turns']} turns wait to be resumed: a4ps ask --resume")
+            who = "A turn waits" if ended["open_turns"] == 1 else f"{ended['open_turns']} turns wait"
+            click.echo(f"{who} to be resumed: a4ps ask --resume")
 
 
 async def _down(frame: Frame, wait_s: float) -> Any:

@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from a4ps.errors import A4PSError, BackendBusy
-from a4ps.events import event_bus
+from a4ps.events import Event, event_bus
 from a4ps.image.commands import under_no_command
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.turns import TurnLog
@@ -81,6 +81,7 @@ class Backend:
         protos, has_finished = await asyncio.to_thread(open_image, env)
         backend = cls(env, protos, Life(protos.store.clock, fleeting))
         backend.has_finished_forgetting = has_finished
+        event_bus.attach(backend.supervisor, Event.SERVICE_FAILED)
         return backend
 
     @property
@@ -181,6 +182,7 @@ class Backend:
             await self._close_kernel()
             await self._close_memory()
         await asyncio.to_thread(self.executor.close)
+        event_bus.detach(self.supervisor)
         await asyncio.to_thread(self.protos.close)
 
     @property

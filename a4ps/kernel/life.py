@@ -18,7 +18,8 @@ def _zero() -> int:
 @dataclass(slots=True)
 class Life:
     """`fleeting`: it was started in passing, and ends when nobody needs it. The server fills in `sessions` and `running`,
-    the numbers of clients and of commands.
+    the numbers of clients and of commands. `ended`: it is about to end; `settled`: nothing runs any more but the commands
+    of the keys `askers`, which asked for the end and wait for this to tell what came of the others.
     """
 
     clock: Clock
@@ -28,6 +29,8 @@ class Life:
     running: Callable[[], int] = _zero
     wait_s: float = 0.0
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    askers: set[str] = field(default_factory=set)
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
     since: datetime = field(init=False)
     _began_s: float = field(init=False)
 

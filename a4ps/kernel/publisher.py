@@ -10,10 +10,9 @@ from contextlib import suppress
 from typing import Any
 
 from a4ps.errors import A4PSError, ProtocolError
-from a4ps.events import Event, Observer, event_bus
+from a4ps.events import Event, Observer, ServiceFailed, event_bus
 from a4ps.image.store import Store
 from a4ps.kernel.serving.progress import as_step
-from a4ps.kernel.supervision import ServiceFailed
 from a4ps.protocol.codec import encode, packed
 from a4ps.protocol.messages import Beat, Durable
 from a4ps.protocol.steps import Figure, Service
@@ -52,9 +51,8 @@ class Publisher(Observer):
                 self._lost(lost)
             case Sample(name, at_s, value):
                 self.show(Figure(name=name, at_s=at_s, value=value).model_dump())
-            case ServiceFailed(name, error, message, _, retry_s):
-                again = "it is not started again" if retry_s is None else f"it is started again in {retry_s:g} s"
-                self.show(Service(name=name, detail=f"{error}: {message}; {again}").model_dump())
+            case ServiceFailed(name, error, message):
+                self.show(Service(name=name, detail=f"{error}: {message}; {data.then}").model_dump())
 
     def _lost(self, lost: int) -> None:
         """So many came faster than they could be told: the numbers say so."""

@@ -172,15 +172,21 @@ class Server:
 
     async def _wind_up(self) -> None:
         """Let what is under way end, and stop what does not: a turn that is stopped can be resumed."""
-        running = [task for task in self._tasks.values() if task is not asyncio.current_task()]
-        if running:
+        if running := self._others():
             await asyncio.wait(running, timeout=max(self._life.wait_s, 0.05))
         self._closing = True
-        for task in self._tasks.values():
-            task.cancel()
+        if running := self._others():
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running)
+        self._life.settled.set()
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()))
             await asyncio.sleep(0)  # their outcomes are sent
+
+    def _others(self) -> list[asyncio.Task[Outcome]]:
+        """What runs, but for those that only wait for the end."""
+        return [task for key, task in self._tasks.items() if key not in self._life.askers]
 
     # Sessions
 

@@ -4,6 +4,9 @@ A service that raises is logged, reported, told of (`Event.SERVICE_FAILED`) and 
 with each failure in a row up to a bound and begins anew once the service ran well. One that returns is done. A
 cancellation that the supervisor did not ask for is a crash like any other.
 
+What starts itself again, as the sandboxes' threads and the engine's workers do, tells of its crashes by the same event, and
+is reported and counted here like the others.
+
 Not for what a service does: a service that holds something releases it in its own `finally`.
 """
 
@@ -12,21 +15,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 from a4ps.clock import Clock, SystemClock
 from a4ps.errors import CallerError
-from a4ps.events import Event, Subject
+from a4ps.events import Event, Observer, ServiceFailed, Subject, said_by
 from a4ps.kernel.crash_reports import CrashReports
 
 #: The waits between a failure and the next start.
 FIRST_S, LONGEST_S = 0.5, 60.0
 #: A service that ran for so long ran well: its next failure is a first one.
 WELL_S = 60.0
-#: So much of what an exception says is told.
-MESSAGE_CHARS = 2_000
 #: One that was cancelled has so long to let go before it is left behind.
 CANCELLED_S = 5.0
 
@@ -39,19 +40,6 @@ _log = logging.getLogger(__name__)
 def backoff_s(failures: int) -> float:
     """The wait after so many failures in a row, from 1."""
     return float(min(LONGEST_S, FIRST_S * 2 ** min(failures - 1, 32)))
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceFailed:
-    """A service crashed: what it raised (class and message), how often it was started again before, and in how many
-    seconds it will be; None: not any more, as the supervisor stops.
-    """
-
-    name: str
-    error: str
-    message: str
-    restarts: int
-    retry_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +66,7 @@ class _Service:
         self.task: asyncio.Task[None] | None = None
 
 
-class Supervisor:
+class Supervisor(Observer):
     """Made and used on one event loop; `statistics` may be called from any thread."""
 
     def __init__(
@@ -90,6 +78,7 @@ class Supervisor:
         self._clock = clock or SystemClock()
         self._wait = wait
         self._services: dict[str, _Service] = {}
+        self._others: dict[str, tuple[ServiceFailed, datetime]] = {}
         self._started = self._stopping = False
 
     def add(
@@ -143,12 +132,29 @@ class Supervisor:
                 if service.task is not None:
                     service.task.cancel()
 
+    def update(self, _: Event, data: object) -> None:
+        """In the bus's own thread, where it is attached to it: a crash of what starts itself again."""
+        if isinstance(data, ServiceFailed) and data.cause is not None:
+            self._others[data.name] = replace(data, cause=None), self._clock.now()
+            self._reports.write(data.cause, data.name)
+
     def statistics(self) -> dict[str, ServiceStatistics]:
-        """Each service by its name, in the order in which they were added."""
-        return {
+        """Each service by its name, in the order in which they were added; then those that have crashed of the others."""
+        ours = {
             name: ServiceStatistics(each.owner, each.state, each.restarts, each.last_error, each.since)
             for name, each in list(self._services.items())
         }
+        return ours | {name: self._by_itself(*told) for name, told in list(self._others.items())}
+
+    def _by_itself(self, failed: ServiceFailed, at: datetime) -> ServiceStatistics:
+        """How one is that starts itself again, by its own last word."""
+        error = f"{failed.error}: {failed.message}"
+        if failed.retry_s is None:
+            return ServiceStatistics("itself", "stopped", failed.restarts, error, at)
+        again = at + timedelta(seconds=failed.retry_s)
+        if failed.retry_s and self._clock.now() < again:
+            return ServiceStatistics("itself", "backing off", failed.restarts, error, at)
+        return ServiceStatistics("itself", "running", failed.restarts + 1, error, again)
 
     def _begin(self, service: _Service) -> None:
         service.task = asyncio.get_running_loop().create_task(self._keep(service), name=service.name)
@@ -165,7 +171,7 @@ class Supervisor:
                     return
                 service.failures = 1 if self._clock.monotonic_s() - began_s >= WELL_S else service.failures + 1
                 retry_s = None if self._stopping else backoff_s(service.failures)
-                service.last_error = f"{type(failed).__name__}: {_said(failed)}"
+                service.last_error = f"{type(failed).__name__}: {said_by(failed)}"
                 self._is_now(service, "stopped" if retry_s is None else "backing off")
                 self._report(service, failed, retry_s)
                 if retry_s is None:
@@ -192,11 +198,10 @@ class Supervisor:
         return None
 
     def _report(self, service: _Service, error: BaseException, retry_s: float | None) -> None:
-        then = "it is not started again" if retry_s is None else f"it is started again in {retry_s:g} s"
-        _log.error("the service %s failed; %s", service.name, then, exc_info=error)
+        told = ServiceFailed(service.name, type(error).__name__, said_by(error), service.restarts, retry_s)
+        _log.error("the service %s failed; %s", service.name, told.then, exc_info=error)
         try:
             self._reports.write(error, service.name)
-            told = ServiceFailed(service.name, type(error).__name__, _said(error), service.restarts, retry_s)
             self._bus.notify(Event.SERVICE_FAILED, told)
         except Exception:  # noqa: BLE001 - whatever keeps it from being told keeps nobody from being started again
             _log.exception("the failure of %s could not be told", service.name)
@@ -231,10 +236,3 @@ class Supervisor:
 
     def _is_now(self, service: _Service, state: State) -> None:
         service.state, service.since = state, self._clock.now()
-
-
-def _said(error: BaseException) -> str:
-    try:
-        return str(error)[:MESSAGE_CHARS]
-    except Exception:  # noqa: BLE001 - somebody else's class
-        return "(it cannot say what)"

@@ -11,9 +11,9 @@ import pytest
 
 from a4ps.clock import ManualClock
 from a4ps.errors import CallerError, StorageFailed
-from a4ps.events import Event, Observer, Subject
+from a4ps.events import Event, Observer, ServiceFailed, Subject
 from a4ps.kernel.crash_reports import CrashReports
-from a4ps.kernel.supervision import FIRST_S, LONGEST_S, WELL_S, ServiceFailed, Supervisor, backoff_s
+from a4ps.kernel.supervision import FIRST_S, LONGEST_S, WELL_S, Supervisor, backoff_s
 
 Run = Callable[[], Awaitable[None]]
 
@@ -300,3 +300,32 @@ async def test_a_name_is_given_once_and_nothing_is_added_at_the_end(house: House
     await house.supervisor.stop(1.0)
     with pytest.raises(CallerError):
         house.supervisor.add("y", failing())
+
+
+async def test_what_starts_itself_again_is_reported_and_counted_like_the_others(house: House) -> None:
+    house.bus.attach(house.supervisor, Event.SERVICE_FAILED)
+    house.bus.notify(Event.SERVICE_FAILED, ServiceFailed.of("pool", ValueError("torn"), 0, 2.0))
+    house.bus.drain()
+    statistics = house.supervisor.statistics()["pool"]
+    assert (statistics.owner, statistics.state, statistics.restarts) == ("itself", "backing off", 0)
+    house.clock.advance(2.0)
+    statistics = house.supervisor.statistics()["pool"]
+    assert (statistics.state, statistics.restarts, statistics.last_error) == ("running", 1, "ValueError: torn")
+    assert statistics.since == house.clock.now()
+    house.bus.notify(Event.SERVICE_FAILED, ServiceFailed.of("pool", OSError("gone"), 1, None))
+    house.bus.drain()
+    assert house.supervisor.statistics()["pool"].state == "stopped"
+    torn, gone = sorted(path.read_text() for path in house.crashes.iterdir())
+    assert {"ValueError: torn" in torn, "OSError: gone" in gone} == {True}
+    assert "service: pool" in torn
+
+
+async def test_its_own_services_are_reported_once(house: House) -> None:
+    house.bus.attach(house.supervisor, Event.SERVICE_FAILED)
+    house.supervisor.add("x", failing(ValueError("1")))
+    house.supervisor.start()
+    await settled()
+    house.bus.drain()
+    assert house.supervisor.statistics()["x"].owner == ""
+    assert len(list(house.crashes.iterdir())) == 1
+    await house.supervisor.stop(1.0)

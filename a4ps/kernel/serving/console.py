@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from a4ps.image.commands import under_no_command
 from a4ps.kernel.backend import Backend
 from a4ps.kernel.console import Console
 from a4ps.kernel.serving.call import Call, Handler
-from a4ps.personas.roster import NAMES
+from a4ps.personas.roster import NAMES, enrol
 from a4ps.protocol.requests import console
 from a4ps.protocol.requests.base import Request
 
@@ -45,6 +46,9 @@ async def complete(backend: Backend, call: Call[console.Complete]) -> Mapping[st
 
 async def _workspace(backend: Backend) -> Console:
     """The backend's one console, with what an Architect wants at hand."""
+    if backend.console is None:
+        with under_no_command():  # where nobody has needed a society yet, the image may lack them
+            await asyncio.to_thread(enrol, backend.protos)
     if backend.console is None:
         loop = asyncio.get_running_loop()
 

@@ -51,10 +51,12 @@ async def events_since(backend: Backend, call: Call[system.EventsSince]) -> Mapp
 
 
 async def down(backend: Backend, call: Call[system.Down]) -> Mapping[str, Any]:
-    """`down`. It is answered first; the backend ends once nothing runs any more, or when `wait_s` is over."""
+    """`down`. It is answered once nothing else runs any more, at the latest when `wait_s` is over; then the backend ends."""
     if not call.request.stops:
         await _idle(backend, call.request.wait_s)
+    backend.life.askers.add(call.key)
     backend.life.end(call.request.wait_s)
+    await backend.life.settled.wait()
     return {"pid": os.getpid(), "open_turns": len(backend.log.open_ids)}
 
 
