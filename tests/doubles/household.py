@@ -176,7 +176,8 @@ def at_terminal(person: Household, *arguments: str) -> Iterator[tuple[Terminal, 
     """`a4ps ARGUMENTS` with somebody there; ended at the latest with the block."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        person.command(arguments), stdin=theirs, stdout=theirs, stderr=theirs, env={**person.env, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
+        person.command(arguments), stdin=theirs, stdout=theirs, stderr=theirs,
+        env={**person.env, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
         start_new_session=True, preexec_fn=_take_terminal,
     )  # fmt: skip
     os.close(theirs)
