@@ -176,9 +176,14 @@ def at_terminal(person: Household, *arguments: str) -> Iterator[tuple[Terminal, 
     """`a4ps ARGUMENTS` with somebody there; ended at the latest with the block."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        person.command(arguments), stdin=theirs, stdout=theirs, stderr=theirs, env={**person.env, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
-        start_new_session=True, preexec_fn=_take_terminal,
-    )  # fmt: skip
+        person.command(arguments),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**person.env, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},  # nobody here answers where the cursor is
+        start_new_session=True,
+        preexec_fn=_take_terminal,
+    )
     os.close(theirs)
     try:
         yield Terminal(ours), process
