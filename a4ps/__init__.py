@@ -6,6 +6,8 @@ and then know the home that the command line would find. The command line is `a4
 
 from __future__ import annotations
 
+from a4ps.version import __version__
+
 # Type checkers take a variable of this name for true; importing `typing` for it would cost more than all the rest.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from a4ps.sandbox.executor import SecureCodeExecutor
     from a4ps.tools.tool_forge import ToolForge
 
-__version__ = "0.1.0"
 __all__ = [
     "ModelManager",
     "Observer",

@@ -20,6 +20,9 @@ class A4PSError(Exception):
 
     exit_code = 1
 
+    #: The file that has the traceback, of an error that came from another process; "" for one of this.
+    log = ""
+
     def __init__(self, message: str, *, next_step: str = "") -> None:
         super().__init__(message)
         self.message = message
@@ -190,6 +193,10 @@ class SandboxKilled(CallerError):
         self.stderr = stderr
 
 
+class ConsoleStuck(CallerError):
+    """So many expressions of a console could not be ended that no more are evaluated. Nothing was run."""
+
+
 class ApprovalNeeded(CallerError):
     """What was to happen needs the Architect's word, and nobody is there to ask. `approval` is the id to decide about.
 
@@ -343,6 +350,8 @@ class StorageFailed(WorldError):
 class ImageHeld(WorldError):
     """Another process has the image open; `pid` is that process, 0 where it cannot be told."""
 
+    pid = 0
+
     def __init__(self, message: str, *, pid: int, next_step: str = "") -> None:
         super().__init__(message, next_step=next_step)
         self.pid = pid
@@ -370,6 +379,38 @@ class Unsupported(WorldError):
 
 class SandboxUnavailable(WorldError):
     """No sandbox works here, or none could be started; the code was not run. `next_step` says what would bring one."""
+
+
+class ProtocolError(CallerError):
+    """A message that the other side does not understand. `key` is that of its command, "" where it cannot be told."""
+
+    def __init__(self, message: str, *, key: str = "", next_step: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.key = key
+
+
+class RoleRefused(CallerError):
+    """A session asked for what only another role may do. Nothing was done."""
+
+
+class ProtocolMismatch(WorldError):
+    """Client and backend are of versions that do not understand each other; the message names both."""
+
+
+class BackendLost(WorldError):
+    """The backend does not answer, or could not be started. What it acknowledged is in the image."""
+
+
+class BackendBusy(WorldError):
+    """The backend runs with other settings than those of this command, and cannot be replaced now."""
+
+
+class AlreadyDone(CallerError):
+    """A command that was sent again had been done before the backend ended: in commit `change`. It was not done twice."""
+
+    def __init__(self, message: str, *, change: int = 0, next_step: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.change = change
 
 
 class IntegrityError(A4PSError):

@@ -15,6 +15,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 #: Events that wait for one observer; older ones are lost to it.
@@ -22,6 +23,9 @@ LINE_MAX = 65_536
 
 #: `close` leaves an observer behind that has been busy with one event for so long.
 STALLED_S = 10.0
+
+#: So much of what an exception says is told.
+MESSAGE_CHARS = 2_000
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +42,7 @@ class Event(StrEnum):
     COGNITIVE_DISSONANCE = "cognitive dissonance"  # an Answered whose argument ended apart: durable
     APPROVAL_ASKED = "approval asked"  # an Approval that waits for the Architect: durable
     APPROVAL_DECIDED = "approval decided"  # an Approval that was decided or replaced: durable
+    SERVICE_FAILED = "service failed"  # a ServiceFailed: provisional
     LOST = "lost"  # an int: so many events were told faster than this observer heard them
 
 
@@ -49,6 +54,51 @@ class Observer(ABC):
         """Called by a thread of the subject's, one event at a time. May take its time, raise, notify, and detach itself."""
 
 
+@dataclass(frozen=True, slots=True)
+class ServiceFailed:
+    """Something that runs by itself crashed: what it raised (class and message), how often it was started again before, and
+    in how many seconds it will be. 0: as soon as it is needed; None: not any more.
+
+    `cause` is the exception, where whoever tells of it has no crash reports of his own.
+    """
+
+    name: str
+    error: str
+    message: str
+    restarts: int
+    retry_s: float | None
+    cause: BaseException | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, name: str, cause: BaseException, restarts: int, retry_s: float | None) -> ServiceFailed:
+        """For one that starts itself again."""
+        return cls(name, type(cause).__name__, said_by(cause), restarts, retry_s, cause)
+
+    @property
+    def then(self) -> str:
+        """What becomes of it, for people."""
+        if self.retry_s is None:
+            return "it is not started again"
+        return f"it is started again in {self.retry_s:g} s" if self.retry_s else "it is started again when it is needed"
+
+
+def said_by(error: BaseException) -> str:
+    """What an exception says, bounded; it may be somebody else's class and have no words."""
+    try:
+        return str(error)[:MESSAGE_CHARS]
+    except Exception:  # noqa: BLE001 - somebody else's class
+        return "(it cannot say what)"
+
+
+@dataclass(frozen=True, slots=True)
+class BusStatistics:
+    """Who is told, how many events wait in their lines, and how many were lost to any of them, ever."""
+
+    observers: int
+    waiting: int
+    lost: int
+
+
 class Subject:
     """What observers attach themselves to. Every method may be called from any thread."""
 
@@ -56,6 +106,7 @@ class Subject:
         self._gate = threading.Lock()
         self._lines: tuple[_Line, ...] = ()
         self._closed = False
+        self._lost_to_others = 0
 
     def attach(self, observer: Observer, *events: Event) -> None:
         """Tell `observer` of `events` from now on, of all where none is named. Attached again, it hears these instead."""
@@ -72,6 +123,7 @@ class Subject:
         with self._gate:
             gone = [line for line in self._lines if line.observer is observer]
             self._lines = tuple(line for line in self._lines if line.observer is not observer)
+            self._lost_to_others += sum(line.lost_ever for line in gone)
         for line in gone:
             line.drop()
 
@@ -88,6 +140,13 @@ class Subject:
                 return True
         return False
 
+    def statistics(self) -> BusStatistics:
+        """How it is now."""
+        with self._gate:
+            lines, lost = self._lines, self._lost_to_others
+        waiting = sum(line.waiting for line in lines)
+        return BusStatistics(len(lines), waiting, lost + sum(line.lost_ever for line in lines))
+
     def drain(self) -> None:
         """Return when all that was notified before has been told; one who stalls is not waited for."""
         for line in self._lines:
@@ -98,6 +157,7 @@ class Subject:
         with self._gate:
             self._closed = True
             lines, self._lines = self._lines, ()
+            self._lost_to_others += sum(line.lost_ever for line in lines)
         for line in lines:
             line.wait_told()
             line.drop()
@@ -112,6 +172,7 @@ class _Line:
         self._waiting: deque[tuple[Event, object]] = deque()
         self._moved = threading.Condition()
         self._lost = 0
+        self.lost_ever = 0
         self._told = 0
         self._busy = self._ended = self._failed = False
         self._thread: threading.Thread | None = None
@@ -123,11 +184,16 @@ class _Line:
             if len(self._waiting) >= LINE_MAX:
                 self._waiting.popleft()
                 self._lost += 1
+                self.lost_ever += 1
             self._waiting.append((event, data))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="a4ps-observer", daemon=True)
                 self._thread.start()
             self._moved.notify_all()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
 
     def drop(self) -> None:
         with self._moved:

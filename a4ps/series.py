@@ -49,7 +49,7 @@ def grown(series: Series, points: Iterable[Point]) -> Series:
             point = Point(kept[-1].at_s, point.mean, point.low, point.high, point.count)
         kept.append(point)
         if len(kept) > POINTS_MAX:
-            kept = [_both(*kept[i : i + 2]) if i + 1 < len(kept) else kept[i] for i in range(0, len(kept), 2)]
+            kept = [both(*kept[i : i + 2]) if i + 1 < len(kept) else kept[i] for i in range(0, len(kept), 2)]
     return tuple(kept)
 
 
@@ -61,6 +61,13 @@ def all_grown(all_series: Mapping[str, Series], samples: Iterable[Sample]) -> di
     return {**all_series, **{name: grown(all_series.get(name, ()), points) for name, points in new.items()}}
 
 
+def both(one: Point, other: Point) -> Point:
+    """One point that stands for both, `other` being the later."""
+    count = one.count + other.count
+    mean = (one.mean * one.count + other.mean * other.count) / count
+    return Point(other.at_s, mean, min(one.low, other.low), max(one.high, other.high), count)
+
+
 def drawn(series: Sequence[Point], width: int) -> str:
     """The last `width` points as a line of bars, the lowest of them the smallest; one of a single value is flat."""
     means = [point.mean for point in series[-width:]]
@@ -69,9 +76,3 @@ def drawn(series: Sequence[Point], width: int) -> str:
     low, high = min(means), max(means)
     steps = "▁▂▃▄▅▆▇█"
     return "".join(steps[round((mean - low) / (high - low) * 7) if high > low else 0] for mean in means)
-
-
-def _both(one: Point, other: Point) -> Point:
-    count = one.count + other.count
-    mean = (one.mean * one.count + other.mean * other.count) / count
-    return Point(other.at_s, mean, min(one.low, other.low), max(one.high, other.high), count)

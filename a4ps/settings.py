@@ -7,6 +7,7 @@ ill-typed one is refused with file, line and key, never ignored.
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -96,6 +97,14 @@ class Settings(BaseModel):
         description=f"always, ask or never for a kind of action, over its default: {', '.join(get_args(ActionName))}",
     )
     approval_hours: float = Field(72.0, gt=0, le=8_760, description="time for an approval; then it counts as denied")
+    console_s: float = Field(60.0, gt=0, le=86_400, description="time for one entry of the console")
+    listen: Annotated[str, Field(pattern=r"^(tcp://[^\s:]+:\d{1,5})?$")] = Field(
+        "",
+        description="tcp://HOST:PORT: the backend listens there too (events at the next port), to clients with known keys",
+    )
+    backend: Annotated[str, Field(pattern=r"^(tcp://[^\s:]+:\d{1,5})?$")] = Field(
+        "", description="tcp://HOST:PORT: commands use the backend that listens there; none is started here"
+    )
     connect_s: float = Field(2.0, gt=0, le=60, description="time for an engine to accept a connection")
     first_byte_s: float = Field(180.0, gt=0, le=3600, description="time for an engine to load a model and begin")
     between_tokens_s: float = Field(60.0, gt=0, le=3600, description="longest silence in mid-reply")
@@ -135,6 +144,11 @@ def load(file: Path, environ: Mapping[str, str]) -> Loaded:
     except ValidationError as error:
         raise _explain(error, file, text, origins) from error
     return Loaded(settings, origins, tuple(ignored))
+
+
+def mark_of(settings: Settings) -> str:
+    """What tells whether two processes run with the same settings."""
+    return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:16]
 
 
 def write(file: Path, key: str, raw: str) -> None:

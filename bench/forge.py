@@ -128,7 +128,7 @@ async def on_engine(tasks: Sequence[ToolTask], runner: SecureCodeExecutor, folde
     ends: list[str] = []
     with ProtoManager.open(folder / "image.a4ps", keys=KeyFolder(folder / "keys")) as protos:
         enrol(protos)
-        forge = ToolForge(forge_parts(env, protos, runner, engine, env.models_of(choice)))
+        forge = ToolForge(forge_parts(env, ToolRegistry(protos, runner), engine, env.models_of(choice)))
         try:
             for task in tasks:
                 shown = [text_of(task, each) for each in task.shown]

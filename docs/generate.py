@@ -1,7 +1,7 @@
-"""Writes docs/cli.md and docs/society.md from the program itself; `--check` fails when they are out of date.
+"""Writes PROTOCOL.md, docs/cli.md and docs/society.md from the program itself; `--check` fails when they are out of date.
 
 Run as `python -m docs.generate`. The command reference comes from the commands' own help, the schemas from the types of
-the objects they print, the diagram from the compiled graph.
+the objects they print, the diagram from the compiled graph, the protocol from its messages.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import click
 from pydantic import TypeAdapter
 
 from a4ps.cli.main import cli
-from a4ps.cli.objects import OBJECTS
+from a4ps.protocol.objects import OBJECTS
 from a4ps.society import nodes, routes
 from a4ps.society.graph import build_graph
+from docs.protocol import protocol
 
 FOLDER = Path(__file__).parent
 
@@ -84,7 +85,11 @@ def _first_sentence(function: object) -> str:
 
 
 def _schema(name: str) -> str:
-    schema = TypeAdapter(OBJECTS[name]).json_schema()
+    return _schema_of(OBJECTS[name])
+
+
+def _schema_of(kind: type) -> str:
+    schema = TypeAdapter(kind).json_schema()
     return f"```json\n{json.dumps(_inlined(schema, schema.get('$defs', {})), indent=1)}\n```\n"
 
 
@@ -100,9 +105,14 @@ def _inlined(schema: Any, defs: Mapping[str, Any]) -> Any:
 
 
 def main() -> int:
-    """Write both files, or with `--check` compare them. Returns the exit code."""
+    """Write the files, or with `--check` compare them. Returns the exit code."""
     stale = []
-    for file, text in ((FOLDER / "cli.md", reference()), (FOLDER / "society.md", diagram())):
+    files = {
+        FOLDER / "cli.md": reference(),
+        FOLDER / "society.md": diagram(),
+        FOLDER.parent / "PROTOCOL.md": protocol(_schema_of),
+    }
+    for file, text in files.items():
         if "--check" not in sys.argv[1:]:
             file.write_text(text, encoding="utf-8")
         elif not file.exists() or file.read_text(encoding="utf-8") != text:

@@ -12,10 +12,19 @@ from a4ps.clock import ManualClock
 from a4ps.image.keys import KeyFolder
 from a4ps.image.store import Store
 from a4ps.image.turns import TurnLog
+from tests.doubles.household import Household
 
 # No test measures time, Hypothesis's own deadline included.
 settings.register_profile("a4ps", deadline=None, print_blob=True)
 settings.load_profile("a4ps")
+
+
+@pytest.fixture(autouse=True)
+def end_backends() -> Iterator[None]:
+    """No backend outlives the test whose commands started it."""
+    yield
+    while Household.lived_in:
+        Household.lived_in.pop().end_backends()
 
 
 @pytest.fixture

@@ -203,3 +203,21 @@ def test_a_swap_in_any_image_of_the_process_is_told(tmp_path: Path) -> None:
     finally:
         events.event_bus.detach(heard)
     assert [data.name for event, data in heard.heard if isinstance(data, Change)] == ["BRICK"]
+
+
+def test_it_counts_who_is_told_and_what_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what those lost who are not told any more."""
+    monkeypatch.setattr(events, "LINE_MAX", 2)
+    subject, slow = Subject(), Waiting()
+    subject.attach(slow)
+    subject.attach(Noting(), Event.SWAP)
+    subject.notify(Event.SERIES, 0)
+    slow.reached.wait()
+    for n in range(5):
+        subject.notify(Event.SERIES, n)
+    assert subject.statistics() == events.BusStatistics(observers=2, waiting=2, lost=3)
+    subject.detach(slow)
+    assert subject.statistics() == events.BusStatistics(observers=1, waiting=0, lost=3)
+    slow.go.set()
+    subject.close()
+    assert subject.statistics() == events.BusStatistics(observers=0, waiting=0, lost=3)

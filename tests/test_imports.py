@@ -58,11 +58,27 @@ def test_importing_has_no_effects(module: str, tmp_path: Path) -> None:
 
 def test_a_turn_without_an_embedder_loads_nothing_for_vectors(tmp_path: Path) -> None:
     code = (
-        "import io, os, sys\nos.environ['A4PS_ENGINE'] = 'rehearsal'\nsys.stderr = io.StringIO()\n"
-        "from a4ps.cli.main import run\nassert run(['ask', 'Tea or coffee?', '--json', '--home', 'home']) == 0\n"
-        "sys.stderr = sys.__stderr__"
+        "import asyncio\nfrom a4ps.kernel.backend import Backend\nfrom a4ps.kernel.wiring import environment\n"
+        "async def turn():\n"
+        "    backend = await Backend.open(environment('home', {'A4PS_ENGINE': 'rehearsal'}))\n"
+        "    await (await backend.kernel()).ask('Tea or coffee?', lambda _: None)\n"
+        "    await backend.aclose()\n"
+        "asyncio.run(turn())"
     )
     assert modules_after(code, tmp_path) & {"lancedb", "numpy", "pyarrow", "pypdf"} == set()
+
+
+def test_opening_the_backend_loads_no_society(tmp_path: Path) -> None:
+    loaded = modules_after("import a4ps.kernel.running", tmp_path)
+    assert loaded & {"langgraph", "langsmith", "lancedb", "numpy", "pyarrow"} == set()
+
+
+def test_a_client_loads_no_kernel(tmp_path: Path) -> None:
+    code = (
+        "import a4ps.client.client, a4ps.cli.connected, sys\n"
+        "assert not [m for m in sys.modules if m.startswith('a4ps.kernel')]"
+    )
+    assert modules_after(code, tmp_path) & {"langgraph", "sqlite3", "lancedb", "numpy", "httpx"} == set()
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])

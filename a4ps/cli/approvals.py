@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime
-from typing import Any
-
 import click
 
 from a4ps.cli.approving import approval_lines
+from a4ps.cli.connected import call
 from a4ps.cli.frame import Frame, framed
 from a4ps.cli.plain import plain
-from a4ps.cli.tool_arguments import read_arguments, read_value
-from a4ps.errors import ApprovalRefused, UsageError
-from a4ps.governance.approvals import Approval, State
-from a4ps.governance.taint import as_plain
-from a4ps.image.approvals import Approvals
-from a4ps.image.keys import KeyFolder
-from a4ps.image.proto_manager import ProtoManager
-from a4ps.tools.actions import edited
-from a4ps.tools.registry import ToolRegistry
+from a4ps.cli.tool_arguments import files_of
+from a4ps.protocol.objects import ApprovalObject, ApprovalsObject
+from a4ps.protocol.requests.approvals import Approval, Approvals, Decide, EditApproval
 
 
 @click.group("approvals")
@@ -37,15 +27,14 @@ def command() -> None:
 @framed
 def list_approvals(frame: Frame, everything: bool) -> None:
     """Show the approvals that wait."""
-    with _opened(frame) as (approvals, _, now):
-        found = approvals.all() if everything else approvals.waiting()
+    found: ApprovalsObject = call(frame, Approvals(everything=everything))
     if frame.as_json:
-        frame.print_object({"approvals": [_object(approval, now) for approval in found]})
+        frame.print_object(found)
         return
-    for approval in found:
-        state = "" if approval.state_at(now) == "waiting" else f"  ({approval.state_at(now)})"
-        click.echo(f"{approval.id:>6}  {plain(str(approval.action))}{state}")
-    if not found:
+    for approval in found["approvals"]:
+        state = "" if approval["state"] == "waiting" else f"  ({approval['state']})"
+        click.echo(f"{approval['id']:>6}  {plain(approval['action']['text'])}{state}")
+    if not found["approvals"]:
         click.echo("Nothing waits for your approval.")
 
 
@@ -54,13 +43,12 @@ def list_approvals(frame: Frame, everything: bool) -> None:
 @framed
 def show(frame: Frame, id_: str) -> None:
     """Show all of approval ID: what would happen, as code has found it out, and what a persona says of it."""
-    with _opened(frame) as (approvals, _, now):
-        approval = approvals.get(id_)
+    approval: ApprovalObject = call(frame, Approval(id=id_))
     if frame.as_json:
-        frame.print_object(_object(approval, now))
+        frame.print_object(approval)
         return
-    click.echo("\n".join(approval_lines(approval, now)))
-    if approval.state_at(now) == "waiting":
+    click.echo("\n".join(approval_lines(approval)))
+    if approval["state"] == "waiting":
         click.echo(f"\nApprove of it: a4ps approvals approve {id_}    Deny it: a4ps approvals deny {id_}")
 
 
@@ -75,19 +63,12 @@ def approve(frame: Frame, id_: str, digest: str | None, remember: bool) -> None:
     It is bound to what `show` prints: where an argument, a version or the file has changed by then, you are asked again.
     What was asked for in a context with untrusted data cannot be remembered.
     """
-    with _opened(frame) as (approvals, _, now):
-        waiting = approvals.get(id_)
-        if digest is not None and not (len(digest) >= 8 and waiting.action.digest.startswith(digest)):
-            raise ApprovalRefused(
-                f"approval {id_} is for another action: {waiting.action.digest[:16]}",
-                next_step=f"a4ps approvals show {id_}",
-            )
-        approval = approvals.decide(id_, "approve", remember=remember)
+    approval: ApprovalObject = call(frame, Decide(id=id_, step="approve", digest=digest, remember=remember))
     if frame.as_json:
-        frame.print_object(_object(approval, now))
+        frame.print_object(approval)
         return
-    click.echo(f"Approved: to {plain(str(approval.action))}{', from now on' if remember else ''}.")
-    click.echo(f"Go on with the turn: a4ps ask --resume {approval.where.turn}")
+    click.echo(f"Approved: to {plain(approval['action']['text'])}{', from now on' if remember else ''}.")
+    click.echo(f"Go on with the turn: a4ps ask --resume {approval['turn_id']}")
 
 
 @command.command("deny")
@@ -98,16 +79,15 @@ def deny(frame: Frame, id_: str) -> None:
 
     The turn goes on without it. For one that was remembered: it is not, from now on.
     """
-    with _opened(frame) as (approvals, _, now):
-        approval = approvals.decide(id_, "deny")
+    approval: ApprovalObject = call(frame, Decide(id=id_, step="deny"))
     if frame.as_json:
-        frame.print_object(_object(approval, now))
+        frame.print_object(approval)
         return
-    if approval.state == "used":
-        click.echo(f"Not remembered any more: to {plain(str(approval.action))}.")
+    if approval["state"] == "used":
+        click.echo(f"Not remembered any more: to {plain(approval['action']['text'])}.")
         return
-    click.echo(f"Denied: to {plain(str(approval.action))}.")
-    click.echo(f"Go on with the turn: a4ps ask --resume {approval.where.turn}")
+    click.echo(f"Denied: to {plain(approval['action']['text'])}.")
+    click.echo(f"Go on with the turn: a4ps ask --resume {approval['turn_id']}")
 
 
 @command.command("edit", context_settings={"ignore_unknown_options": True})
@@ -119,65 +99,9 @@ def edit(frame: Frame, id_: str, changes: tuple[str, ...]) -> None:
 
     Values are written as for `tools run`: texts as they are, others as in Python or JSON, files as @FILE.
     """
-    with _opened(frame) as (approvals, registry, now):
-        before = approvals.get(id_)
-        action = edited(registry, before.action, _changes(registry, before, changes))
-        approval = approvals.edit(id_, action)
+    approval: ApprovalObject = call(frame, EditApproval(id=id_, changes=list(changes), files=files_of(changes)))
     if frame.as_json:
-        frame.print_object(_object(approval, now))
+        frame.print_object(approval)
         return
-    click.echo("\n".join(approval_lines(approval, now)))
-    click.echo(f"\nIt waits. Approve of it: a4ps approvals approve {approval.id}")
-
-
-@contextmanager
-def _opened(frame: Frame) -> Iterator[tuple[Approvals, ToolRegistry, datetime]]:
-    with ProtoManager.open(frame.env.places.image, keys=KeyFolder(frame.env.places.keys)) as manager:
-        approvals = Approvals(manager.store, hours=frame.env.settings.approval_hours)
-        yield approvals, ToolRegistry(manager, None), manager.store.clock.now()
-
-
-def _changes(registry: ToolRegistry, approval: Approval, given: tuple[str, ...]) -> dict[str, Any]:
-    """Argument → new value. Raises UsageError."""
-    if approval.action.kind in ("tool-use", "tool-in-process"):
-        specification = registry.get(approval.action.what).specification
-        places, names = read_arguments(given, specification)
-        if places:
-            raise UsageError("each change needs a name", next_step=f"it is {specification.signature}")
-        return names
-    pairs = [each.partition("=") for each in given]
-    if not all(equals for _, equals, _ in pairs):
-        raise UsageError("each change is NAME=VALUE", next_step=f"a4ps approvals show {approval.id}")
-    return {name: read_value(value) for name, _, value in pairs}
-
-
-def _object(approval: Approval, now: datetime) -> dict[str, Any]:
-    state: State = approval.state_at(now)
-    action = approval.action
-    return {
-        "id": approval.id,
-        "state": state,
-        "turn_id": approval.where.turn,
-        "action": {
-            "kind": action.kind,
-            "what": action.what,
-            "text": str(action),
-            "arguments": dict(action.arguments),
-            "destination": action.destination,
-            "size_bytes": action.size_bytes,
-            "diff": action.diff,
-            "versions": dict(action.versions),
-            "attempt": action.attempt,
-            "hash": action.digest,
-        },
-        "why": approval.why,
-        "claim": approval.claim,
-        "asked_by": approval.asked_by,
-        "taint": as_plain(approval.taint),
-        "asked_at": approval.asked_at.isoformat(),
-        "expires_at": approval.expires_at.isoformat(),
-        "decided_at": None if approval.decided_at is None else approval.decided_at.isoformat(),
-        "remember": approval.remember,
-        "replaces": approval.replaces,
-        "replaced_by": approval.replaced_by,
-    }
+    click.echo("\n".join(approval_lines(approval)))
+    click.echo(f"\nIt waits. Approve of it: a4ps approvals approve {approval['id']}")

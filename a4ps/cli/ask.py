@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 import click
 
-from a4ps.cli.approving import approver
+from a4ps.cli.approving import attending, can_attend
+from a4ps.cli.connected import call, connected
 from a4ps.cli.frame import Frame, framed
 from a4ps.cli.plain import plain
+from a4ps.cli.session import begin, offer_to_resume
 from a4ps.cli.streams import standard_input
 from a4ps.cli.transcript import Transcript, close, retell, tell_compared
 from a4ps.errors import A4PSError, Stopped, UsageError
-from a4ps.governance.taint import FILES, as_plain
-from a4ps.kernel.answered import Answered, answered_turn
-from a4ps.kernel.compared import Compared, compared
-from a4ps.kernel.wiring import open_records
-from a4ps.society.progress import Progress
+from a4ps.protocol.objects import AskObject
+from a4ps.protocol.requests.base import Request
+from a4ps.protocol.requests.turns import Ask, Rerun, Resume, Turn
 
 #: Read of standard input stops here: far beyond any question that is accepted.
 STDIN_BYTES = 4_000_000
@@ -58,22 +58,20 @@ def command(
     piped = text == "-"
     if piped:
         text = _read_stdin()
-    beside = None
-    if turn_id is not None:
-        with open_records(frame.env) as records:
-            answered = answered_turn(records, turn_id)
-    else:
-        answered, beside = asyncio.run(_ask(frame, Wish(text, everyone, resume, rerun, piped), quiet))
+    wish = Wish(text, everyone, resume, rerun, piped)
+    answered: AskObject = (
+        call(frame, Turn(turn=turn_id)) if turn_id is not None else asyncio.run(_ask(frame, wish, quiet))
+    )
     if frame.as_json:
-        frame.print_object({**answered.as_json(), **({} if beside is None else {"compared": beside.as_json()})})
+        frame.print_object(answered)
     elif quiet:
-        click.echo(plain(answered.reply.answer))
+        click.echo(plain(answered["answer"]))
     else:
         if turn_id is not None:
             retell(answered)
         close(answered)
-        if beside is not None:
-            tell_compared(beside)
+        if "compared" in answered:
+            tell_compared(answered["compared"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,32 +85,33 @@ class Wish:
     rerun: str | None
     piped: bool
 
+    def request(self, *, attended: bool) -> Request:
+        """What is asked of the backend."""
+        if self.rerun is not None:
+            return Rerun(turn=self.rerun, attended=attended)
+        if self.text is not None:
+            return Ask(text=self.text, everyone=self.everyone, attended=attended, untrusted=self.piped)
+        return Resume(turn=self.resume or "", attended=attended)
 
-async def _ask(frame: Frame, wish: Wish, quiet: bool) -> tuple[Answered, Compared | None]:
-    from a4ps.cli.session import offer_to_resume, opened_kernel
-    from a4ps.kernel.kernel import checked_question
 
-    text = None if wish.text is None else checked_question(wish.text, frame.env.settings)
+async def _ask(frame: Frame, wish: Wish, quiet: bool) -> AskObject:
+    from a4ps.kernel.question import checked_question
+
+    if wish.text is not None:
+        checked_question(wish.text, frame.settings)  # before anything is started for it
     silent = frame.as_json or quiet
     transcript = None if silent else Transcript()
-    listener = transcript or _ignore
-    async with opened_kernel(frame) as kernel:
-        if kernel.notice:
-            click.secho(plain(kernel.notice), fg="yellow", err=silent)
+    async with connected(frame) as client:
         try:
-            approve = None if transcript is None else approver(frame, transcript.end_line)
-            if wish.rerun is not None:
-                answered = await kernel.rerun(wish.rerun, listener, approve=approve)
-                return answered, compared(kernel.records, answered)
-            if text is None:
-                return await kernel.resume(wish.resume or None, listener, approve=approve), None
-            resumed = await offer_to_resume(kernel, listener, ask=not frame.as_json, approve=approve)
-            if resumed is not None and resumed.turn.question == text:
-                return resumed, None
-            if resumed is not None and transcript:
-                close(resumed)
-            taint = as_plain(FILES) if wish.piped else ()
-            return await kernel.ask(text, listener, everyone=wish.everyone, approve=approve, taint=taint), None
+            found = await begin(frame, client, silent=silent)
+            if wish.text is not None:
+                resumed = await offer_to_resume(frame, client, found, transcript, ask=not frame.as_json)
+                if resumed is not None and resumed["question"] == wish.text.strip():
+                    return resumed
+                if resumed is not None and transcript:
+                    close(resumed)
+            request = wish.request(attended=transcript is not None and can_attend(frame))
+            answered: AskObject = await client.call(request, attending(client, transcript))
         except (A4PSError, asyncio.CancelledError) as error:
             if transcript:
                 transcript.end_line()
@@ -120,11 +119,7 @@ async def _ask(frame: Frame, wish: Wish, quiet: bool) -> tuple[Answered, Compare
                 raise
             # Ctrl-C, and this is the edge: nobody above waits for a cancellation.
             raise Stopped("stopped before the answer; nothing is lost", next_step="a4ps ask --resume") from None
-
-
-def _ignore(progress: Progress) -> None:
-    """A listener for those who want the result alone."""
-    del progress
+        return answered
 
 
 def _read_stdin() -> str:

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from pathlib import Path
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from a4ps.cli.approving import approver
+from a4ps.cli.approving import attending, can_attend
+from a4ps.cli.connected import connected
 from a4ps.cli.failure import tell_failure
 from a4ps.cli.frame import Frame, framed
 from a4ps.cli.interrupts import interrupt_cancels
 from a4ps.cli.lines import Lines
 from a4ps.cli.plain import plain
-from a4ps.cli.session import offer_to_resume, opened_kernel
+from a4ps.cli.prompting import history
+from a4ps.cli.session import begin, offer_to_resume
 from a4ps.cli.streams import is_typed, somebody_is_there
 from a4ps.cli.transcript import Transcript, close, retell
 from a4ps.cli.why import tell_why
 from a4ps.errors import A4PSError, UsageError
-from a4ps.governance.taint import FILES, as_plain
-from a4ps.kernel.answered import Answered, answered_turn
-from a4ps.kernel.kernel import Kernel
-from a4ps.kernel.why import why
+from a4ps.protocol.objects import AskObject, CutOffObject
+from a4ps.protocol.requests.base import Request
+from a4ps.protocol.requests.turns import Ask, Latest, Resume, Turn, WhyRequest
 
 if TYPE_CHECKING:
-    from prompt_toolkit.history import History
+    from a4ps.client.client import Client
 
 #: `/` commands and their help.
 SLASH = {
@@ -49,53 +50,53 @@ def command(frame: Frame) -> None:
     """
     if frame.as_json:
         raise UsageError("chat is a conversation and has no --json", next_step='a4ps ask --json "..."')
+    chat(frame)
+
+
+def chat(frame: Frame) -> None:
+    """Talk until they leave."""
     asyncio.run(_chat(frame))
 
 
 async def _chat(frame: Frame) -> None:
-    async with opened_kernel(frame) as kernel:
-        if kernel.notice:
-            click.secho(plain(kernel.notice), fg="yellow")
-        count = kernel.log.count()
+    async with connected(frame) as client:
+        found = await begin(frame, client, silent=False)
+        count = (await client.call(Latest(limit=0)))["count"]
         click.echo(f"{count} turn{'s' if count != 1 else ''} remembered. Ask anything; /help lists the commands.")
-        if kernel.log.cut_off():
-            await _guarded(_offer(frame, kernel))
+        if found["turns"]:
+            await _guarded(_offer(frame, client, found))
         async for line in _lines(frame):
             if line in ("/quit", "/exit"):
                 return
             if line:
-                await _guarded(_respond(frame, kernel, line))
+                await _guarded(_respond(frame, client, line))
 
 
-async def _offer(frame: Frame, kernel: Kernel) -> Answered | None:
-    transcript = Transcript()
-    approve = approver(frame, transcript.end_line)
-    resumed = await offer_to_resume(kernel, transcript, ask=True, approve=approve)
+async def _offer(frame: Frame, client: Client, found: CutOffObject) -> AskObject | None:
+    resumed = await offer_to_resume(frame, client, found, Transcript(), ask=True)
     return _closed(resumed) if resumed else None
 
 
-async def _respond(frame: Frame, kernel: Kernel, line: str) -> Answered | None:
+async def _respond(frame: Frame, client: Client, line: str) -> AskObject | None:
     """One line of the user's. Returns the turn that was shown, if any."""
     word, _, rest = line.partition(" ")
     rest = rest.strip()
+    attended = can_attend(frame)
     if not line.startswith("/"):
-        return _closed(await _asked(frame, kernel, line))
+        return await _asked(client, Ask(text=line, attended=attended, untrusted=not is_typed()))
     if word == "/all":
-        return _closed(await _asked(frame, kernel, rest, everyone=True))
+        return await _asked(client, Ask(text=rest, everyone=True, attended=attended, untrusted=not is_typed()))
     if word == "/resume":
-        transcript = Transcript()
-        approve = approver(frame, transcript.end_line)
-        return _closed(await kernel.resume(rest or None, transcript, approve=approve))
+        return await _asked(client, Resume(turn=rest, attended=attended))
     if word == "/turn":
-        answered = answered_turn(kernel.society.scrapbook.records, rest)
+        answered: AskObject = await client.call(Turn(turn=rest))
         retell(answered)
         return _closed(answered)
     if word == "/why":
-        latest = kernel.log.latest(1)
-        tell_why(why(kernel.records, rest or (latest[0][0].id if latest else "0")))
+        tell_why(await client.call(WhyRequest(turn=rest)))
         return None
     if word == "/last":
-        _list_latest(kernel, rest)
+        await _list_latest(client, rest)
         return None
     if word == "/help":
         for name, text in SLASH.items():
@@ -104,29 +105,33 @@ async def _respond(frame: Frame, kernel: Kernel, line: str) -> Answered | None:
     raise UsageError(f"there is no command {word}", next_step="/help lists them")
 
 
-async def _asked(frame: Frame, kernel: Kernel, question: str, *, everyone: bool = False) -> Answered:
+async def _asked(client: Client, request: Request) -> AskObject:
     transcript = Transcript()
-    approve = approver(frame, transcript.end_line)
-    taint = () if is_typed() else as_plain(FILES)
-    return await kernel.ask(question, transcript, everyone=everyone, approve=approve, taint=taint)
+    try:
+        answered: AskObject = await client.call(request, attending(client, transcript))
+    except BaseException:
+        transcript.end_line()
+        raise
+    return _closed(answered)
 
 
-def _closed(answered: Answered) -> Answered:
+def _closed(answered: AskObject) -> AskObject:
     close(answered)
     return answered
 
 
-def _list_latest(kernel: Kernel, rest: str) -> None:
+async def _list_latest(client: Client, rest: str) -> None:
     if rest and not rest.isdecimal():
         raise UsageError(f"/last takes a number, not {rest!r}", next_step="/last 5")
     digits = (rest.lstrip("0") or "0") if rest else "10"
-    count = int(digits) if len(digits) < 10 else kernel.log.count()
-    for turn, _ in reversed(kernel.log.latest(count)):
-        question = plain(" ".join(turn.question.split()))[:70]
-        click.echo(f"  {turn.id:>4}  {turn.asked_at.astimezone():%Y-%m-%d %H:%M}  {question}")
+    count = int(digits) if len(digits) < 7 else 1_000_000
+    for turn in reversed((await client.call(Latest(limit=count)))["turns"]):
+        question = plain(" ".join(turn["question"].split()))[:70]
+        at = datetime.fromisoformat(turn["asked_at"]).astimezone()
+        click.echo(f"  {turn['turn_id']:>4}  {at:%Y-%m-%d %H:%M}  {question}")
 
 
-async def _guarded(work: Coroutine[Any, Any, Answered | None]) -> None:
+async def _guarded(work: Coroutine[Any, Any, AskObject | None]) -> None:
     """Do one thing. Ctrl-C stops it, or leaves what it asks; the conversation goes on, and so it does after an error."""
     task = asyncio.ensure_future(work)
     try:
@@ -155,7 +160,7 @@ def _prompt(frame: Frame) -> Callable[[], Coroutine[Any, Any, str | None]]:
     from prompt_toolkit.formatted_text import HTML
 
     session: PromptSession[str] = PromptSession(
-        history=_history(frame.env.places.chat_history),
+        history=history(frame.places.chat_history),
         auto_suggest=AutoSuggestFromHistory(),
         completer=WordCompleter(list(SLASH), sentence=True),
         complete_while_typing=False,
@@ -171,16 +176,3 @@ def _prompt(frame: Frame) -> Callable[[], Coroutine[Any, Any, str | None]]:
                 return None
 
     return read
-
-
-def _history(file: Path) -> History:
-    """What was typed before, readable by its owner alone; forgotten at the end where the file cannot be had."""
-    from prompt_toolkit.history import FileHistory, InMemoryHistory
-
-    try:
-        file.touch(mode=0o600, exist_ok=True)
-        file.chmod(0o600)
-    except OSError as error:
-        click.secho(f"{file} cannot be kept: {error.strerror}", fg="yellow", err=True)
-        return InMemoryHistory()
-    return FileHistory(str(file))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import click
 
 from a4ps.cli.frame import Frame, frame_options, framed
 from a4ps.cli.plain import plain
-from a4ps.settings import Settings, write
+from a4ps.errors import A4PSError
+from a4ps.places import Places
+from a4ps.settings import Settings, mark_of, write
 
 
 @click.group("config", invoke_without_command=True)
@@ -64,6 +67,29 @@ def set_value(frame: Frame, key: str, value: str) -> None:
     click.echo(f"{key} = {_shown(now)}  ({loaded.origins[key]})")
     if not loaded.origins[key].startswith("a4ps.toml"):
         click.secho(f"{loaded.origins[key]} is set and wins over the file", fg="yellow")
+    used = asyncio.run(_when_used(frame.places, mark_of(loaded.settings)))
+    if used:
+        click.secho(used, fg="yellow")
+
+
+async def _when_used(places: Places, mark: str) -> str:
+    """When a backend that runs will use settings of that mark; "" where none runs, or it does already."""
+    from a4ps.client.client import As, Client
+    from a4ps.client.starting import is_running
+
+    if not is_running(places):
+        return ""
+    try:
+        client = await Client.connect(places, As("cli"), starts=False)
+        welcome = client.welcome
+        await client.aclose()
+    except A4PSError:
+        return "A backend that runs uses this after: a4ps down"
+    if welcome.settings == mark:
+        return ""
+    if welcome.fleeting:
+        return "The backend that runs in passing is replaced by the next command, which uses this."
+    return "The backend that is up uses this after a4ps down and a4ps up."
 
 
 def _shown(value: Any) -> str:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
+from a4ps.cli.connected import call
 from a4ps.cli.frame import Frame, framed
 from a4ps.cli.plain import plain
 from a4ps.cli.streams import somebody_is_there, standard_input
 from a4ps.cli.waiting import waiting
 from a4ps.errors import CallerError, Stopped, UsageError
-from a4ps.holders import TextPlace
-from a4ps.image.keys import KeyFolder
-from a4ps.image.proto_manager import ProtoManager
-from a4ps.kernel.forgetter import Forgetter, Plan
-from a4ps.kernel.wiring import forgetter_of
-from a4ps.sought import Sought
+from a4ps.protocol.objects import ForgettingPlanObject, ForgottenObject, TextPlaceObject
+from a4ps.protocol.requests import forgetting
+from a4ps.protocol.requests.base import Request
 
 #: What a line of the plan begins with.
 _MARKS = {"holds": ("-", "red"), "derives": ("-", "yellow"), "named": ("·", None)}
@@ -40,57 +36,62 @@ def forget(frame: Frame, name: str | None, text: str | None, spare_derived: bool
     """
     if (name is not None) and (text is not None):
         raise UsageError("name a turn or a memory, or give a text, not both", next_step="a4ps memory forget --help")
-    places = frame.env.places
-    if not places.image.exists():
-        raise CallerError(f"there is no image at {places.image} yet", next_step='a4ps ask "..." makes one')
-    with ProtoManager.open(places.image, keys=KeyFolder(places.keys)) as manager:
-        forgetter = forgetter_of(places, manager)
-        if name is None and text is None:
-            _finish(frame, forgetter)
-            return
-        sought = _sought(forgetter, name, text, spare_derived)
-        with waiting("Looking for it everywhere"):
-            plan = forgetter.plan(sought)
-        if not frame.as_json:
-            _show(plan)
-        doing = bool(plan.going) and not dry_run
-        if doing:
-            _ask(frame, yes, len(plan.going))
-            with waiting("Forgetting"):
-                forgetter.forget(sought)
+    image = frame.places.image
+    if not image.exists():
+        raise CallerError(f"there is no image at {image} yet", next_step='a4ps ask "..." makes one')
+    if name is None and text is None:
+        _finish(frame)
+        return
+    if text == "-":
+        text = standard_input().read().decode("utf-8", "surrogateescape")
+    with waiting("Looking for it everywhere"):
+        plan: ForgettingPlanObject = call(
+            frame, forgetting.PlanForgetting(thing=name, text=text, spare_derived=spare_derived)
+        )
+    places = plan["places"]
+    going = sum(place["relation"] != "named" for place in places)
+    if not frame.as_json:
+        _show(places, going)
+    doing = bool(going) and not dry_run
+    if doing:
+        _ask(frame, yes, going)
+        _forgotten(frame, forgetting.Forget(thing=name, text=text, spare_derived=spare_derived))
     if frame.as_json:
-        frame.print_object({"forgotten": doing, "places": [_object(place) for place in plan.places]})
+        frame.print_object({"forgotten": doing, "places": places})
     elif doing:
         click.echo("Forgotten.")
 
 
-def _sought(forgetter: Forgetter, name: str | None, text: str | None, spare_derived: bool) -> Sought:
-    if name is not None:
-        return forgetter.by_name(name, spare_derived=spare_derived)
-    if text == "-":
-        text = standard_input().read().decode("utf-8", "surrogateescape")
-    return forgetter.by_text(text or "", spare_derived=spare_derived)
-
-
-def _finish(frame: Frame, forgetter: Forgetter) -> None:
-    with waiting("Forgetting"):
-        finished = forgetter.finish()
+def _finish(frame: Frame) -> None:
+    finished = _forgotten(frame, forgetting.FinishForgetting())
     if frame.as_json:
-        frame.print_object({"forgotten": bool(finished), "places": []})
-    elif finished:
+        frame.print_object({"forgotten": finished["forgotten"], "places": []})
+    elif finished["forgotten"]:
         click.echo("What was cut off is forgotten now.")
     else:
         raise UsageError("nothing is waiting to be forgotten", next_step="name it: a4ps memory forget TURN, or --text")
 
 
-def _show(plan: Plan) -> None:
-    if not plan.going:
+def _forgotten(frame: Frame, request: Request) -> ForgottenObject:
+    try:
+        with waiting("Forgetting"):
+            done: ForgottenObject = call(frame, request)
+    except Stopped:
+        raise Stopped(
+            "stopped waiting; what has begun to be forgotten is forgotten all the same",
+            next_step="the same with --dry-run shows what is left",
+        ) from None
+    return done
+
+
+def _show(places: list[TextPlaceObject], going: int) -> None:
+    if not going:
         click.echo("Nothing here holds it.")
-    for place in plan.places:
-        mark, colour = _MARKS[place.relation]
-        click.echo(f"{click.style(mark, fg=colour)} {plain(place.holder)}: {plain(place.where)}")
-        if place.next_step:
-            click.echo(f"    → {plain(place.next_step)}")
+    for place in places:
+        mark, colour = _MARKS[place["relation"]]
+        click.echo(f"{click.style(mark, fg=colour)} {plain(place['holder'])}: {plain(place['where'])}")
+        if place["next"]:
+            click.echo(f"    → {plain(place['next'])}")
 
 
 def _ask(frame: Frame, yes: bool, count: int) -> None:
@@ -105,7 +106,3 @@ def _ask(frame: Frame, yes: bool, count: int) -> None:
     what = "this" if count == 1 else f"these {count:,} places"
     if not click.confirm(f"Forget {what} for good?", default=False, err=True):
         raise Stopped("nothing was changed")
-
-
-def _object(place: TextPlace) -> dict[str, Any]:
-    return {"holder": place.holder, "where": place.where, "relation": place.relation, "next": place.next_step}

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from a4ps.cli.alone import image_alone
+from a4ps.cli.connected import call_with_any_settings
 from a4ps.cli.frame import Frame, framed
 from a4ps.cli.plain import plain
 from a4ps.cli.streams import somebody_is_there
 from a4ps.cli.waiting import waiting
-from a4ps.clock import SystemClock
 from a4ps.errors import CallerError, IntegrityError, Stopped
-from a4ps.governance.trust import ARCHITECT
-from a4ps.image import restore as restoring
-from a4ps.image.changes import Change, Difference, shown
-from a4ps.image.codex import Codex
-from a4ps.image.keys import KeyFolder
-from a4ps.image.methods import Method
-from a4ps.image.portable import read_portable
-from a4ps.image.proto_manager import ProtoManager
-from a4ps.image.snapshot import PortableImage
-from a4ps.image.text_export import import_text
-from a4ps.places import Places
-
-CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+from a4ps.protocol.objects import ChangeObject, WrittenObject
+from a4ps.protocol.requests import image
+from a4ps.protocol.requests.base import Request
 
 
 @click.group("image")
@@ -43,29 +31,18 @@ def command() -> None:
 @framed
 def verify(frame: Frame, deep: bool) -> None:
     """Check that the image is what was stored. Exit code 4 if it is not."""
-    with _opened(frame) as manager, waiting("Checking the image"):
-        report = manager.verify(deep=deep)
+    report = _asked(frame, image.Verify(deep=deep), "Checking the image")
     if frame.as_json:
-        frame.print_object(
-            {
-                "ok": report.ok,
-                "deep": report.deep,
-                "generation": report.generation,
-                "commits": report.commits,
-                "rows": report.rows,
-                "faults": list(report.faults),
-                "warnings": list(report.warnings),
-            }
-        )
+        frame.print_object(report)
     else:
-        for mark, colour, lines in (("✗", "red", report.faults), ("·", "yellow", report.warnings)):
+        for mark, colour, lines in (("✗", "red", report["faults"]), ("·", "yellow", report["warnings"])):
             for line in lines:
                 click.echo(f"{click.style(mark, fg=colour)} {plain(line)}")
-        checked = f"{report.commits:,} {'' if deep else 'newest '}commits with {report.rows:,} rows"
-        click.echo(f"{checked}: {'as they were stored' if report.ok else 'not as they were stored'}")
-        if not report.ok:
+        checked = f"{report['commits']:,} {'' if deep else 'newest '}commits with {report['rows']:,} rows"
+        click.echo(f"{checked}: {'as they were stored' if report['ok'] else 'not as they were stored'}")
+        if not report["ok"]:
             click.echo("  → put a backup in its place: a4ps image restore FILE")
-    if not report.ok:
+    if not report["ok"]:
         raise click.exceptions.Exit(IntegrityError.exit_code)
 
 
@@ -77,13 +54,11 @@ def history(frame: Frame, name: str | None) -> None:
 
     The number that a line begins with is what diff and revert take.
     """
-    with _opened(frame) as manager:
-        changes = manager.history(name)
+    found = _asked(frame, image.History(proto=name or ""), "Reading the history")
     if frame.as_json:
-        frame.print_object({"changes": [_change_object(change) for change in changes]})
-        return
-    for change in changes:
-        click.echo(_told(change))
+        frame.print_object(found)
+    else:
+        _tell_changes(found["changes"])
 
 
 @command.command("diff")
@@ -91,15 +66,17 @@ def history(frame: Frame, name: str | None) -> None:
 @framed
 def diff(frame: Frame, change: int) -> None:
     """Show what CHANGE, a number of the history, made different."""
-    with _opened(frame) as manager:
-        found = manager.diff(change)
-        # Values are decoded when they are shown, which may need the image.
-        differences = [_difference_object(each) for each in found]
-        text = plain(str(found))
+    found = _asked(frame, image.Diff(change=change), "Reading the change")
     if frame.as_json:
-        frame.print_object({"change": change, "differences": differences})
+        frame.print_object(found)
         return
-    for line in text.splitlines():
+    from a4ps.image.changes import NO_DIFFERENCE, difference_text
+
+    texts = [
+        difference_text(each["proto"], (each["part"], each["name"]), each["before"], each["after"])
+        for each in found["differences"]
+    ]
+    for line in plain("\n".join(texts) or NO_DIFFERENCE).splitlines():
         click.secho(line, fg={"+ ": "green", "- ": "red"}.get(line[:2]))
 
 
@@ -112,13 +89,11 @@ def revert(frame: Frame, change: int, reason: str) -> None:
 
     Refused where a later change touched the same slot, method, codex or parents.
     """
-    with _opened(frame) as manager:
-        changes = manager.revert(change, reason=reason)
+    found = _asked(frame, image.Revert(change=change, reason=reason), "Undoing the change")
     if frame.as_json:
-        frame.print_object({"reverted": change, "changes": [_change_object(each) for each in changes]})
-        return
-    for each in changes:
-        click.echo(_told(each))
+        frame.print_object(found)
+    else:
+        _tell_changes(found["changes"])
 
 
 @command.command("backup")
@@ -129,15 +104,12 @@ def backup(frame: Frame, file: Path) -> None:
 
     The key stays where it is, so only this account can restore FILE: keep a copy of the key folder as well.
     """
-    with _opened(frame) as manager, waiting("Copying and checking the image"):
-        report = manager.backup(file)
-        keys = manager.store.keys.path
+    report = _asked(frame, image.Backup(file=str(file.absolute())), "Copying and checking the image")
     if frame.as_json:
-        value = {"generation": report.generation, "commits": report.commits, "rows": report.rows}
-        frame.print_object({"file": str(file.absolute()), **value})
+        frame.print_object(report)
         return
-    click.echo(f"{plain(str(file))}: {report.commits:,} commits with {report.rows:,} rows, each verified")
-    click.echo(f"It can be restored only with its key, which is in {plain(str(keys))}", err=True)
+    click.echo(f"{plain(str(file))}: {report['commits']:,} commits with {report['rows']:,} rows, each verified")
+    click.echo(f"It can be restored only with its key, which is in {plain(str(frame.places.keys))}", err=True)
 
 
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
@@ -152,16 +124,25 @@ def restore(frame: Frame, file: Path, yes: bool) -> None:
 
     The image as it was is kept beside it under a dated name. That the image goes back in time is recorded in it.
     """
-    places = _places(frame)
+    from a4ps.clock import SystemClock
+    from a4ps.governance.trust import ARCHITECT
+    from a4ps.image.keys import KeyFolder
+    from a4ps.image.restore import need_backup
+    from a4ps.image.restore import restore as put_back
+
+    places = frame.places
     _ask(frame, yes, f"Put {file} in the place of {places.image}?")
+    need_backup(places.image, file)  # before a backend is ended for it
     with waiting("Checking the backup"):
-        done = restoring.restore(places.image, file, KeyFolder(places.keys), SystemClock(), author=ARCHITECT)
+        done = image_alone(
+            frame, lambda: put_back(places.image, file, KeyFolder(places.keys), SystemClock(), author=ARCHITECT)
+        )
     if frame.as_json:
         value = {"generation": done.report.generation, "commits": done.report.commits, "rows": done.report.rows}
         frame.print_object({"image": str(places.image), **value, "kept": _path_or_none(done.aside)})
         return
     click.echo(f"Restored: {done.report.commits:,} commits with {done.report.rows:,} rows, each verified")
-    _tell_kept(done.aside)
+    _tell_kept(_path_or_none(done.aside))
 
 
 @command.command("save")
@@ -169,10 +150,7 @@ def restore(frame: Frame, file: Path, yes: bool) -> None:
 @framed
 def save(frame: Frame, file: Path) -> None:
     """Write all Protos, their history and the turns into one signed FILE, in place of what it held."""
-    with _opened(frame) as manager, waiting("Saving"):
-        manager.save_image(file)
-        names = manager.names()
-    _tell_written(frame, file, names)
+    _tell_written(frame, file, _asked(frame, image.Save(file=str(file.absolute())), "Saving"))
 
 
 @command.command("load")
@@ -184,7 +162,14 @@ def load(frame: Frame, file: Path, yes: bool) -> None:
 
     All of FILE is verified first, and the image as it was is kept beside it under a dated name.
     """
-    _take_over(frame, file, yes, "Loading", lambda keys: read_portable(file, keys), f"load {file}")
+
+    def read() -> object:
+        from a4ps.image.keys import KeyFolder
+        from a4ps.image.portable import read_portable
+
+        return read_portable(file, KeyFolder(frame.places.keys))
+
+    _take_over(frame, file, yes, "Loading", read, image.Load(file=str(file.absolute())))
 
 
 @command.command("export")
@@ -192,10 +177,7 @@ def load(frame: Frame, file: Path, yes: bool) -> None:
 @framed
 def export(frame: Frame, folder: Path) -> None:
     """Write everything into FOLDER as texts that people and git can read, in place of an earlier export."""
-    with _opened(frame) as manager, waiting("Exporting"):
-        manager.export_text(folder)
-        names = manager.names()
-    _tell_written(frame, folder, names)
+    _tell_written(frame, folder, _asked(frame, image.Export(folder=str(folder.absolute())), "Exporting"))
 
 
 @command.command("import")
@@ -217,52 +199,54 @@ def import_(frame: Frame, source: Path, salvage: bool, vouch: bool, yes: bool) -
     """
     if salvage:
         _salvage(frame, source, yes, vouch=vouch)
-    else:
+        return
 
-        def read(keys: KeyFolder) -> PortableImage:
-            del keys
-            return replace(import_text(source), foreign=not vouch)
+    def read() -> object:
+        from a4ps.image.text_export import import_text
 
-        _take_over(frame, source, yes, "Importing", read, f"import {source}")
+        return import_text(source)
 
-
-def _places(frame: Frame) -> Places:
-    # Not the frame's environment: an image can be checked and restored with settings that cannot be read.
-    return Places.find(frame.home, os.environ)
+    _take_over(frame, source, yes, "Importing", read, image.Import(folder=str(source.absolute()), vouch=vouch))
 
 
-@contextmanager
-def _opened(frame: Frame, *, make: bool = False) -> Iterator[ProtoManager]:
-    """Raises CallerError where there is no image and none is to be made; what opening it raises."""
-    places = _places(frame)
-    if not make and not places.image.exists():
+def _asked(frame: Frame, request: Request, what: str) -> Any:
+    """The object that a backend gives; `what` is shown meanwhile. Raises CallerError where there is no image yet."""
+    places = frame.places
+    if not places.image.exists():
         raise CallerError(f"there is no image at {places.image} yet", next_step='a4ps ask "..." makes one')
-    with ProtoManager.open(places.image, keys=KeyFolder(places.keys)) as manager:
-        yield manager
+    with waiting(what) as line:
+        return call_with_any_settings(frame, request, line.hear)
 
 
-def _take_over(
-    frame: Frame, path: Path, yes: bool, what: str, read: Callable[[KeyFolder], PortableImage], reason: str
-) -> None:
-    places = _places(frame)
-    if places.image.exists():
-        _ask(frame, yes, f"Put {path} in the place of all that is in {places.image}?")
-    with waiting(what):
-        content = read(KeyFolder(places.keys))  # before an image is made for it, where there is none yet
-        with _opened(frame, make=True) as manager:
-            kept = manager.become(content, reason=reason)
-            names = manager.names()
-    _tell_taken_over(frame, places.image, names, kept)
+def _take_over(frame: Frame, path: Path, yes: bool, what: str, read: Callable[[], object], request: Request) -> None:
+    file = frame.places.image
+    if file.exists():
+        _ask(frame, yes, f"Put {path} in the place of all that is in {file}?")
+    with waiting(what) as line:
+        if not file.exists():
+            read()  # what cannot be read makes no image
+        found = call_with_any_settings(frame, request, line.hear)
+    if frame.as_json:
+        frame.print_object(found)
+    else:
+        _tell_taken_over(found["protos"], found["kept"])
 
 
 def _salvage(frame: Frame, file: Path, yes: bool, *, vouch: bool) -> None:
-    from a4ps.image.salvage import salvage
+    from a4ps.clock import SystemClock
+    from a4ps.governance.trust import ARCHITECT
+    from a4ps.image.keys import KeyFolder
+    from a4ps.image.salvage import need_file, salvage
 
-    places = _places(frame)
+    places = frame.places
     if places.image.exists():
         _ask(frame, yes, f"Put what can be read of {file}, unverified, in the place of all that is in {places.image}?")
+    need_file(file)  # before a backend is ended for it
     with waiting("Reading what is left"):
-        done = salvage(places.image, file, KeyFolder(places.keys), SystemClock(), author=ARCHITECT, vouch=vouch)
+        done = image_alone(
+            frame,
+            lambda: salvage(places.image, file, KeyFolder(places.keys), SystemClock(), author=ARCHITECT, vouch=vouch),
+        )
     if frame.as_json:
         found = {"rows": done.found.rows, "rows_skipped": done.found.skipped, "lost": list(done.found.notes)}
         value = {"image": str(places.image), "protos": list(done.protos), "kept": _path_or_none(done.kept)}
@@ -273,13 +257,10 @@ def _salvage(frame: Frame, file: Path, yes: bool, *, vouch: bool) -> None:
     for note in done.found.notes:
         click.echo(f"{click.style('·', fg='yellow')} {plain(note)}")
     click.echo("Methods are kept as text: read one and define it anew to have it run. Opaque values stay closed.")
-    _tell_taken_over(frame, places.image, list(done.protos), done.kept)
+    _tell_taken_over(list(done.protos), _path_or_none(done.kept))
 
 
-def _tell_taken_over(frame: Frame, image: Path, names: list[str], kept: Path | None) -> None:
-    if frame.as_json:
-        frame.print_object({"image": str(image), "protos": names, "kept": _path_or_none(kept)})
-        return
+def _tell_taken_over(names: list[str], kept: str | None) -> None:
     click.echo(f"The image holds: {plain(', '.join(names)) or 'no Proto'}")
     _tell_kept(kept)
 
@@ -292,54 +273,32 @@ def _ask(frame: Frame, yes: bool, question: str) -> None:
         raise Stopped("nothing was changed")
 
 
-def _tell_kept(kept: Path | None) -> None:
+def _tell_kept(kept: str | None) -> None:
     if kept is not None:
-        click.echo(f"What was there before: {plain(str(kept))}")
+        click.echo(f"What was there before: {plain(kept)}")
 
 
-def _tell_written(frame: Frame, path: Path, names: list[str]) -> None:
+def _tell_written(frame: Frame, path: Path, written: WrittenObject) -> None:
     if frame.as_json:
-        frame.print_object({"path": str(path.absolute()), "protos": names})
+        frame.print_object(written)
         return
-    click.echo(f"{plain(str(path))}: {plain(', '.join(names)) or 'no Proto'}, their history, and the turns")
+    click.echo(f"{plain(str(path))}: {plain(', '.join(written['protos'])) or 'no Proto'}, their history, and the turns")
 
 
 def _path_or_none(path: Path | None) -> str | None:
     return None if path is None else str(path)
 
 
-def _told(change: Change) -> str:
-    return plain(" ".join(str(change).split()))
+def _tell_changes(changes: list[ChangeObject]) -> None:
+    """A line each."""
+    from a4ps.image.changes import Change
 
-
-def _change_object(change: Change) -> Mapping[str, Any]:
-    return {
-        "change": change.generation,
-        "base": change.base,
-        "proto": change.name,
-        "act": change.act,
-        "author": change.author,
-        "reason": change.reason,
-        "at": change.at.isoformat(),
-        "evidence": change.evidence,
-        "inherited": change.inherited,
-        "forgotten": change.forgotten,
-    }
-
-
-def _difference_object(difference: Difference) -> Mapping[str, Any]:
-    part, name = difference.part
-    return {
-        "proto": difference.proto,
-        "part": part,
-        "name": name,
-        "before": _text_of(difference.before),
-        "after": _text_of(difference.after),
-    }
-
-
-def _text_of(value: object) -> str | None:
-    """A method as its source, a codex as JSON, anything else as Python would write it."""
-    if value is None or isinstance(value, Method):
-        return None if value is None else value.source
-    return json.dumps(value.to_mapping(), ensure_ascii=False) if isinstance(value, Codex) else shown(value)
+    for each in changes:
+        at = datetime.fromisoformat(each["at"])
+        name, act, author, reason = each["proto"], each["act"], each["author"], each["reason"]
+        change = Change(
+            *(each["change"], name, each["base"], act, author, reason, at),
+            inherited=each["inherited"],
+            forgotten=each["forgotten"],
+        )
+        click.echo(plain(" ".join(str(change).split())))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -19,6 +19,19 @@ def wake_on_interrupt() -> None:
     before = signal.getsignal(signal.SIGINT)
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, _nothing)  # this sets the wake-up descriptor
     signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def interrupts_are(act: Callable[[], None]) -> Iterator[None]:
+    """Within, Ctrl-C has the loop call `act`, and does nothing else."""
+    before = signal.getsignal(signal.SIGINT)
+    loop = asyncio.get_running_loop()
+    wake_on_interrupt()
+    signal.signal(signal.SIGINT, lambda _, __: loop.call_soon_threadsafe(act) and None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The entry point of `a4ps`: finds the command, and is the one edge where errors become messages and exit codes.
 
-Commands are named here and imported only when used, so that `a4ps --help` stays quick. `a4ps` alone is `a4ps chat`.
+Commands are named here and imported only when used, so that `a4ps --help` stays quick. `a4ps` alone is `a4ps up`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,18 @@ from typing import Any
 
 import click
 
-from a4ps import __version__
 from a4ps.cli.failure import tell_failure
-from a4ps.cli.streams import json_line, prepare_output
+from a4ps.cli.streams import json_line, prepare_output, somebody_is_there
 from a4ps.errors import A4PSError, CallerError, Stopped, Unsupported, UsageError
+from a4ps.version import __version__
 
 #: Command → (module that has `command`, the help line that `a4ps --help` shows).
 COMMANDS = {
+    "up": ("a4ps.cli.up", "Run the backend, and a chat where somebody is there."),
+    "down": ("a4ps.cli.down", "End the backend in order."),
+    "status": ("a4ps.cli.status", "Show what the backend does."),
+    "console": ("a4ps.cli.console", "Evaluate Python among the living objects."),
+    "events": ("a4ps.cli.events", "Show what has happened, and follow what happens."),
     "ask": ("a4ps.cli.ask", "Ask the society a question."),
     "why": ("a4ps.cli.why", "Show what an answer rests on."),
     "chat": ("a4ps.cli.chat", "Talk with the society in this terminal."),
@@ -33,6 +38,7 @@ COMMANDS = {
     "tools": ("a4ps.cli.tools", "Have tools written and tested, and use them."),
     "image": ("a4ps.cli.image", "Check, look back, undo, back up and carry what lives here."),
     "config": ("a4ps.cli.config", "Show every setting and its origin, or change one."),
+    "uninstall": ("a4ps.cli.uninstall", "Remove what A4PS has made here; the image stays unless you say otherwise."),
     "completion": ("a4ps.cli.completion", "Print the completion script of a shell."),
 }
 
@@ -70,10 +76,11 @@ class LazyGroup(click.Group):
 def cli(ctx: click.Context) -> None:
     """A local-first society of four minds: ALFRED, BRICK, ROBIN and BABS.
 
-    Without a command: a chat in this terminal.
+    Without a command: up, and a chat in this terminal; where there is none, a chat with what comes through the pipe.
     """
     if ctx.invoked_subcommand is None:
-        ctx.invoke(importlib.import_module(COMMANDS["chat"][0]).command)
+        name = "up" if somebody_is_there() else "chat"
+        ctx.invoke(importlib.import_module(COMMANDS[name][0]).command)
 
 
 def run(arguments: list[str]) -> int:
@@ -102,7 +109,7 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _report_error(as_json, Stopped("stopped"))
     except A4PSError as error:
-        if not isinstance(error, CallerError):
+        if not isinstance(error, CallerError) and not error.log:
             _log_traceback()
         return _report_error(as_json, error)
     except BrokenPipeError:
@@ -112,9 +119,8 @@ def run(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the outermost edge of the program
         _log_traceback()
         summary = f"something went wrong inside A4PS: {type(error).__name__}: {error}"
-        return _report(
-            as_json, 1, "internal", summary, "please report it with the log; what was answered is safe", logged=True
-        )
+        next_step = "please report it with the log; what was answered is safe"
+        return _report(as_json, 1, "internal", summary, next_step, _own_log())
     return outcome if isinstance(outcome, int) else 0  # click returns the code of an `Exit`
 
 
@@ -123,15 +129,18 @@ def _log_traceback() -> None:
 
 
 def _report_error(as_json: bool, error: A4PSError) -> int:
-    return _report(
-        as_json, error.exit_code, error.kind, error.message, error.next_step, logged=not isinstance(error, CallerError)
-    )
+    # What came from the backend was logged there.
+    log = error.log or ("" if isinstance(error, CallerError) else _own_log())
+    return _report(as_json, error.exit_code, error.kind, error.message, error.next_step, log)
 
 
-def _report(as_json: bool, code: int, kind: str, message: str, next_step: str, *, logged: bool) -> int:
-    from a4ps.cli.frame import log_path
+def _own_log() -> str:
+    from a4ps.log_file import log_path
 
-    log = log_path() if logged else ""
+    return log_path()
+
+
+def _report(as_json: bool, code: int, kind: str, message: str, next_step: str, log: str) -> int:
     if as_json:
         error: dict[str, Any] = {"kind": kind, "message": message, "next": next_step, "log": log}
         click.echo(json_line({"error": error}))

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from a4ps.cli.connected import call
 from a4ps.cli.frame import Frame, framed
 from a4ps.cli.plain import plain
-from a4ps.cli.pulling import is_address, pull_files, pull_models, source_of
-from a4ps.errors import ModelMissing, Unsupported
-from a4ps.image.keys import KeyFolder
-from a4ps.image.proto_manager import ProtoManager
-from a4ps.inference.catalog import PROFILE_ORDER, canonical, lacking, load_catalog
-from a4ps.inference.engine import EngineStatus, ModelInfo, Resident
-from a4ps.inference.model_manager import ModelManager, Occupancy
-from a4ps.kernel.wiring import (
-    engine_of,
-    lacking_files,
-    llamacpp_engine,
-    ollama_engine,
-    parts_of,
-)
-from a4ps.personas.roster import BY_PROFILE, NAMES, enrol
+from a4ps.errors import Unsupported
+from a4ps.personas.names import NAMES
+from a4ps.protocol.objects import OccupancyObject, ResidentObject, UsedObject
+from a4ps.protocol.requests.models import InMemory, UseModel
+
+if TYPE_CHECKING:  # engines take a moment to import; whoever asks the backend does without
+    from a4ps.kernel.usable_models import UsableModels
 
 GB = 1e9
 
@@ -35,32 +26,14 @@ def command() -> None:
     """List, fetch and choose the models the personas speak with."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Here:
-    """What can be used on this machine: Ollama where it answers, else the embedded engine."""
-
-    ollama: bool
-    status: EngineStatus
-    installed: tuple[ModelInfo, ...]
-    personas: Mapping[str, str]
-
-    @property
-    def engine(self) -> str:
-        return "ollama" if self.ollama else "llamacpp"
-
-    @property
-    def usable(self) -> bool:
-        return self.status.reachable
-
-    def lacks(self, models: Mapping[str, str]) -> tuple[str, ...]:
-        return lacking(models.values(), (info.name for info in self.installed))
-
-
 @command.command("list")
 @framed
 def list_models(frame: Frame) -> None:
     """Show each profile with its models, their sizes, and which are installed."""
-    here = asyncio.run(_look(frame))
+    from a4ps.inference.catalog import PROFILE_ORDER, canonical, load_catalog
+    from a4ps.kernel.usable_models import usable_models
+
+    here = asyncio.run(usable_models(frame.env))
     catalog = load_catalog()
     current = frame.env.settings.profile
     if frame.as_json:
@@ -68,7 +41,7 @@ def list_models(frame: Frame) -> None:
         return
     names = {canonical(model.name) for model in here.installed}
     for name in PROFILE_ORDER:
-        models = here.personas if name == current else _named(here, catalog.profiles[name].models)
+        models = here.personas if name == current else here.named(catalog.profiles[name].models)
         size = catalog.size_gb(here.lacks(models))
         download = f"{size:.1f} GB to download" if size else "all installed"
         click.secho(f"{name}{'  (current)' if name == current else ''}", bold=name == current)
@@ -95,7 +68,11 @@ def pull(frame: Frame, model: str | None) -> None:
     Ollama's library, or a GGUF file: hf:OWNER/REPO/FILE.gguf or an https address, with #sha256=... where you know it.
     Stopped, the same command goes on where it stopped.
     """
-    here = asyncio.run(_look(frame))
+    from a4ps.cli.pulling import is_address, pull_files, pull_models, source_of
+    from a4ps.inference.catalog import load_catalog
+    from a4ps.kernel.usable_models import usable_models
+
+    here = asyncio.run(usable_models(frame.env))
     files = not here.ollama or (model is not None and is_address(model))
     if files and not here.ollama and not here.usable:
         raise Unsupported(
@@ -124,25 +101,14 @@ def use(frame: Frame, persona: str, model: str | None, by_profile: bool) -> None
     """Let PERSONA speak with MODEL from the next turn on. The change is recorded, and undone by `image revert`."""
     if by_profile == (model is not None):
         raise click.UsageError("name a MODEL, or give --by-profile")
-    wanted = BY_PROFILE if model is None else model
-    if model is not None:
-        here = asyncio.run(_look(frame))
-        missing = lacking_files(frame.env, [model]) if not here.ollama else here.lacks({persona: model})
-        if here.usable and missing:
-            raise ModelMissing(*missing)
-    with ProtoManager.open(frame.env.places.image, keys=KeyFolder(frame.env.places.keys)) as manager:
-        enrol(manager)
-        with manager.transaction(reason=f"models use {persona} {wanted}") as change:
-            draft = change.edit(persona)
-            before = draft.codex.model_name
-            draft.codex = replace(draft.codex, model_name=wanted)
-        number = change.changes[0].generation if change.changes else None
+    used: UsedObject = call(frame, UseModel(persona=persona, model=model))
+    number = used["change"]
     if frame.as_json:
-        frame.print_object({"persona": persona, "model": wanted, "before": before, "change": number})
+        frame.print_object(used)
     elif number is None:
-        click.echo(f"{persona} speaks with {plain(wanted)} already.")
+        click.echo(f"{persona} speaks with {plain(used['model'])} already.")
     else:
-        click.echo(f"{persona} speaks with {plain(wanted)} from the next turn on (change {number}).")
+        click.echo(f"{persona} speaks with {plain(used['model'])} from the next turn on (change {number}).")
         click.echo(f"Undo it: a4ps image revert {number}")
 
 
@@ -150,80 +116,35 @@ def use(frame: Frame, persona: str, model: str | None, by_profile: bool) -> None
 @framed
 def ps(frame: Frame) -> None:
     """Show which models are in memory, what they take, and what there is."""
-    here, occupancy = asyncio.run(_occupancy(frame))
+    occupancy: OccupancyObject = call(frame, InMemory())
     if frame.as_json:
-        frame.print_object(
-            {
-                "engine": here.engine,
-                "budget_bytes": occupancy.budget_bytes if occupancy.is_bounded else None,
-                "residents": [_resident_object(resident) for resident in occupancy.residents],
-            }
-        )
+        frame.print_object(occupancy)
         return
-    for resident in occupancy.residents:
-        click.echo(f"{plain(resident.name):<36} {resident.size_bytes / GB:>5.1f} GB  {_placed(resident)}")
-    if not occupancy.residents:
+    for resident in occupancy["residents"]:
+        click.echo(f"{plain(resident['name']):<36} {resident['size_bytes'] / GB:>5.1f} GB  {_placed(resident)}")
+    if not occupancy["residents"]:
         click.echo("No model is in memory.")
-    if not here.ollama:
-        click.echo("The embedded engine keeps models only while a question is answered or a chat is open.")
-    if occupancy.is_bounded:
-        click.echo(
-            f"Models may take {occupancy.budget_bytes / GB:.1f} GB (setting memory_mb; 0: what is free less 10 %)."
-        )
+    if occupancy["engine"] == "llamacpp":
+        click.echo("The embedded engine keeps models as long as the backend runs.")
+    budget_bytes = occupancy["budget_bytes"]
+    if budget_bytes is not None:
+        click.echo(f"Models may take {budget_bytes / GB:.1f} GB (setting memory_mb; 0: what is free less 10 %).")
 
 
-async def _look(frame: Frame) -> _Here:
-    wants_embedded = frame.env.settings.engine == "llamacpp"
-    engine = ollama_engine(frame.env.settings)
-    try:
-        status = EngineStatus(False) if wants_embedded else await engine.status()
-        if status.reachable:
-            return _Here(True, status, await engine.models(), frame.env.models)
-    finally:
-        await engine.aclose()
-    embedded = llamacpp_engine(frame.env)
-    try:
-        status = await embedded.status()
-        models = await embedded.models() if status.reachable else ()
-        return _Here(False, status, models, frame.env.embedded_models)
-    finally:
-        await embedded.aclose()
-
-
-async def _occupancy(frame: Frame) -> tuple[_Here, Occupancy]:
-    here = await _look(frame)
-    manager = ModelManager(parts_of(frame.env, engine_of(frame.env, "ollama" if here.ollama else "llamacpp")))
-    try:
-        return here, await manager.ps()
-    finally:
-        await manager.aclose()
-
-
-def _named(here: _Here, models: Mapping[str, str]) -> dict[str, str]:
-    return {name: model if here.ollama else load_catalog().embedded(model) for name, model in models.items()}
-
-
-def _placed(resident: Resident) -> str:
-    if not resident.vram_bytes:
+def _placed(resident: ResidentObject) -> str:
+    if not resident["vram_bytes"]:
         return "in RAM"
-    if resident.vram_bytes < resident.size_bytes:
-        return f"{100 * resident.vram_bytes // resident.size_bytes} % on the card, the rest spilled into RAM"
+    if resident["vram_bytes"] < resident["size_bytes"]:
+        return f"{100 * resident['vram_bytes'] // resident['size_bytes']} % on the card, the rest spilled into RAM"
     return "on the card"
 
 
-def _resident_object(resident: Resident) -> dict[str, Any]:
-    return {
-        "name": resident.name,
-        "size_bytes": resident.size_bytes,
-        "vram_bytes": resident.vram_bytes,
-        "num_ctx": resident.num_ctx,
-    }
+def _as_object(frame: Frame, here: UsableModels) -> dict[str, Any]:
+    from a4ps.inference.catalog import load_catalog
 
-
-def _as_object(frame: Frame, here: _Here) -> dict[str, Any]:
     catalog = load_catalog()
     return {
-        "profile": frame.env.settings.profile,
+        "profile": frame.settings.profile,
         "engine": here.engine,
         "engine_reachable": here.usable,
         "personas": dict(here.personas),
@@ -232,8 +153,8 @@ def _as_object(frame: Frame, here: _Here) -> dict[str, Any]:
         ],
         "profiles": {
             name: {
-                "models": _named(here, profile.models),
-                "size_gb": catalog.size_gb(_named(here, profile.models).values()),
+                "models": here.named(profile.models),
+                "size_gb": catalog.size_gb(here.named(profile.models).values()),
             }
             for name, profile in catalog.profiles.items()
         },

@@ -1,130 +1,41 @@
-"""A tool's arguments as they are typed, and its values as JSON. Pure, but for files that are named with @."""
+"""Files that are named with @ among a tool's arguments: read here, where the person is, for the backend to take in.
+
+Whether "x=@FILE" names a file depends on the tool, which only the backend knows; so what cannot be read is told of there.
+"""
 
 from __future__ import annotations
 
-import ast
-import base64
-import json
-import math
 from collections.abc import Sequence
-from datetime import date, time, timedelta
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 from a4ps.errors import UsageError
-from a4ps.tools.specification import Parameter, Specification
-from a4ps.tools.value_types import SAID_AS_TEXT
 
-#: Python writes numbers of up to 4,300 digits in tens.
-INT_BITS = 14_000
-
-#: A file given with @ may have so many bytes.
-FILE_BYTES = 4_000_000
+#: A file given with @ may have so many bytes; and all of them, with the other arguments, so many together.
+FILE_BYTES, TOGETHER_BYTES = 4_000_000, 7_500_000
 
 
-def read_arguments(given: Sequence[str], specification: Specification) -> tuple[list[Any], dict[str, Any]]:
-    """Arguments by place and by name ("text=..."). Raises UsageError for a file that cannot be read.
+def files_of(given: Sequence[str]) -> dict[str, bytes | str]:
+    """The name of each file that may be meant → what it holds, or what is wrong with it.
 
-    For a parameter of type str, and for dates and the like, the text itself; else a Python or JSON value. "@FILE" is a
-    file's content, "@@x" is "@x".
+    Raises UsageError where all arguments together are more than can be sent.
     """
-    by_name = {parameter.name: parameter for parameter in specification.parameters}
-    args: list[Any] = []
-    kwargs: dict[str, Any] = {}
+    files: dict[str, bytes | str] = {}
     for text in given:
-        name, equals, value = text.partition("=")
-        if equals and name in by_name:
-            kwargs[name] = _value(value, by_name[name])
-        else:
-            place = len(args)
-            parameter = specification.parameters[place] if place < len(specification.parameters) else None
-            args.append(_value(text, parameter))
-    return args, kwargs
+        value = text if text.startswith("@") else text.partition("=")[2]
+        if value.startswith("@") and not value.startswith("@@") and value[1:] not in files:
+            files[value[1:]] = _content(value[1:])
+    size = sum(len(content) for content in files.values()) + sum(
+        len(text.encode("utf-8", "surrogatepass")) for text in given
+    )
+    if size > TOGETHER_BYTES:
+        raise UsageError(f"the arguments have more than {TOGETHER_BYTES} bytes together", next_step="give less")
+    return files
 
 
-def read_value(text: str) -> str | bytes:
-    """A text as it is, or with "@FILE" that file's bytes; "@@x" is "@x". Raises UsageError."""
-    if text.startswith("@@"):
-        return text[1:]
-    return _file(text[1:]) if text.startswith("@") else text
-
-
-def as_json(value: Any) -> Any:
-    """A tool's value for `--json`: tuples and sets as lists, bytes in base64; as texts dates, odd floats, odd keys and
-    numbers too long to be written in tens.
-    """
-    match value:
-        case date() | time():
-            return value.isoformat()
-        case timedelta():
-            return value.total_seconds()
-        case Decimal() | UUID():
-            return str(value)
-        case bytes():
-            return base64.b64encode(value).decode()
-        case float() if not math.isfinite(value):
-            return str(value)
-        case int() if value.bit_length() > INT_BITS:
-            return hex(value)
-        case list() | tuple():
-            return [as_json(each) for each in value]
-        case set() | frozenset():
-            return sorted((as_json(each) for each in value), key=repr)
-        case dict():
-            return {_key(key): as_json(each) for key, each in value.items()}
-    return value
-
-
-def spelt(value: Any) -> str:
-    """A value as Python spells it; numbers that Python refuses to write in tens, in sixteens."""
-    try:
-        return repr(value)
-    except ValueError:
-        return repr(as_json(value))
-
-
-def _key(key: Any) -> str:
-    said = as_json(key)
-    return said if isinstance(said, str) else repr(key)
-
-
-def _value(text: str, parameter: Parameter | None) -> Any:
-    wants_text = parameter is not None and parameter.type.head in SAID_AS_TEXT
-    if text.startswith("@@"):
-        text = text[1:]
-    elif text.startswith("@"):
-        content = _file(text[1:])
-        if parameter is not None and parameter.type.fits(b""):
-            return content
-        text = _decoded(content, text[1:])
-        if parameter is None or parameter.type.fits(""):
-            return text
-    if wants_text:
-        return text
-    for read in (ast.literal_eval, json.loads):
-        try:
-            return read(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-    return text
-
-
-def _file(name: str) -> bytes:
+def _content(name: str) -> bytes | str:
     try:
         with Path(name).open("rb") as file:
             content = file.read(FILE_BYTES + 1)
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "no path"
-        raise UsageError(f"{name} cannot be read: {why}", next_step="for a text that begins with @ write @@") from error
-    if len(content) > FILE_BYTES:
-        raise UsageError(f"{name} has more than {FILE_BYTES} bytes", next_step="give a smaller file")
-    return content
-
-
-def _decoded(content: bytes, name: str) -> str:
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{name} is not UTF-8 text", next_step="convert it, for example with iconv") from error
+        return f"cannot be read: {error.strerror if isinstance(error, OSError) else 'no path'}"
+    return content if len(content) <= FILE_BYTES else f"has more than {FILE_BYTES} bytes"

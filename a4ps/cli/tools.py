@@ -2,42 +2,47 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import click
 
+from a4ps.cli.approving import can_attend
+from a4ps.cli.connected import call, connected
 from a4ps.cli.failure import tell_failure
-from a4ps.cli.forging import tell_step
 from a4ps.cli.frame import Frame, framed
 from a4ps.cli.granting import read_folders
 from a4ps.cli.lines import confirm
 from a4ps.cli.plain import plain, spelt_out
-from a4ps.cli.streams import somebody_is_there
-from a4ps.cli.tool_arguments import as_json, read_arguments, spelt
-from a4ps.errors import PromotionRefused, Stopped, UsageError
+from a4ps.cli.session import begin
+from a4ps.cli.tool_arguments import files_of
+from a4ps.errors import A4PSError, Stopped
 from a4ps.governance.trust import Level, needs_promotion
-from a4ps.image.glance import glance_at_names
-from a4ps.image.keys import KeyFolder
-from a4ps.image.proto_manager import ProtoManager
-from a4ps.kernel.wiring import tier_of
 from a4ps.places import Places
-from a4ps.sandbox.executor import SecureCodeExecutor
-from a4ps.tools.registry import PREFIX, ToolRegistry
-from a4ps.tools.report import ToolReport
-from a4ps.tools.specification import is_tool_name
-from a4ps.tools.tool import Tool
-from a4ps.tools.tool_forge import ToolForge
+from a4ps.protocol.objects import (
+    ToolObject,
+    ToolPromotedObject,
+    ToolRemovedObject,
+    ToolReportObject,
+    ToolRunObject,
+    ToolsObject,
+    WholeToolObject,
+)
+from a4ps.protocol.requests.tools import ForgeTool, MendTool, PromoteTool, RemoveTool, RunTool, Tool, Tools
 
-#: Of a hash, what `show` prints and what is enough to mean one text.
+#: Of a hash, what `show` prints: enough to mean one text.
 HASH_CHARS = 16
 
 
 def known_tools(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
-    """The tools whose names begin so, for the shell."""
+    """The tools whose names begin so, for the shell; no backend is asked, or started."""
+    from a4ps.image.glance import glance_at_names
+    from a4ps.tools.registry import PREFIX
+    from a4ps.tools.specification import is_tool_name
+
     image = Places.find(ctx.params.get("home"), os.environ).image
     names = (name.removeprefix(PREFIX) for name in glance_at_names(image, PREFIX + incomplete))
     return [name for name in names if is_tool_name(name)]
@@ -55,18 +60,15 @@ def command() -> None:
 @framed
 def list_tools(frame: Frame) -> None:
     """Show each tool with its trust and how it has done."""
-    with _registry(frame) as registry:
-        tools, unreadable = registry.tools(), registry.unreadable()
+    found = asyncio.run(_listed(frame))
     if frame.as_json:
-        frame.print_object({"tools": [_summary(tool) for tool in tools], "unreadable": list(unreadable)})
+        frame.print_object(found)
         return
-    for error in unreadable.values():
-        tell_failure(error.message, error.next_step)
-    for tool in tools:
-        click.secho(plain(tool.specification.signature), bold=True)
-        click.echo(f"  {plain(tool.specification.summary)}")
-        click.secho(f"  version {tool.version}, {_trust(tool)}, {_use(tool)}", dim=True)
-    if not tools and not unreadable:
+    for tool in found["tools"]:
+        click.secho(plain(tool["signature"]), bold=True)
+        click.echo(f"  {plain(tool['summary'])}")
+        click.secho(f"  version {tool['version']}, {_trust(tool)}, {_use(tool)}", dim=True)
+    if not found["tools"] and not found["unreadable"]:
         click.echo('No tool is there yet: a4ps tools forge "the n-th Fibonacci number" --example "f(10) == 55"')
 
 
@@ -83,7 +85,7 @@ def forge(frame: Frame, task: str, examples: tuple[str, ...], tries: int) -> int
     BRICK specifies and writes it, ALFRED writes tests without seeing it, the sandbox tries it. Some examples are held back
     from the writer. What is not verified is not kept as a tool, and the exit code is 1.
     """
-    return _report(frame, lambda maker: maker.forge(task, tries, examples, listener=tell_step))
+    return _report(frame, ForgeTool(task=task, examples=list(examples), tries=tries))
 
 
 @command.command("mend")
@@ -92,7 +94,7 @@ def forge(frame: Frame, task: str, examples: tuple[str, ...], tries: int) -> int
 @framed
 def mend(frame: Frame, name: str, tries: int) -> int:
     """Give NAME back to its writer, with the inputs that it failed at in use as tests."""
-    return _report(frame, lambda maker: maker.mend(name, tries, listener=tell_step))
+    return _report(frame, MendTool(tool=name, tries=tries))
 
 
 @command.command("run", context_settings={"ignore_unknown_options": True})
@@ -104,16 +106,12 @@ def run(frame: Frame, name: str, arguments: tuple[str, ...]) -> None:
 
     By place, or by name: text=hello.
     """
-    executor = SecureCodeExecutor(tier=tier_of(frame.env.settings), pool_size=0)
-    with executor, _registry(frame, executor) as registry:
-        tool = registry.get(name)
-        args, kwargs = read_arguments(arguments, tool.specification)
-        called = registry.call(name, args, kwargs)
+    request = RunTool(tool=name, arguments=list(arguments), files=files_of(arguments), spelt=not frame.as_json)
+    called: ToolRunObject = call(frame, request)
     if frame.as_json:
-        result = {"tool": name, "version": tool.version, "result": as_json(called.value)}
-        frame.print_object({**result, "ms": called.ms, "tier": called.tier})
+        frame.print_object(called)
     else:
-        click.echo(plain(called.value if isinstance(called.value, str) else spelt(called.value)))
+        click.echo(plain(called["result"]))
 
 
 @command.command("show")
@@ -121,30 +119,33 @@ def run(frame: Frame, name: str, arguments: tuple[str, ...]) -> None:
 @framed
 def show(frame: Frame, name: str) -> None:
     """Show all of NAME: contract, source, tests, evidence, use."""
-    with _registry(frame) as registry:
-        tool = registry.get(name)
+    tool: WholeToolObject = call(frame, Tool(tool=name))
     if frame.as_json:
-        frame.print_object(_whole(tool))
+        frame.print_object(tool)
         return
-    click.secho(plain(tool.specification.signature), bold=True)
-    click.echo(plain(tool.specification.as_text().partition("\n")[2].strip()))
+    click.secho(plain(tool["signature"]), bold=True)
+    click.echo(plain(_contract(tool)))
     # Of a foreign tool that is only its word: nothing of the Architect's comes into the image as a tool.
-    author = plain(tool.author) if needs_promotion(tool.author) else "nobody known here"
-    click.secho(f"\nsource, by {author}, hash {tool.digest[:HASH_CHARS]}", dim=True)
-    click.echo(spelt_out(tool.source.rstrip()))
+    author = plain(tool["author"]) if needs_promotion(tool["author"]) else "nobody known here"
+    click.secho(f"\nsource, by {author}, hash {tool['hash'][:HASH_CHARS]}", dim=True)
+    click.echo(spelt_out(tool["source"].rstrip()))
     click.secho("\ntests", dim=True)
-    for case in tool.tests:
-        hidden = ", not shown to the writer" if case.held_out else ""
-        click.echo(f"  {plain(case.text(tool.name))}  ({case.origin}{hidden})")
-    click.secho(
-        f"\nversion {tool.version} of {tool.made_at.astimezone():%Y-%m-%d %H:%M}, for: {plain(tool.task)}", dim=True
+    for case in tool["tests"]:
+        hidden = ", not shown to the writer" if case["held_out"] else ""
+        click.echo(f"  {plain(case['text'])}  ({case['origin']}{hidden})")
+    made_at = datetime.fromisoformat(tool["made_at"]).astimezone()
+    click.secho(f"\nversion {tool['version']} of {made_at:%Y-%m-%d %H:%M}, for: {plain(tool['task'])}", dim=True)
+    evidence = tool["evidence"]
+    click.echo(
+        f"verified by {evidence['checks']} cases, {evidence['unseen']} of them unseen by the writer, "
+        f"and {evidence['generated']} generated inputs, in {plain(evidence['tier'])}"
     )
-    click.echo(f"verified by {tool.evidence}, in {plain(tool.evidence.tier)}")
-    for note in tool.evidence.notes:
+    for note in evidence["notes"]:
         click.secho(plain(note), fg="yellow")
     click.echo(f"{_trust(tool)}, {_use(tool)}")
-    for failed in tool.use.failed:
-        click.echo(f"  failed on {failed.at.astimezone():%Y-%m-%d}: {plain(failed.why)}")
+    for failed in tool["failed"]:
+        at = datetime.fromisoformat(failed["at"]).astimezone()
+        click.echo(f"  failed on {at:%Y-%m-%d}: {plain(failed['why'])}")
 
 
 @command.command("promote")
@@ -166,24 +167,20 @@ def promote(frame: Frame, name: str, level: str, folders: tuple[str, ...], diges
     granted: still in the sandbox, with read_file, list_files and write_file for the folders given. in-process: in A4PS's own
     process, where it may do whatever you may.
     """
-    with _registry(frame) as registry:
-        tool = registry.get(name)
-        if digest is not None and not (len(digest) >= HASH_CHARS and tool.digest.startswith(digest)):
-            raise PromotionRefused(
-                f"the text of {name} is another one: {tool.digest[:16]}", next_step=f"a4ps tools show {name}"
-            )
-        if level == Level.IN_PROCESS and digest is None:
-            _agreed(frame, tool)
-        named, writable = read_folders(folders, frame.env.places)
-        trust = registry.promote(name, level, folders=named, writable=writable, digest=tool.digest, reason=reason)
+    request = PromoteTool(
+        tool=name,
+        level=level,  # type: ignore[arg-type]  # click lets no other through
+        folders=read_folders(folders),
+        digest=digest or "",
+        reason=reason,
+    )
+    promoted = asyncio.run(_promoted(frame, request, has_read=digest is not None))
     if frame.as_json:
-        granted = {"folders": list(trust.folders), "writable": list(trust.writable)}
-        frame.print_object(
-            {"tool": name, "version": tool.version, "hash": trust.digest, "level": trust.level, **granted}
-        )
+        frame.print_object(promoted)
         return
-    click.echo(f"{name}, version {tool.version} (hash {trust.digest[:16]}), is {trust.level} from now on.")
-    if trust.level is not Level.SANDBOXED:
+    reached = promoted["level"]
+    click.echo(f"{name}, version {promoted['version']} (hash {promoted['hash'][:16]}), is {reached} from now on.")
+    if reached != "sandboxed":
         click.echo(f"Withdraw it: a4ps tools promote {name} sandboxed")
 
 
@@ -192,131 +189,104 @@ def promote(frame: Frame, name: str, level: str, folders: tuple[str, ...], diges
 @framed
 def remove(frame: Frame, name: str) -> None:
     """Take NAME away. Its history stays, and `image revert` brings it back."""
-    with _registry(frame) as registry:
-        change = registry.remove(name)
+    removed: ToolRemovedObject = call(frame, RemoveTool(tool=name))
+    change = removed["change"]
     if frame.as_json:
-        frame.print_object({"removed": name, "change": change})
+        frame.print_object(removed)
     else:
         click.echo(f"{name} is removed (change {change}). Bring it back: a4ps image revert {change}")
 
 
-@contextmanager
-def _registry(frame: Frame, executor: SecureCodeExecutor | None = None) -> Iterator[ToolRegistry]:
-    with ProtoManager.open(frame.env.places.image, keys=KeyFolder(frame.env.places.keys)) as manager:
-        yield ToolRegistry(manager, executor)
+async def _listed(frame: Frame) -> ToolsObject:
+    """The tools; for a person, what is wrong with those that cannot be read is told at once."""
+    async with connected(frame) as client:
+        found: ToolsObject = await client.call(Tools())
+        for name in () if frame.as_json else found["unreadable"]:
+            try:
+                await client.call(Tool(tool=name))
+            except A4PSError as error:
+                tell_failure(error.message, error.next_step)
+        return found
 
 
-def _report(frame: Frame, work: Callable[[ToolForge], Awaitable[ToolReport]]) -> int:
-    """Do something with the forge of an open kernel, and print its report. Returns the exit code."""
-    report = asyncio.run(_with_forge(frame, work))
+def _report(frame: Frame, request: ForgeTool | MendTool) -> int:
+    """Have the forge do something, and print its report. Returns the exit code."""
+    report = asyncio.run(_forged(frame, request))
     if frame.as_json:
-        tool = None if report.tool is None else _whole(report.tool)
-        frame.print_object(
-            {
-                "name": report.name,
-                "verified": report.verified,
-                "attempts": report.attempts,
-                "failures": list(report.failures),
-                "summary": str(report),
-                "tool": tool,
-            }
-        )
-        return 0 if report.verified else 1
-    click.secho(plain(str(report)), fg="green" if report.verified else "yellow")
-    if report.verified and report.tool is not None:
-        parameters = " ".join(parameter.name.upper() for parameter in report.tool.specification.parameters)
-        click.echo(f"Use it: a4ps tools run {report.name} {parameters}".rstrip())
+        frame.print_object(report)
+        return 0 if report["verified"] else 1
+    click.secho(plain(report["summary"]), fg="green" if report["verified"] else "yellow")
+    tool = report["tool"]
+    if report["verified"] and tool is not None:
+        parameters = " ".join(name.upper() for name in _parameters(tool["signature"]))
+        click.echo(f"Use it: a4ps tools run {report['name']} {parameters}".rstrip())
         return 0
-    for failure in report.failures[:-1]:
+    for failure in report["failures"][:-1]:
         click.echo(f"  {plain(failure)}")
-    if report.tool is not None:
+    if tool is not None:
         click.echo("The best attempt, which is not kept as a tool:\n")
-        click.echo(spelt_out(report.tool.source.rstrip()))
+        click.echo(spelt_out(tool["source"].rstrip()))
     return 1
 
 
-async def _with_forge(frame: Frame, work: Callable[[ToolForge], Awaitable[ToolReport]]) -> ToolReport:
-    from a4ps.cli.session import opened_kernel  # LangGraph takes a second to import; the other commands do without
+async def _forged(frame: Frame, request: ForgeTool | MendTool) -> ToolReportObject:
+    def tell(step: dict[str, Any]) -> None:
+        if step.get("step") == "forging":
+            click.secho(plain(step["line"]), dim=True, err=True)
 
-    async with opened_kernel(frame) as kernel:
-        forge = kernel.society.forge
-        assert forge is not None  # the wiring gives every kernel one
-        if kernel.notice:
-            click.secho(plain(kernel.notice), fg="yellow", err=True)
+    async with connected(frame) as client:
         try:
-            return await work(forge)
+            await begin(frame, client, silent=True)
+            report: ToolReportObject = await client.call(request, tell)
         except asyncio.CancelledError:
             raise Stopped("stopped before the tool was ready", next_step="a4ps tools forge ...") from None
+        return report
 
 
-def _agreed(frame: Frame, tool: Tool) -> None:
-    """Show a text in full and have the person at the terminal agree. Raises UsageError where nobody is there, Stopped."""
-    if frame.as_json or not somebody_is_there():
-        raise UsageError(
-            f"who has {tool.name} run in A4PS's own process must have read its text",
-            next_step=f"a4ps tools show {tool.name}, then: a4ps tools promote {tool.name} in-process --hash HASH",
-        )
-    click.echo(spelt_out(tool.source.rstrip()))
-    click.secho(f"hash {tool.digest}", dim=True)
-    question = f"This text will run in A4PS's own process and may do whatever you may. Promote {tool.name}?"
-    if not asyncio.run(confirm(question, default=False)):
-        raise Stopped("nothing was promoted", next_step=f"a4ps tools show {tool.name}")
+async def _promoted(frame: Frame, request: PromoteTool, *, has_read: bool) -> ToolPromotedObject:
+    """Promote; where it would run in A4PS's own process, once whoever is there has read the text and agreed."""
+    async with connected(frame) as client:
+        if request.level == "in-process" and not has_read and can_attend(frame):
+            tool: WholeToolObject = await client.call(Tool(tool=request.tool))
+            await _agreed(tool)
+            request = request.model_copy(update={"digest": tool["hash"]})
+        promoted: ToolPromotedObject = await client.call(request)
+        return promoted
 
 
-def _trust(tool: Tool) -> str:
-    folders = [f"{folder} (rw)" if folder in tool.writable else folder for folder in tool.folders]
-    return plain(" ".join((tool.level, *folders)))
+async def _agreed(tool: WholeToolObject) -> None:
+    """Show a text in full and have the person at the terminal agree. Raises Stopped."""
+    name = tool["name"]
+    click.echo(spelt_out(tool["source"].rstrip()))
+    click.secho(f"hash {tool['hash']}", dim=True)
+    question = f"This text will run in A4PS's own process and may do whatever you may. Promote {name}?"
+    if not await confirm(question, default=False):
+        raise Stopped("nothing was promoted", next_step=f"a4ps tools show {name}")
 
 
-def _use(tool: Tool) -> str:
-    use = tool.use
-    if not use.calls:
+def _contract(tool: WholeToolObject) -> str:
+    lines = [tool["contract"].strip()]
+    lines += [f"Raises {case['exception']}: {case['when']}" for case in tool["errors"]]
+    if not tool["deterministic"]:
+        lines.append("Its result may differ from call to call.")
+    return "\n".join(lines)
+
+
+def _parameters(signature: str) -> list[str]:
+    """The names in a line such as `slugify(text: str) -> str`."""
+    (function,) = ast.parse(f"def {signature}: ...").body
+    assert isinstance(function, ast.FunctionDef)
+    return [each.arg for each in function.args.args]
+
+
+def _trust(tool: ToolObject) -> str:
+    folders = [f"{folder} (rw)" if folder in tool["writable"] else folder for folder in tool["folders"]]
+    return plain(" ".join((tool["level"], *folders)))
+
+
+def _use(tool: ToolObject) -> str:
+    calls = tool["calls"]
+    if not calls:
         return "not used yet"
-    failures = f", {use.failures} of them failed" if use.failures else ""
-    return f"{use.calls} call{'s' if use.calls != 1 else ''}{failures}, {use.ms / use.calls:.0f} ms each"
-
-
-def _summary(tool: Tool) -> dict[str, Any]:
-    return {
-        "name": tool.name,
-        "signature": tool.specification.signature,
-        "summary": tool.specification.summary,
-        "version": tool.version,
-        "author": tool.author,
-        "level": tool.level,
-        "calls": tool.use.calls,
-        "failures": tool.use.failures,
-        "ms": tool.use.ms,
-    }
-
-
-def _whole(tool: Tool) -> dict[str, Any]:
-    evidence = tool.evidence
-    return {
-        **_summary(tool),
-        "contract": tool.specification.contract,
-        "errors": [{"exception": case.exception, "when": case.when} for case in tool.specification.errors],
-        "source": tool.source,
-        "hash": tool.digest,
-        "tests": [
-            {"text": case.text(tool.name), "origin": case.origin, "held_out": case.held_out} for case in tool.tests
-        ],
-        "evidence": {
-            "attempts": evidence.attempts,
-            "checks": evidence.checks,
-            "unseen": evidence.unseen,
-            "generated": evidence.generated,
-            "tier": evidence.tier,
-            "writer": evidence.writer,
-            "tester": evidence.tester,
-            "notes": list(evidence.notes),
-        },
-        "task": tool.task,
-        "made_at": tool.made_at.isoformat(),
-        "verified": tool.verified,
-        "folders": list(tool.folders),
-        "writable": list(tool.writable),
-        "failed": [
-            {"args": spelt(failed.args), "why": failed.why, "at": failed.at.isoformat()} for failed in tool.use.failed
-        ],
-    }
+    failures = f", {tool['failures']} of them failed" if tool["failures"] else ""
+    return f"{calls} call{'s' if calls != 1 else ''}{failures}, {tool['ms'] / calls:.0f} ms each"

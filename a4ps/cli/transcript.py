@@ -5,33 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from typing import TextIO
+from datetime import datetime
+from typing import Any, TextIO
 
 import click
 
-from a4ps.cli.forging import forge_line
 from a4ps.cli.plain import plain
 from a4ps.cli.wrapping import Wrapper
-from a4ps.image.turns import Mind
-from a4ps.kernel.answered import Answered
-from a4ps.kernel.compared import Compared
-from a4ps.society.progress import (
-    Accepted,
-    Began,
-    Changed,
-    Ended,
-    Forging,
-    LoadingModel,
-    Measured,
-    Noted,
-    Progress,
-    Recollected,
-    Restarted,
-    Spoke,
-    Thought,
-    Token,
-    WaitingForModel,
-)
+from a4ps.protocol import steps
+from a4ps.protocol.objects import AskObject, ComparedObject, MindObject
 
 _COLOURS = {"ALFRED": "bright_blue", "BRICK": "cyan", "ROBIN": "yellow", "BABS": "magenta"}
 _TITLES = {
@@ -66,49 +48,55 @@ class Transcript:
         self._streamed = False
         self._wrapper: Wrapper | None = None
 
-    def __call__(self, progress: Progress) -> None:
-        match progress:
-            case Accepted(turn, resumed=True):
-                self._line(f"Going on with turn {turn.id}: {_short(turn.question)}", dim=True)
-            case Recollected(memories):
+    def __call__(self, told: dict[str, Any]) -> None:
+        self.tell(steps.step_of(told))
+
+    def tell(self, step: steps.AnyStep) -> None:
+        """Write what a step tells of."""
+        match step:
+            case steps.Accepted(turn=turn, question=question, resumed=True):
+                self._line(f"Going on with turn {plain(turn)}: {_short(question)}", dim=True)
+            case steps.InLine(ahead=ahead):
+                self._line(f"{ahead} question{'s' if ahead > 1 else ''} before this one …", dim=True)
+            case steps.Recollected(memories=memories):
                 for memory in memories:
                     self._line(
                         f"remembers {memory_name(memory.id)} ({plain(memory.source)}, {memory.score:.2f})", dim=True
                     )
-            case Began(persona, step, model, round_):
-                self._begin(persona, step, model, round_)
-            case WaitingForModel(_, why):
+            case steps.Began(persona=persona, role=role, model=model, round=round_):
+                self._begin(persona, role, model, round_)
+            case steps.Waiting(why=why):
                 self._wait(f"{plain(why)} …")
-            case LoadingModel(_, model):
+            case steps.Loading(model=model):
                 self._wait(f"loading {plain(model)} …")
-            case Thought(persona, _) if not self._thinking:
+            case steps.Thought(persona=persona) if not self._thinking:
                 self._thinking = True
                 self._wait(f"{persona} is thinking …")
-            case Token(_, text):
+            case steps.Token(text=text):
                 self._clear()
                 self._streamed = True
                 self._write(self._wrapper.feed(plain(text)) if self._wrapper else plain(text))
-            case Restarted(persona):
+            case steps.Restarted(persona=persona):
                 self.end_line()
                 self._line(f"({persona} begins again: the reply did not have its shape)", dim=True)
                 self._wrapper = Wrapper(shutil.get_terminal_size().columns) if self._live else None
-            case Spoke(contribution):
+            case steps.Spoke(contribution=contribution):
                 self._clear()
                 if self._streamed:
                     self.end_line()
                 else:
-                    self._write(plain(contribution.text) + "\n")
-            case Measured(figure, is_estimate, round_):
+                    self._write(plain(contribution["text"]) + "\n")
+            case steps.Measured(dissonance=figure, estimated=is_estimate, round=round_):
                 estimate = " (estimated)" if is_estimate else ""
                 self._line(f"dissonance after round {round_}: {_bar(figure)} {figure:.2f}{estimate}", dim=True)
-            case Changed(mind):
+            case steps.Changed(mind=mind):
                 self._line(mind_line(mind), dim=True)
-            case Ended(why):
+            case steps.Ended(why=why):
                 self._line(ENDINGS[why], dim=True)
-            case Forging(step):
+            case steps.Forging(line=line):
                 self._clear()
-                self._line(forge_line(step), dim=True)
-            case Noted(text):
+                self._line(plain(line), dim=True)
+            case steps.Noted(text=text):
                 self._clear()
                 self._line(plain(text), fg="yellow")
 
@@ -158,67 +146,70 @@ def memory_name(id_: str) -> str:
     return f"turn {id_}" if id_.isdecimal() else plain(id_)
 
 
-def retell(answered: Answered) -> None:
+def retell(answered: AskObject) -> None:
     """A committed turn from its record, as it was heard."""
-    click.secho(f"{answered.turn.asked_at.astimezone():%Y-%m-%d %H:%M}  {plain(answered.turn.question)}", bold=True)
-    tell = Transcript()
-    for memory in answered.memories:
-        click.secho(f"remembered {memory_name(memory.id)} ({plain(memory.source)}, {memory.score:.2f})", dim=True)
+    at = datetime.fromisoformat(answered["asked_at"]).astimezone()
+    click.secho(f"{at:%Y-%m-%d %H:%M}  {plain(answered['question'])}", bold=True)
+    transcript = Transcript()
+    for memory in answered["memories_used"]:
+        click.secho(
+            f"remembered {memory_name(memory['id'])} ({plain(memory['source'])}, {memory['score']:.2f})", dim=True
+        )
     round_ = 0
-    for contribution in answered.reply.contributions:
-        tell(Began(contribution.persona, contribution.role, contribution.model))
-        tell(Spoke(contribution))
-        if contribution.role == "antithesis" and round_ < len(answered.reply.argued):
-            argued = answered.reply.argued[round_]
+    for said in answered["contributions"]:
+        transcript.tell(steps.Began(persona=said["persona"], role=said["role"], model=said["model"], round=1))
+        transcript.tell(steps.Spoke(contribution=said))
+        if said["role"] == "antithesis" and round_ < len(answered["argued"]):
+            argued = answered["argued"][round_]
             round_ += 1
-            tell(Measured(argued.dissonance, argued.estimated, round_))
-            for mind in answered.reply.minds:
-                if mind.round == round_:
-                    tell(Changed(mind))
-    if answered.reply.ended:
-        tell(Ended(answered.reply.ended))
-    for note in answered.reply.notes:
-        tell(Noted(note))
+            transcript.tell(
+                steps.Measured(dissonance=argued["dissonance"], estimated=argued["estimated"], round=round_)
+            )
+            for mind in answered["minds_changed"]:
+                if mind["round"] == round_:
+                    transcript.tell(steps.Changed(mind=mind))
+    if answered["rounds_ended"]:
+        transcript.tell(steps.Ended(why=answered["rounds_ended"]))
+    for note in answered["notes"]:
+        transcript.tell(steps.Noted(text=note))
 
 
-def mind_line(mind: Mind) -> str:
+def mind_line(mind: MindObject) -> str:
     """A changed mind in a line."""
-    point = plain(mind.point)
-    if mind.persona == "BRICK":
+    point = plain(mind["point"])
+    if mind["persona"] == "BRICK":
         return f"BRICK gave up a point to ROBIN: {point}"
-    return f"BRICK changed ROBIN's mind from {plain(mind.before)} to {plain(mind.after)}: {point}"
+    return f"BRICK changed ROBIN's mind from {plain(mind['before'])} to {plain(mind['after'])}: {point}"
 
 
-def close(answered: Answered) -> None:
+def close(answered: AskObject) -> None:
     """The figures beneath an answer."""
-    reply = answered.reply
-    engine = answered.turn.engine
-    models = sorted({said.model for said in reply.contributions if said.model})
-    parts = [f"turn {answered.turn.id}"]
-    if reply.alone:
+    engine = answered["engine"]
+    models = sorted({said["model"] for said in answered["contributions"] if said["model"]})
+    parts = [f"turn {answered['turn_id']}"]
+    if answered["alone"]:
         parts.append("ALFRED answered alone, in one call")
-    if reply.dissonance is not None:
-        parts.append(f"dissonance {reply.dissonance:.2f}{' (estimated)' if reply.estimated else ''}")
-        parts.append(f"{reply.rounds} round{'s' if reply.rounds != 1 else ''}")
+    if answered["dissonance"] is not None:
+        parts.append(
+            f"dissonance {answered['dissonance']:.2f}{' (estimated)' if answered['dissonance_estimated'] else ''}"
+        )
+        parts.append(f"{answered['rounds']} round{'s' if answered['rounds'] != 1 else ''}")
     parts.append(engine if models == [engine] else f"{engine}: {', '.join(models)}")
-    parts.append(f"{reply.model_ms / 1000:.1f} s in the model, {reply.overhead_ms / 1000:.2f} s outside")
+    parts.append(f"{answered['model_ms'] / 1000:.1f} s in the model, {answered['overhead_ms'] / 1000:.2f} s outside")
     click.echo()
     click.secho(plain(" · ".join(parts)), dim=True)
 
 
-def tell_compared(found: Compared) -> None:
+def tell_compared(found: ComparedObject) -> None:
     """A question asked again, beside the first time."""
-    click.secho(f"\nAsked first as turn {found.before.turn.id}, and answered then:", bold=True)
-    click.echo(plain(found.before.reply.answer))
+    click.secho(f"\nAsked first as turn {found['turn_id']}, and answered then:", bold=True)
+    click.echo(plain(found["answer"]))
     changed = [
-        *(f"{name} version {before} → {now}" for name, (before, now) in found.personas.items()),
-        *(f"{name} {plain(before)} → {plain(now)}" for name, (before, now) in found.models.items()),
+        *(f"{name} version {before} → {now}" for name, (before, now) in found["personas_changed"].items()),
+        *(f"{name} {plain(before)} → {plain(now)}" for name, (before, now) in found["models_changed"].items()),
     ]
-    figures = [
-        "-" if reply.dissonance is None else f"{reply.dissonance:.2f}"
-        for reply in (found.before.reply, found.now.reply)
-    ]
-    parts = [f"{found.likeness:.0%} of the words are the same", f"dissonance {figures[0]} → {figures[1]}"]
+    figures = ["-" if figure is None else f"{figure:.2f}" for figure in found["dissonance"]]
+    parts = [f"{found['likeness']:.0%} of the words are the same", f"dissonance {figures[0]} → {figures[1]}"]
     click.secho(" · ".join([*parts, *(changed or ["the same personas and models"])]), dim=True)
 
 

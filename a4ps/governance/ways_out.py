@@ -29,7 +29,7 @@ class WayOut:
 WAYS_OUT: tuple[WayOut, ...] = (
     WayOut("a file that a granted tool writes", "turn", ("tools.granted_folders",), "file-write"),
     WayOut(
-        "code that was promoted to this process", "turn", ("tools.registry", "image.method_pool"), "tool-in-process"
+        "code that was promoted to this process", "turn", ("tools.registry", "image.call_thread"), "tool-in-process"
     ),
     WayOut("the prompts, to the Ollama of the setting ollama_host", "setting", ("inference.ollama",)),
     WayOut("the name of a model, to the hub or address it is pulled from", "architect", ("inference.download",)),
@@ -38,6 +38,9 @@ WAYS_OUT: tuple[WayOut, ...] = (
         "architect",
         ("image.backup", "image.portable", "image.text_export", "image.restore", "image.exchange"),
     ),
+    WayOut("what clients ask for, to those whose keys are known, over TCP", "setting", ("kernel.gatekeeper",)),
+    WayOut("whatever is evaluated in the console", "architect", ("kernel.console",)),
+    WayOut("commands, to the backend at the setting backend", "setting", ("client.client",)),
     WayOut("what is remembered, as text", "architect", ("cli.memory",)),
 )
 
@@ -52,6 +55,10 @@ STAYS_INSIDE: Mapping[str, str] = {
 
 #: Modules that use sockets, processes or files and lead nowhere, and why.
 HARMLESS: Mapping[str, str] = {
+    "cli.up": "opens the null device",
+    "cli.uninstall": "asks systemd to let go of the unit",
+    "client.starting": "starts the backend, and asks its lock",
+    "cli.readiness": "tells the service manager that started it that it is ready",
     "cli.streams": "opens the null device",
     "settings": "writes the settings file in the home, at `config set`",
     "image.image_file": "the image itself",
@@ -67,13 +74,19 @@ HARMLESS: Mapping[str, str] = {
     "inference.model_source": "takes addresses apart",
     "inference.ollama_wire": "takes addresses apart",
     "inference.part_file": "model files in the home",
+    "kernel.crash_reports": "crash reports in the state folder",
     "kernel.examine": "asks the system what it is",
+    "kernel.server": "the backend's sockets in the run-time folder: who asks there has shown a token",
+    "kernel.tokens": "the tokens in the key folder",
     "kernel.held_files": "takes what is forgotten out of files in the home",
+    "log_file": "the log in the state folder",
     "memory.documents": "a bounded process that reads a PDF",
     "memory.following": "names what LanceDB raises",
     "memory.lance_build": "a process of low priority that builds the index in the home",
     "memory.lance_index": "the index in the home",
     "memory.vector_index": "the index in the home, and the process that builds it",
+    "protocol.curve": "keys of connections over TCP, in the key folder",
+    "protocol.wire": "a socket that somebody else has opened",
     "sandbox.bubblewrap": "starts sandboxes, which have no network",
     "sandbox.guest": "runs inside a sandbox",
     "sandbox.guest_pipes": "runs inside a sandbox",

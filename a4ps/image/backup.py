@@ -13,10 +13,12 @@ from a4ps.image.connections import connect_writer, translate
 from a4ps.image.drafts import draft_of
 from a4ps.image.keys import fsync_folder
 from a4ps.image.seal import Seal
-from a4ps.image.verify import VerifyReport, check_image
+from a4ps.image.verify import Tell, VerifyReport, check_image, tell_nobody
 
 
-def copy_image(source: sqlite3.Connection, path: Path, seal: Seal, meta_mac: bytes) -> VerifyReport:
+def copy_image(
+    source: sqlite3.Connection, path: Path, seal: Seal, meta_mac: bytes, tell: Tell = tell_nobody
+) -> VerifyReport:
     """Copy what `source` sees to `path` and verify it deeply; see `Store.backup`. Raises sqlite3.Error of the source.
 
     What a killed one left beside `path` is removed.
@@ -29,7 +31,7 @@ def copy_image(source: sqlite3.Connection, path: Path, seal: Seal, meta_mac: byt
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with draft_of(path) as draft:
             os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-            report = _filled(source, draft, seal, meta_mac)
+            report = _filled(source, draft, seal, meta_mac, tell)
             if report.faults:
                 raise IntegrityError(
                     f"the copy of the image is damaged: {report.faults[0]}", next_step="run: a4ps image verify --deep"
@@ -59,13 +61,14 @@ def free_name(path: Path) -> Path:
     return next(name for name in names if not os.path.lexists(name))
 
 
-def _filled(source: sqlite3.Connection, draft: Path, seal: Seal, meta_mac: bytes) -> VerifyReport:
+def _filled(source: sqlite3.Connection, draft: Path, seal: Seal, meta_mac: bytes, tell: Tell) -> VerifyReport:
     copy = None
     try:
         copy = connect_writer(draft)
+        tell("copying", 0, 0)
         source.backup(copy)
         copy.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        _, report = check_image(copy, seal, meta_mac, (), deep=True)
+        _, report = check_image(copy, seal, meta_mac, (), deep=True, tell=tell)
     except sqlite3.Error as error:
         raise translate(error, draft, "copying the image") from error
     finally:

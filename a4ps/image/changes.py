@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +13,8 @@ from a4ps.image.codex import Codex
 from a4ps.image.content import Content, Record, Slot, Written, slot_path
 from a4ps.image.json_data import canonical
 from a4ps.image.methods import Method
+
+NO_DIFFERENCE = "no difference"
 
 Part = tuple[str, str]
 """("codex", ""), ("parents", ""), ("slot", name) or ("method", name): what two changes may touch without a conflict."""
@@ -70,17 +73,13 @@ class Difference:
     def place(self) -> str:
         return part_name(self.proto, self.part)
 
+    @property
+    def texts(self) -> tuple[str | None, str | None]:
+        """Before and after as texts: a method as its source, a codex as JSON, anything else as Python would write it."""
+        return _text_of(self.before), _text_of(self.after)
+
     def __str__(self) -> str:
-        if self.part[0] == "method":
-            return "\n".join((f"{self.place}:", *_lines(_source(self.before), _source(self.after))))
-        if isinstance(self.before, Codex) and isinstance(self.after, Codex):
-            return "\n".join(_codex_lines(self.place, self.before.to_mapping(), self.after.to_mapping()))
-        lines = [f"{self.place}:"]
-        if self.before is not None:
-            lines.append(f"- {_spelt(self.before)}")
-        if self.after is not None:
-            lines.append(f"+ {_spelt(self.after)}")
-        return "\n".join(lines)
+        return difference_text(self.proto, self.part, *self.texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,7 @@ class Diff:
     differences: tuple[Difference, ...]
 
     def __str__(self) -> str:
-        return "\n".join(str(each) for each in self.differences) or "no difference"
+        return "\n".join(str(each) for each in self.differences) or NO_DIFFERENCE
 
     def __iter__(self) -> Iterator[Difference]:
         return iter(self.differences)
@@ -152,6 +151,32 @@ def part_name(proto: str, part: Part) -> str:
     return f"{proto}.{name}" if kind == "method" else f"{proto}.{kind}"
 
 
+def difference_text(proto: str, part: Part, before: str | None, after: str | None) -> str:
+    """How a part became another, for people, from the texts of a `Difference`."""
+    place = part_name(proto, part)
+    if part[0] == "method":
+        return "\n".join((f"{place}:", *_lines((before or "").splitlines(), (after or "").splitlines())))
+    was, became = ((None if text is None else _codex(part, text)) for text in (before, after))
+    if was is not None and became is not None:
+        return "\n".join(_codex_lines(place, was, became))
+    lines = [f"{place}:"]
+    if before is not None:
+        lines.append(f"- {before if was is None else was}")
+    if after is not None:
+        lines.append(f"+ {after if became is None else became}")
+    return "\n".join(lines)
+
+
+def _codex(part: Part, text: str) -> dict[str, object] | None:
+    return dict(json.loads(text)) if part[0] == "codex" else None
+
+
+def _text_of(value: object) -> str | None:
+    if value is None or isinstance(value, Method):
+        return None if value is None else value.source
+    return json.dumps(value.to_mapping(), ensure_ascii=False) if isinstance(value, Codex) else shown(value)
+
+
 def _parts(content: Content | None) -> dict[Part, object]:
     if content is None:
         return {}
@@ -180,14 +205,6 @@ def shown(value: object) -> str:
         return repr(value)
     except Exception as error:  # noqa: BLE001 - nested too deeply, a number too long, or an opaque value's own code
         return f"<{type(value).__name__} that cannot be written out: {type(error).__name__}>"
-
-
-def _spelt(value: object) -> str:
-    return shown(value.to_mapping() if isinstance(value, Codex) else value)
-
-
-def _source(method: object) -> list[str]:
-    return method.source.splitlines() if isinstance(method, Method) else []
 
 
 def _lines(before: list[str], after: list[str]) -> list[str]:

@@ -27,7 +27,8 @@ from a4ps.sought import Sought
 _KEPT = re.compile(r"-(?:\d{8}-\d{6}|format-\d+)(?:-\d+)?")
 """backup.dated and migrations name them so."""
 
-_BESIDE = ("", "-wal", "-shm", "-journal", ".lock")
+BESIDE = ("", "-wal", "-shm", "-journal", ".lock")
+"""What follows the name of an image in those of the files that belong to it."""
 
 
 class KeptImages:
@@ -40,11 +41,11 @@ class KeptImages:
         self._treatments = treatments
 
     def holds_file(self, path: Path) -> bool:
-        return any(path == beside(kept, suffix) for kept in self._kept() for suffix in _BESIDE)
+        return any(path == beside(kept, suffix) for kept in kept_beside(self._image) for suffix in BESIDE)
 
     def find(self, sought: Sought) -> list[TextPlace]:
         places = []
-        for kept in self._kept():
+        for kept in kept_beside(self._image):
             held = image_holds(kept, sought, self._treatments)
             if held is None:
                 step = f"if it is not needed any more: rm {kept}"
@@ -54,11 +55,11 @@ class KeptImages:
         return places
 
     def remove(self, sought: Sought) -> None:
-        for kept in self._kept():
+        for kept in kept_beside(self._image):
             if image_holds(kept, sought, self._treatments):
                 try:
                     # The image last: while it is there, a killed removal is found to be unfinished.
-                    for suffix in reversed(_BESIDE):
+                    for suffix in reversed(BESIDE):
                         beside(kept, suffix).unlink(missing_ok=True)
                     fsync_folder(kept.parent)
                 except OSError as error:
@@ -66,17 +67,17 @@ class KeptImages:
                         f"{kept} cannot be removed: {error.strerror}", next_step="check the folder's permissions"
                     ) from error
 
-    def _kept(self) -> list[Path]:
-        image = self._image
-        unfinished = {beside(image, ".migrating"), beside(image, ".new")}
-        found = [path for path in image.parent.glob(f"{image.stem}*") if path in unfinished or self._is_kept(path)]
-        return sorted(path for path in found if path.is_file() and not path.is_symlink())
 
-    def _is_kept(self, path: Path) -> bool:
-        """By its name, which A4PS gives; a backup that a person has put beside the image is called otherwise."""
-        return (
-            path.suffix == self._image.suffix and _KEPT.fullmatch(path.stem.removeprefix(self._image.stem)) is not None
-        )
+def kept_beside(image: Path) -> list[Path]:
+    """The images that A4PS has kept or not finished beside `image`, by name. Links are none."""
+    unfinished = {beside(image, ".migrating"), beside(image, ".new")}
+    found = [path for path in image.parent.glob(f"{image.stem}*") if path in unfinished or _is_kept(path, image)]
+    return sorted(path for path in found if path.is_file() and not path.is_symlink())
+
+
+def _is_kept(path: Path, image: Path) -> bool:
+    """By its name, which A4PS gives; a backup that a person has put beside the image is called otherwise."""
+    return path.suffix == image.suffix and _KEPT.fullmatch(path.stem.removeprefix(image.stem)) is not None
 
 
 def image_holds(image: Path, sought: Sought, treatments: Treatments = IMAGE_TREATMENTS) -> bool | None:

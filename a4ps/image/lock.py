@@ -15,7 +15,7 @@ from pathlib import Path
 
 from a4ps.errors import ImageHeld, StorageFailed
 
-_NEXT = "close it, in a chat with /quit, or wait until it is done"
+_NEXT = "end that process (a backend: a4ps down), or wait until it is done"
 
 
 class OwnerLock:

@@ -1,72 +1,26 @@
 """Where trusted methods run: a bounded pool of threads, each call with a deadline.
 
-A thread cannot be ended from outside. A call that overruns is given up: its caller is told where it stands, its writes
-go to a draft that nobody commits any more, and an exception is set in its thread, which ends it at its next step of
-Python. Until then it counts against the bound; so a call stuck in C may hold a place for as long as it likes.
+A call that overruns is given up: its caller is told where it stands, its writes go to a draft that nobody commits any
+more, and an exception is set in its thread (call_thread.py), which ends it at its next step of Python. Until then it
+counts against the bound; so a call stuck in C may hold a place for as long as it likes.
 """
 
 from __future__ import annotations
 
 import contextvars
-import ctypes
 import functools
-import queue
-import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from a4ps.errors import MethodOverran
+from a4ps.image.call_thread import CallThread, GivenUp, inside_call
 
 MAX_RUNNING = 8
 #: How often whoever waits for a place looks whether a thread that was given up has ended: that notifies nobody.
 LOOK_S = 0.1
-
-
-class _GivenUp(BaseException):
-    """Set in the thread of a call that overran."""
-
-
-class _Call:
-    """One call on its way through a worker."""
-
-    __slots__ = ("done", "error", "result", "work")
-
-    def __init__(self, work: Callable[[], object]) -> None:
-        self.work = work
-        self.done = threading.Event()
-        self.result: object = None
-        self.error: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            self.result = self.work()
-        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
-            self.error = error
-        self.done.set()
-
-
-class _Worker(threading.Thread):
-    """A thread that serves one call after the other until it is given up or told to end."""
-
-    def __init__(self) -> None:
-        super().__init__(name="a4ps-method", daemon=True)
-        self.calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
-        self.given_up = False
-
-    def run(self) -> None:
-        with suppress(_GivenUp):
-            while (call := self.calls.get()) is not None:
-                _inside.running = True
-                call.run()
-                if self.given_up:
-                    return
-
-
-_inside = threading.local()
 
 
 class MethodPool:
@@ -75,9 +29,9 @@ class MethodPool:
     def __init__(self, max_running: int = MAX_RUNNING) -> None:
         self._max_running = max_running
         self._changed = threading.Condition()
-        self._idle: list[_Worker] = []
+        self._idle: list[CallThread] = []
         self._busy = 0
-        self._given_up: list[_Worker] = []
+        self._given_up: list[CallThread] = []
 
     def run(self, what: str, work: Callable[[], Any], deadline_s: float) -> Any:
         """The result of `work`, run with the caller's context variables; raises what it raises.
@@ -85,12 +39,11 @@ class MethodPool:
         A call made from inside a call runs in the same thread, under the outer deadline. Raises MethodOverran when
         `deadline_s` (wall time) is over, or no place became free in it; `work` may then still be running.
         """
-        if getattr(_inside, "running", False):
+        if inside_call():
             return work()
         ends = time.monotonic() + deadline_s
         worker = self._worker(what, deadline_s)
-        call = _Call(functools.partial(contextvars.copy_context().run, work))
-        worker.calls.put(call)
+        call = worker.serve(functools.partial(contextvars.copy_context().run, work))
         try:
             finished = call.done.wait(max(0.0, ends - time.monotonic()))
         except BaseException:
@@ -112,7 +65,7 @@ class MethodPool:
             raise call.error
         return call.result
 
-    def _worker(self, what: str, deadline_s: float) -> _Worker:
+    def _worker(self, what: str, deadline_s: float) -> CallThread:
         ends = time.monotonic() + deadline_s
         with self._changed:
             while not self._has_place():
@@ -128,7 +81,7 @@ class MethodPool:
             self._busy += 1
             if self._idle:
                 return self._idle.pop()
-            worker = _Worker()
+            worker = CallThread("a4ps-method")
             worker.start()
             return worker
 
@@ -136,11 +89,8 @@ class MethodPool:
         self._given_up = [worker for worker in self._given_up if worker.is_alive()]
         return self._busy + len(self._given_up) < self._max_running
 
-    def _give_up(self, worker: _Worker) -> None:
-        worker.given_up = True
-        # The thread serves no other call after this one, so the exception can hit nobody else's.
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(worker.ident or 0), ctypes.py_object(_GivenUp))
-        worker.calls.put(None)
+    def _give_up(self, worker: CallThread) -> None:
+        worker.throw(GivenUp)
         with self._changed:
             self._busy -= 1
             self._given_up.append(worker)
@@ -152,8 +102,8 @@ def shared_pool() -> MethodPool:
     return MethodPool()
 
 
-def _stack_of(thread: threading.Thread) -> str:
-    frame = sys._current_frames().get(thread.ident or 0)
+def _stack_of(thread: CallThread) -> str:
+    frame = thread.frame()
     if frame is None:
         return ""
     lines = traceback.format_stack(frame)

@@ -43,7 +43,7 @@ from a4ps.image.store import Store
 from a4ps.image.text_export import export_text, import_text
 from a4ps.image.transaction import Transaction
 from a4ps.image.transfer import Takeover, contents_of, rows_towards, whole_of
-from a4ps.image.verify import VerifyReport
+from a4ps.image.verify import Tell, VerifyReport, tell_nobody
 from a4ps.image.versions import ProtoVersion, ancestors_of
 from a4ps.image.waking import ON_WAKE, Lives, Space
 from a4ps.image.writer import Judge
@@ -490,13 +490,13 @@ class ProtoManager:
                     raise
             return kept
 
-    def backup(self, path: str | Path) -> VerifyReport:
+    def backup(self, path: str | Path, *, tell: Tell = tell_nobody) -> VerifyReport:
         """A verified copy of the image at `path`; see `Store.backup`."""
-        return self._store.backup(Path(path))
+        return self._store.backup(Path(path), tell=tell)
 
-    def verify(self, *, deep: bool = False) -> VerifyReport:
+    def verify(self, *, deep: bool = False, tell: Tell = tell_nobody) -> VerifyReport:
         """Check the image; see `Store.verify`."""
-        return self._store.verify(deep=deep)
+        return self._store.verify(deep=deep, tell=tell)
 
     def close(self) -> None:
         """Serve what waits, tell observers of it, close the store if it is owned, end what `close_with` named; idempotent.
@@ -563,6 +563,7 @@ class ProtoManager:
     def _need_open(self) -> None:
         if self._closed:
             raise CallerError(f"the image {self._store.path} is closed", next_step="open it again")
+        transaction.need_wanted()
         if self._lives.unfinished_here():
             raise calls.not_while_waking("the image")
 

@@ -51,10 +51,8 @@ def restore(image: Path, backup: Path, keys: KeyFolder, clock: Clock, *, author:
     damaged or no image, KeyLost, ImageTooNew, DiskFull, StorageFailed. Nothing has changed then, unless StorageFailed
     names the step of the exchange that failed.
     """
+    need_backup(image, backup)
     image, backup = image.resolve(), backup.resolve()
-    if not backup.is_file() or backup == image:
-        what = "is the image itself" if backup == image else "is not there"
-        raise CallerError(f"{backup} {what}", next_step="name a backup of the image")
     with ExitStack() as undo:
         try:
             image.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -76,6 +74,14 @@ def restore(image: Path, backup: Path, keys: KeyFolder, clock: Clock, *, author:
                 next_step="check the disk, try again",
             ) from error
     return Restored(report, aside)
+
+
+def need_backup(image: Path, backup: Path) -> None:
+    """Raises CallerError where there is no such file, or it is the image itself."""
+    image, backup = image.resolve(), backup.resolve()
+    if not backup.is_file() or backup == image:
+        what = "is the image itself" if backup == image else "is not there"
+        raise CallerError(f"{backup} {what}", next_step="name a backup of the image")
 
 
 class _FreshWitness(KeyFolder):

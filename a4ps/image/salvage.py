@@ -88,7 +88,7 @@ def salvage(
     changed then, except that a source which was the image itself may already have its dated name.
     """
     image, source = image.resolve(), source.resolve()
-    _need_file(source)
+    need_file(source)
     reason = f"salvage {source}"
     try:
         make_folder(image.parent)
@@ -135,8 +135,8 @@ def _need_finished(draft: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _need_file(source: Path) -> None:
-    """Raises CallerError, IntegrityError, StorageFailed."""
+def need_file(source: Path) -> None:
+    """Raises CallerError, IntegrityError, StorageFailed where `source` is no file that could be an image."""
     if not source.is_file():
         what = "is a folder" if source.is_dir() else "is not there"
         raise CallerError(f"{source} {what}", next_step="name the file of an image")

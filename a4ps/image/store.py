@@ -22,10 +22,12 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import copy
+import itertools
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +37,7 @@ from a4ps.clock import Clock
 from a4ps.errors import A4PSError, CallerError, IntegrityError, StorageFailed
 from a4ps.image import search_index, verify
 from a4ps.image.backup import copy_image
+from a4ps.image.commands import current_mark
 from a4ps.image.connections import Readers, translate
 from a4ps.image.heads import Heads, Versions
 from a4ps.image.image_file import OlderFormat, create
@@ -58,10 +61,10 @@ from a4ps.image.rows import (
 )
 from a4ps.image.seal import Seal
 from a4ps.image.tombstones import FORGETTING, FORGOT, SCRUBBED
-from a4ps.image.verify import VerifyReport
-from a4ps.image.writer import CommitJob, ForgetJob, Judge, RebuildJob, ScrubJob, Writer
+from a4ps.image.verify import Tell, VerifyReport, tell_nobody
+from a4ps.image.writer import CommitJob, ForgetJob, Judge, Judged, RebuildJob, ScrubJob, Writer
 
-__all__ = ["Commit", "Row", "Store", "StoredRow", "VerifyReport"]
+__all__ = ["Commit", "Row", "Store", "StoreStatistics", "StoredRow", "VerifyReport"]
 
 
 _ROW = "SELECT place, kind, key, salt, mac, body, at FROM rows AS r "
@@ -78,6 +81,19 @@ _IS_OPEN = "NOT EXISTS (SELECT 1 FROM rows AS c WHERE c.kind = ? AND c.key = r.k
 _IS_OPEN += _NOT_GONE.replace("ROW", "c") + ") "
 _COUNT = "SELECT count(*) FROM rows AS r WHERE kind = ? AND "
 _COUNT += _IS_HEAD
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatistics:
+    """An open image: its newest commit and how many were made since it was opened, the bytes of its file and of its log, and
+    why the disk refuses writes ("" where it does not).
+    """
+
+    generation: int
+    commits: int
+    file_bytes: int
+    wal_bytes: int
+    read_only: str
 
 
 class Match(NamedTuple):
@@ -114,6 +130,7 @@ class Store:
         self._lock = lock
         self._seal = writer.attached.seal
         self._meta_mac = writer.attached.meta_mac
+        self._opened_at = writer.tip.generation
         self._closing = threading.Lock()
         self._closed = False
 
@@ -169,6 +186,14 @@ class Store:
         """Why the last write was refused by the disk, or "". The next commit tries again whatever it says."""
         return self._writer.read_only
 
+    def statistics(self) -> StoreStatistics:
+        """How it is now. Asks the disk for two sizes and reads nothing; also after `close`."""
+        generation = self.generation
+        wal = self._path.with_name(f"{self._path.name}-wal")
+        return StoreStatistics(
+            generation, generation - self._opened_at, _size(self._path), _size(wal), self._writer.read_only
+        )
+
     def judge_by(self, load: Callable[[], Versions], flip: Callable[[Versions], None]) -> None:
         """Say how the heads that judgements start from are read, and who is told what they are.
 
@@ -181,6 +206,10 @@ class Store:
         versions = load()
         self._writer.heads = Heads(versions)
         flip(versions)
+
+    def call_on_commits(self, moved: Callable[[], None]) -> None:
+        """Have `moved` called, by the writer's thread, after commits have become durable; `commits_after` has them."""
+        self._writer.moved = moved
 
     def commit(self, rows: Sequence[Row] | Judge, *, author: str, reason: str, then: Then | None = None) -> Commit:
         """Make `rows` durable as one commit: all or none. Blocks until that is so; there is no deadline but the disk's.
@@ -270,6 +299,11 @@ class Store:
             ).fetchall()
             return {str(key): generation_of(place) for key, place in found}
 
+    def kinds(self) -> list[str]:
+        """Every kind that there are rows of."""
+        with self._readers.lend("listing kinds") as connection:
+            return [str(kind) for (kind,) in connection.execute("SELECT DISTINCT kind FROM rows ORDER BY kind")]
+
     def past(self, kind: str, key: str, *, upto: int | None = None, limit: int = -1) -> list[StoredRow]:
         """The rows of (`kind`, `key`), gone or not, newest first: of generation `upto` or before, at most `limit`."""
         if not is_text(key):
@@ -331,6 +365,17 @@ class Store:
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+
+    def commits_after(self, generation: int, *, limit: int) -> list[tuple[Commit, tuple[tuple[str, str], ...]]]:
+        """Up to `limit` commits after that number, oldest first, each proved, with kind and key of its rows in order."""
+        with self._readers.lend("reading commits") as connection:
+            found = verify.commits_from(connection, min(max(generation, 0), MAX_GENERATION - 2) + 1)
+            some: list[tuple[Commit, tuple[tuple[str, str], ...]]] = []
+            for each in itertools.islice(found, limit):
+                commit = verify.verified_commit(connection, self._seal, each)
+                rows = tuple((row[1], row[2]) for row in verify.rows_of(connection, commit.generation))
+                some.append((commit, rows))
+            return some
 
     def newest(
         self, kind: str, *, limit: int, before: datetime | None = None, after: datetime | None = None
@@ -396,13 +441,14 @@ class Store:
         """Make the full-text index anew from the rows. Raises IntegrityError where the image would not be whole after it."""
         self._rebuild_index()
 
-    def verify(self, *, deep: bool = False) -> VerifyReport:
+    def verify(self, *, deep: bool = False, tell: Tell = tell_nobody) -> VerifyReport:
         """Check the newest commits, or (`deep`) every commit, row, page and the full-text index.
 
         Damage is reported, not raised. A damaged index is made anew, with a warning, if all else is whole. A deep check
-        reads the whole image on one snapshot; commits go on meanwhile. Raises CallerError after `close`.
+        reads the whole image on one snapshot; commits go on meanwhile. `tell` hears how far it is. Raises CallerError after
+        `close`.
         """
-        index_ok, report = self._verify(deep=deep)
+        index_ok, report = self._verify(deep=deep, tell=tell)
         if index_ok or not deep:
             return report
         rebuilt = self._rebuilt()
@@ -410,11 +456,11 @@ class Store:
             return VerifyReport(
                 deep, report.generation, report.commits, report.rows, (*report.faults, rebuilt.message), report.warnings
             )
-        _, again = self._verify(deep=True)
+        _, again = self._verify(deep=True, tell=tell)
         warnings = (*again.warnings, "the full-text index was damaged, or of an earlier form, and has been made anew")
         return VerifyReport(deep, again.generation, again.commits, again.rows, again.faults, warnings)
 
-    def backup(self, path: Path) -> VerifyReport:
+    def backup(self, path: Path, *, tell: Tell = tell_nobody) -> VerifyReport:
         """Copy the image, as it is now, to `path`, which must not exist, and check every row of the copy.
 
         Commits go on meanwhile. The copy appears under its name when it is complete, verified and durable. Raises
@@ -422,7 +468,7 @@ class Store:
         at `path` then.
         """
         with self._readers.lend("backing up") as connection:
-            return copy_image(connection, path, self._seal, self._meta_mac)
+            return copy_image(connection, path, self._seal, self._meta_mac, tell)
 
     def close(self) -> None:
         """Serve the commits that wait, write the log back into the image, release the lock; idempotent.
@@ -467,10 +513,10 @@ class Store:
                 offset += limit
         return matches
 
-    def _verify(self, *, deep: bool) -> tuple[bool, VerifyReport]:
+    def _verify(self, *, deep: bool, tell: Tell) -> tuple[bool, VerifyReport]:
         warnings = (*self._writer.warnings, *self._cut_off())
         with self._readers.lend("verifying") as connection:
-            return verify.check_image(connection, self._seal, self._meta_mac, warnings, deep=deep)
+            return verify.check_image(connection, self._seal, self._meta_mac, warnings, deep=deep, tell=tell)
 
     def _cut_off(self) -> list[str]:
         """A warning where a forgetting was begun and not finished."""
@@ -517,7 +563,12 @@ def _job(
     settle: Callable[[Commit | A4PSError], None],
     then: Then | None,
 ) -> CommitJob:
+    mark = current_mark()
+    marked = None if mark is None else mark.take()
+
     def settle_then(outcome: Commit | A4PSError) -> None:
+        if mark is not None and marked is not None and isinstance(outcome, A4PSError):
+            mark.give_back()
         settle(outcome)
         if then is not None and not isinstance(outcome, A4PSError):
             then(outcome)
@@ -525,8 +576,20 @@ def _job(
     if callable(rows):
         check_text("author", author)
         check_text("reason", reason)
-        return CommitJob(rows, author, reason, settle_then)
-    return CommitJob(_packed(rows, author, reason), author, reason, settle_then)
+        judge = rows if marked is None else _with(rows, pack(marked))
+        return CommitJob(judge, author, reason, settle_then)
+    together = rows if marked is None else [*rows, marked]
+    return CommitJob(_packed(together, author, reason), author, reason, settle_then)
+
+
+def _with(judge: Judge, row: PackedRow) -> Judge:
+    """A judgement whose commit has one row more."""
+
+    def judged(heads: Heads, generation: int, at: datetime) -> Judged:
+        found = judge(heads, generation, at)
+        return Judged((*found.rows, row), found.heads)
+
+    return judged
 
 
 def _packed(rows: Sequence[Row], author: str, reason: str) -> tuple[PackedRow, ...]:
@@ -542,6 +605,13 @@ def _raise_or_return(outcome: Commit | A4PSError) -> Commit:
         # One error may answer a whole group; each of its callers needs one of its own to hang a traceback on.
         raise copy.copy(outcome) from outcome.__cause__
     return outcome
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _make_parents(path: Path) -> None:

@@ -47,6 +47,8 @@ class Transaction:
         self._outer = outer
         self._drafts: dict[str, Proto] = {}
         self._token: Token[Transaction | None] | None = None
+        self._around: Transaction | None = outer
+        self._ready: list[Delta] | None = None
         self._state = "new"
         self.author = author
         self.changes: tuple[Change, ...] = ()
@@ -57,7 +59,7 @@ class Transaction:
 
     @property
     def state(self) -> str:
-        """ "new", "open", "ended", or "given up" where a method overran in it."""
+        """ "new", "open", "ended", or "given up" where a method overran in it, or by `give_up`."""
         return self._state
 
     def edit(self, name: str) -> Proto:
@@ -126,25 +128,59 @@ class Transaction:
     @contextmanager
     def blocking(self) -> Iterator[Transaction]:
         """Like `with`, but on a running event loop as well, which then waits: what a call of a method does."""
+        with self.prepared():
+            yield self
+        self.commit_prepared()
+
+    @contextmanager
+    def prepared(self) -> Iterator[Transaction]:
+        """Like `with`, but what changed is only encoded at the end; `commit_prepared` then makes it durable.
+
+        So what runs in the block need not be who decides whether it counts: see kernel/console.py.
+        """
         self._begin()
         try:
             yield self
         except BaseException as error:
             self._finish(error)
             raise
-        self.__exit__(None, None, None)
+        self._ready = self._finish(None)
+
+    def commit_prepared(self) -> tuple[Change, ...]:
+        """Commit what `prepared` left, from whichever thread; what was committed. Blocks, and raises as leaving a `with`.
+
+        Raises NotInTransaction where the block has not been left well, or it was given up.
+        """
+        if self._ready is None or self._state != "ended":
+            raise NotInTransaction("what a transaction has not prepared")
+        deltas, self._ready = self._ready, None
+        if deltas:
+            self.changes, _ = self._home.commit(deltas, self.author, self._reason)
+        return self.changes
+
+    def give_up(self) -> None:
+        """Let nothing of it be committed, and nobody write in it any more, whatever still runs in its block.
+
+        From any thread, at any time before `commit_prepared`. Also what is begun or committed in its block is refused.
+        """
+        self._state = "given up"
+        self._ready = None
+        for draft in tuple(self._drafts.values()):
+            draft.seal()
 
     def _begin(self) -> None:
         if self._state != "new":
             raise CallerError("a transaction is used once", next_step="begin another: manager.transaction(...)")
         self._state = "open"
+        self._around = _current.get()
         self._token = _current.set(self)
 
     def _finish(self, error: BaseException | None) -> list[Delta]:
-        self._need_open()
         if self._token is not None:
             with suppress(ValueError):  # an `async with` may be left in another context than it was entered in
                 _current.reset(self._token)
+            self._token = None
+        self._need_open()
         try:
             return [] if error is not None else self._deltas()
         finally:
@@ -170,7 +206,8 @@ class Transaction:
 
     def _end(self, error: BaseException | None = None) -> None:
         # A method that overran may still be running in this transaction; it must find no way to write.
-        self._state = "given up" if isinstance(error, MethodOverran) else "ended"
+        if self._state != "given up":
+            self._state = "given up" if isinstance(error, MethodOverran) else "ended"
         for draft in self._drafts.values():
             draft.seal()
 
@@ -192,14 +229,22 @@ def apart() -> Iterator[None]:
 def current(home: ProtoManager) -> Transaction | None:
     """The running transaction of `home` in whose block the caller is, the innermost.
 
-    Raises NotInTransaction in a method that was given up because it overran.
+    Raises NotInTransaction in what was given up, such as a method that overran.
     """
+    need_wanted()
     transaction = _current.get()
     if transaction is None or transaction.home is not home:
         return None
-    if transaction.state == "given up":
-        raise NotInTransaction("everything in a method that ran past its deadline")
     return transaction if transaction.state == "open" else None
+
+
+def need_wanted() -> None:
+    """Raises NotInTransaction in what was given up, such as a method that overran: it may begin nothing of its own."""
+    around = _current.get()
+    while around is not None:
+        if around._state == "given up":
+            raise NotInTransaction("everything in what ran past its deadline")
+        around = around._around
 
 
 def _on_a_loop() -> bool:

@@ -8,8 +8,8 @@ be changes of today, so the last rows keep that:
     loaded           ends them. In an image of format 1 its payload has the times of the other rows in their order,
                      MessagePack, microseconds since 1970, because rows had none of their own
 
-Both, and rows of kind `restored` (see restore.py), tell of an image's course; they are no part of its content, and nor is
-that something was forgotten.
+Both, and rows of the kinds `restored` (see restore.py) and `command` (see commands.py), tell of an image's course; they are
+no part of its content, and nor is that something was forgotten.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import msgpack  # type: ignore[import-untyped]
 from a4ps.errors import CallerError, Conflict
 from a4ps.image.changes import Change
 from a4ps.image.codex import Codex
+from a4ps.image.commands import COMMAND
 from a4ps.image.content import Content, Record, Slot, unpack_record
 from a4ps.image.draft_state import check_name
 from a4ps.image.heads import Heads
@@ -41,7 +42,7 @@ LOADED = "loaded"
 LOADED_HISTORY = "loaded-history"
 RESTORED = "restored"
 
-_NO_CONTENT = frozenset({KIND, GONE, LOADED, LOADED_HISTORY, RESTORED, MIGRATED, *FORGETTING_KINDS})
+_NO_CONTENT = frozenset({KIND, GONE, LOADED, LOADED_HISTORY, RESTORED, MIGRATED, COMMAND, *FORGETTING_KINDS})
 """Kinds of rows that a value may not bring along as records: a stranger could write anything into them."""
 
 

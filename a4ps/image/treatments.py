@@ -241,11 +241,13 @@ IMAGE_TREATMENTS: Final[Treatments] = {
     "trust": Treatment(says="a promotion", without=_barred_promotion),
     "series": Treatment("figures", words=no_words),
     "probe": Treatment("figures", words=no_words),
+    "gauge": Treatment("figures", words=no_words),
     "model": Treatment(says="a model"),
     "model-context": Treatment(says="a model"),
     "loaded": Treatment(says="a takeover", words=no_words, without=_numbers),
     "loaded-history": Treatment(says="earlier changes", without=barred_fields),
     "restored": Treatment(says="a restore", without=barred_fields),
     "migrated": Treatment(says="a migration", without=barred_fields),
+    "command": Treatment("a client's command", words=no_words),
 }
 """The kinds that the image itself makes, but for Protos, which proto_bars.py looks into, and what tombstones.py is about."""

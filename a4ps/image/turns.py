@@ -186,12 +186,22 @@ def check_row(row: StoredRow) -> None:
         raise IntegrityError(f"the {row.kind} of turn {row.key} holds what is no text")
 
 
+@dataclass(frozen=True, slots=True)
+class TurnStatistics:
+    """Turns: answered and stopped since the log was opened, and those that wait for an answer now."""
+
+    answered: int
+    stopped: int
+    open: int
+
+
 class TurnLog:
     """The turns of one open store. Safe to use from one event loop; reads may come from any thread."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._writing = asyncio.Lock()
+        self._answered_count = self._stopped_count = 0
         self._read_back()
 
     async def accept(self, turn: Turn) -> Turn:
@@ -216,12 +226,14 @@ class TurnLog:
             await self._store.commit_async([row], author="ALFRED", reason="answer")
             self._open.remove(turn.id)
             self._stopped.discard(turn.id)
+            self._answered_count += 1
 
     async def stop(self, turn: Turn, why: str, *, by: str = ARCHITECT) -> None:
         """Record that a turn ended without an answer, and who ended it. It stays open to `resume`."""
         async with self._changing(turn):
             await self._store.commit_async([_row("stop", turn.id, {"why": why})], author=by, reason="stop")
             self._stopped.add(turn.id)
+            self._stopped_count += 1
 
     async def resume(self, turn: Turn) -> None:
         """Record that a stopped turn runs again, so that a crash from here on is told from the stop before."""
@@ -229,6 +241,11 @@ class TurnLog:
             async with self._changing(turn):
                 await self._store.commit_async([_row("resume", turn.id, {})], author=ARCHITECT, reason="resume")
                 self._stopped.discard(turn.id)
+
+    async def look_again(self) -> None:
+        """Another content may have been loaded: what is known of the turns is read anew."""
+        async with self._writing:
+            self._read_back()
 
     @property
     def open_ids(self) -> tuple[str, ...]:
@@ -283,6 +300,10 @@ class TurnLog:
     def count(self) -> int:
         """How many turns were ever accepted."""
         return self._last
+
+    def statistics(self) -> TurnStatistics:
+        """How many there are. Reads nothing."""
+        return TurnStatistics(self._answered_count, self._stopped_count, len(self._open))
 
     @property
     def generation(self) -> int:

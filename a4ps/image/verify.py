@@ -7,8 +7,9 @@ all that is wrong.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from a4ps.errors import IntegrityError
 from a4ps.image import search_index
@@ -20,6 +21,15 @@ from a4ps.image.tombstones import Orders, Tombstone
 
 TAIL_COMMITS = 64
 _MAX_FAULTS = 50
+_TOLD_EVERY = 200
+
+#: Is told how far a longer check or copy is: what is being done, and how much of how much, 0 where that is not known. What
+#: it raises ends the work.
+Tell: TypeAlias = Callable[[str, int, int], None]
+
+
+def tell_nobody(label: str, done: int, of: int) -> None:
+    """A `Tell` where nobody listens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +112,9 @@ def verified_row(seal: Seal, found: tuple[object, ...]) -> tuple[StoredRow, str]
     )
 
 
-def check_chain(connection: sqlite3.Connection, seal: Seal, meta_mac: bytes, *, deep: bool) -> ChainCheck:
+def check_chain(
+    connection: sqlite3.Connection, seal: Seal, meta_mac: bytes, *, deep: bool, tell: Tell = tell_nobody
+) -> ChainCheck:
     """Follow the chain from its start (`deep`) or over the last commits. Raises sqlite3.Error."""
     newest = connection.execute("SELECT max(generation) FROM commits").fetchone()[0] or 0
     if newest >= MAX_GENERATION:
@@ -113,7 +125,9 @@ def check_chain(connection: sqlite3.Connection, seal: Seal, meta_mac: bytes, *, 
         before = connection.execute("SELECT mac FROM commits WHERE generation = ?", (first - 1,)).fetchone()
         previous = before[0] if before and isinstance(before[0], bytes) else b""
     check = ChainCheck(Mark(first - 1, previous))
-    for found in commits_from(connection, first):
+    for number, found in enumerate(commits_from(connection, first)):
+        if number % _TOLD_EVERY == 0:
+            tell("commits", number, newest - first + 1)
         _check_commit(connection, seal, check, found)
         if len(check.faults) >= _MAX_FAULTS:
             check.faults.append("there may be more: the check stopped here")
@@ -229,7 +243,13 @@ def texts(connection: sqlite3.Connection, seal: Seal) -> Iterator[tuple[int, str
 
 
 def check_image(
-    connection: sqlite3.Connection, seal: Seal, meta_mac: bytes, warnings: tuple[str, ...], *, deep: bool
+    connection: sqlite3.Connection,
+    seal: Seal,
+    meta_mac: bytes,
+    warnings: tuple[str, ...],
+    *,
+    deep: bool,
+    tell: Tell = tell_nobody,
 ) -> tuple[bool, VerifyReport]:
     """Check on one snapshot of the image; also returns whether the full-text index is right (only looked at if `deep`).
 
@@ -240,14 +260,16 @@ def check_image(
         index_ok = True
         check = ChainCheck(Mark(0, meta_mac))
         try:
-            check = check_chain(connection, seal, meta_mac, deep=deep)
+            check = check_chain(connection, seal, meta_mac, deep=deep, tell=tell)
             if deep:
+                tell("pages", 0, 0)
                 check.faults += check_pages(connection)
         except sqlite3.Error as error:
             if not is_damage(error):
                 raise
             check.faults.append(f"SQLite cannot read on: {error}")
         if deep:
+            tell("the full-text index", 0, 0)
             index_ok = _index_matches(connection, seal)
     finally:
         if connection.in_transaction:

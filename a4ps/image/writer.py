@@ -131,6 +131,7 @@ class Writer:
         self.heads = Heads({})
         self.flip: Callable[[Versions], None] | None = None
         self.reload: Callable[[], Versions] | None = None
+        self.moved: Callable[[], None] | None = None
         self.read_only = ""
         self.index_stale = False
         self.warnings: tuple[str, ...] = ()
@@ -212,6 +213,7 @@ class Writer:
         return group, True
 
     def _serve(self, group: list[Job]) -> None:
+        before = self.tip
         commits = [job for job in group if isinstance(job, CommitJob)]
         if commits:
             outcomes: list[Commit | A4PSError]
@@ -234,6 +236,8 @@ class Writer:
                 job.settle(self._forgotten(job))
             elif isinstance(job, ScrubJob):
                 job.settle(self._scrubbed())
+        if self.moved is not None and self.tip != before:
+            self.moved()
 
     # Committing
 

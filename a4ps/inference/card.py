@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+_DEVICES = Path("/sys/bus/pci/devices")
+#: Of the PCI identifiers: NVIDIA, and the class of display controllers.
+_NVIDIA, _DISPLAY = "0x10de", "0x03"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +35,18 @@ def read_card() -> Card | None:
         return None
     finally:
         pynvml.nvmlShutdown()
+
+
+def is_plugged_in(devices: Path = _DEVICES) -> bool:
+    """Whether the machine has an NVIDIA card, with or without its driver. Never raises."""
+    return any(
+        _read(device / "vendor") == _NVIDIA and _read(device / "class").startswith(_DISPLAY)
+        for device in devices.glob("*")
+    )
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text("ascii", "replace").strip()
+    except OSError:
+        return ""

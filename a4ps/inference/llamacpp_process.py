@@ -36,7 +36,11 @@ _STAMP = re.compile(r"^[\d.]+ [A-Z] ")
 
 
 class WorkerDied(Exception):
-    """The process is gone. The text says how, as far as it is known, without paths."""
+    """The process is gone. The text says how, as far as it is known, without paths; `by_us`: it had been killed here."""
+
+    def __init__(self, how: str, *, by_us: bool) -> None:
+        super().__init__(how)
+        self.by_us = by_us
 
 
 class Frames:
@@ -108,6 +112,11 @@ class WorkerProcess:
         except ChildProcessError:
             return False
 
+    @property
+    def crashed(self) -> bool:
+        """Whether it has ended by itself."""
+        return not self._killed and not self.alive
+
     def send(self, message: Message) -> None:
         """Queue a message; one to a child that died is lost, and `receive` will say so."""
         with suppress(ConnectionError):
@@ -118,8 +127,9 @@ class WorkerProcess:
         try:
             return await self._frames.next()
         except (asyncio.IncompleteReadError, ConnectionError) as error:
+            by_us = self._killed
             self.kill()
-            raise WorkerDied(await self._obituary()) from error
+            raise WorkerDied(await self._obituary(), by_us=by_us) from error
 
     def tidy(self) -> None:
         """The model is loaded: the child needs its folder no more."""

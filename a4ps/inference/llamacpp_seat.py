@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from a4ps.errors import EngineBroke, EngineGarbled, EngineRefused, EngineTimeout, EngineUnreachable
+from a4ps.events import Event, ServiceFailed, event_bus
 from a4ps.inference import llamacpp_wire as wire
 from a4ps.inference.llamacpp_files import Version, version
 from a4ps.inference.llamacpp_process import WorkerDied, WorkerProcess
@@ -67,6 +68,7 @@ class Seat:
         self._idle: asyncio.TimerHandle | None = None
         self._hushing: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._failed_ever = 0
 
     @property
     def taken(self) -> bool:
@@ -103,6 +105,8 @@ class Seat:
         return await self._start(model, tuple(needed), num_ctx)
 
     async def _start(self, model: str, loras: tuple[Path, ...], num_ctx: int) -> float:
+        if self._worker is not None and self._worker.crashed:
+            self._failed(WorkerDied("it ended while nobody called it", by_us=False))
         await self.end()
         if self._closed:
             raise EngineBroke("the engine was closed", next_step=_RESUME)
@@ -171,16 +175,25 @@ class Seat:
             async with asyncio.timeout(limit_s):
                 return await self._worker.receive()
         except TimeoutError as error:
-            self.drop()
+            self._failed(error)
             raise self._silent(stage, model, "".join(partial)) from error
         except WorkerDied as death:
-            self.drop()
+            self._failed(death)
             raise EngineBroke(
                 f"the worker of {model} is gone: {death}", partial="".join(partial), next_step=_RESUME
             ) from death
         except wire.WireError as error:
-            self.drop()
+            self._failed(error)
             raise EngineGarbled(f"the worker of {model}: {error}", next_step=_RESUME) from error
+
+    def _failed(self, error: Exception) -> None:
+        """It died, hangs or talks nonsense: it is ended and, unless we killed it, told of. The next call loads anew."""
+        self.drop()
+        if isinstance(error, WorkerDied) and error.by_us:
+            return
+        told = ServiceFailed.of(f"llama.cpp {self.base.stem}", error, self._failed_ever, 0.0)
+        self._failed_ever += 1
+        event_bus.notify(Event.SERVICE_FAILED, told)
 
     def _silent(self, stage: str, model: str, partial: str) -> EngineTimeout:
         what = {
@@ -211,8 +224,8 @@ class Seat:
             async with asyncio.timeout(self._deadlines.cancel_s):
                 while not isinstance(await worker.receive(), wire.Ended | wire.Failed):
                     pass
-        except (TimeoutError, WorkerDied, wire.WireError):
-            self.drop()
+        except (TimeoutError, WorkerDied, wire.WireError) as error:
+            self._failed(error)
         finally:
             self.rest(keep_alive_s)
             self.turn.release()

@@ -33,11 +33,11 @@ from a4ps.inference.engine import (
 )
 from a4ps.inference.loop_guard import LoopGuard
 from a4ps.inference.loop_thread import LoopThread
-from a4ps.inference.model_memory import Ledger, ModelMemory, Occupancy, Parts
+from a4ps.inference.model_memory import Ledger, MemoryStatistics, ModelMemory, Occupancy, Parts
 from a4ps.inference.tokens import estimate_prompt
 from a4ps.inference.waits import Wait
 
-__all__ = ["Busy", "Ledger", "ModelManager", "Occupancy", "Parts"]
+__all__ = ["Busy", "Ledger", "ModelManager", "ModelStatistics", "Occupancy", "Parts"]
 
 #: How the setting names a model of Ollama's that embeds.
 BY_OLLAMA = "ollama:"
@@ -53,6 +53,17 @@ class Busy:
 
     tokens: int = 0
     waiting: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatistics:
+    """The memory of the models, the pieces of text that they have said since the process began (mostly a token each), and
+    what is asked of them now.
+    """
+
+    memory: MemoryStatistics
+    pieces: int
+    busy: Busy
 
 
 class ModelManager:
@@ -72,6 +83,7 @@ class ModelManager:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: LoopThread | None = None
         self._in_flight = 0
+        self._pieces = 0
         self._busiest = Busy()
 
     # The engine port
@@ -113,6 +125,7 @@ class ModelManager:
                     if isinstance(chunk, Text):
                         yield chunk
                         pieces += 1
+                        self._pieces += 1
                         if not (looping := guard.feed(chunk.text)):
                             continue
                         chunk = Finished("length", estimate_prompt(request.messages), pieces, notes=(looping,))
@@ -206,6 +219,10 @@ class ModelManager:
         """The most of each since this was last asked."""
         busiest, self._busiest = self._busiest, Busy()
         return busiest
+
+    def statistics(self) -> ModelStatistics:
+        """How it is now. Asks nobody, so what is in memory is what was last seen."""
+        return ModelStatistics(self._memory.statistics(), self._pieces, self.busy)
 
     async def idle(self) -> None:
         """Return when no load or unload is under way."""

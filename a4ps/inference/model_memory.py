@@ -69,6 +69,20 @@ class Occupancy:
         return self.budget_bytes < UNBOUNDED
 
 
+@dataclass(frozen=True, slots=True)
+class MemoryStatistics:
+    """What is in memory, as far as was last seen, and since the process began: loads, and those of them that spilled.
+
+    `budget_bytes` is None where the engine runs on another machine, whose memory is not known here.
+    """
+
+    residents: tuple[Resident, ...]
+    budget_bytes: int | None
+    loads: int
+    spills: int
+    waiting: int
+
+
 @dataclass(slots=True)
 class Seat:
     """One call between its arrival and its end. `why` it waits is for the user; `changed` is set when any of it changes."""
@@ -130,6 +144,13 @@ class ModelMemory:
         self._tasks: set[asyncio.Task[None]] = set()
         self._alarm: asyncio.TimerHandle | None = None
         self._freed = asyncio.Event()
+        self._loads = self._spills = 0
+
+    def statistics(self) -> MemoryStatistics:
+        """How it is now. Asks nobody."""
+        occupied = Occupancy(self._state.budget_bytes, self._seen, self._waits)
+        budget = occupied.budget_bytes if occupied.is_bounded else None
+        return MemoryStatistics(occupied.residents, budget, self._loads, self._spills, len(occupied.waits))
 
     @property
     def waits(self) -> tuple[Wait, ...]:
@@ -345,6 +366,7 @@ class ModelMemory:
             self._fail(model, error)
             await self.look()
         else:
+            self._loads += 1
             held = found.vram_bytes or found.size_bytes if found is not None else None
             if held is not None:
                 self._measured[model.base, self._contexts[model.name]] = held
@@ -414,6 +436,7 @@ class ModelMemory:
         spilled = found.size_bytes - found.vram_bytes if 0 < found.vram_bytes < found.size_bytes else 0
         if not spilled:
             return None
+        self._spills += 1
         what = f"{model} does not fit the card: {spilled / 1e9:.1f} GB of it spilled into RAM"
         if smaller is None or model.name in self._shrunk:
             self._note(model.name, f"{what}, which makes it slow; a smaller model would fit")

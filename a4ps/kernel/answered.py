@@ -33,6 +33,7 @@ class Answered:
         return {
             "turn_id": self.turn.id,
             "question": self.turn.question,
+            "asked_at": self.turn.asked_at.isoformat(),
             "answer": reply.answer,
             "alone": reply.alone,
             "contributions": [

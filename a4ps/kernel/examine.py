@@ -1,10 +1,14 @@
-"""Gathers the facts that `health` judges. Makes nothing; an image that is there is opened, checked, and closed."""
+"""Gathers the facts that `health` judges. Makes nothing; an image that is there is opened, checked, and closed.
+
+Where a backend has the image, what it says of it counts: `Running`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import platform
+import shlex
 import shutil
 import stat
 from collections.abc import Mapping
@@ -12,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from a4ps.errors import A4PSError, ImageHeld, PeerError
-from a4ps.inference.card import read_card
+from a4ps.inference.card import is_plugged_in, read_card
 from a4ps.inference.engine import Engine
+from a4ps.kernel.autostart import read_autostart
 from a4ps.kernel.engine_choice import choose
 from a4ps.kernel.health import SYSTEM_PACKAGES, Facts
 from a4ps.kernel.wiring import (
@@ -28,8 +33,28 @@ from a4ps.kernel.wiring import (
 )
 from a4ps.sandbox.tiers import find_tier
 
+#: How long the path of a socket may be, in bytes: `sun_path` of unix(7), less the zero that ends it.
+_SOCKET_PATH_BYTES = 107
 
-async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> Facts:
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What the backend that runs says of itself and its image; where it says nothing, `fault` and `mend` tell why.
+
+    `read_only` is why the image takes no writes, "" where it does. `last_engine` spoke in the newest answer.
+    """
+
+    pid: int = 0
+    stays: bool = False
+    generation: int = 0
+    turns: int = 0
+    last_engine: str = ""
+    read_only: str = ""
+    fault: str = ""
+    mend: str = ""
+
+
+async def examine(env: Environment, running: Running | None = None, environ: Mapping[str, str] = os.environ) -> Facts:
     """Look at everything once; what fails becomes a fact. Raises `SettingsError` for an address that is none."""
     keys_fault = _keys_fault(env)  # before the image is opened, which tightens what is loose
     ollama = ollama_engine(env.settings)
@@ -37,7 +62,7 @@ async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> 
     try:
         status = await ollama.status()
         beside = await embedded.status()
-        image = _image(env)
+        image = _image(env) if running is None else _image_of(running)
         choice = choose(signs(env, status, image.last_engine))
         installed = await _installed(embedded if choice == "llamacpp" else ollama)
         embedder = await embedder_of(env, ollama if choice == "ollama" else None)
@@ -46,6 +71,7 @@ async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> 
         await embedded.aclose()
     card = read_card()
     memory = _memory()
+    run_fault, run_mend = _run_fault(env)
     found = await asyncio.to_thread(find_tier, tier_of(env.settings))
     sandbox = found.tier
     return Facts(
@@ -81,10 +107,20 @@ async def examine(env: Environment, environ: Mapping[str, str] = os.environ) -> 
         image_fault=image.fault,
         image_fault_next=image.mend,
         image_holder_pid=image.holder_pid,
+        image_open=running is not None,
+        backend_pid=running.pid if running is not None else 0,
+        backend_stays=running is not None and running.stays,
+        backend_fault=running.fault if running is not None else "",
+        backend_fault_next=running.mend if running is not None else "",
+        run_path=str(env.places.run),
+        run_fault=run_fault,
+        run_fault_next=run_mend,
         keys_path=str(env.places.keys),
         keys_fault=keys_fault,
         unwritable=_unwritable(env),
         embedder=embedder,
+        card_without_driver=card is None and is_plugged_in(),
+        autostart=read_autostart(environ),
     )
 
 
@@ -125,13 +161,47 @@ def _image(env: Environment) -> _Image:
         return _Image(fault=error.message, mend=error.next_step)
 
 
+def _image_of(running: Running) -> _Image:
+    if running.read_only:
+        return _Image(fault=f"writes are refused: {running.read_only}", mend="a4ps status")
+    return _Image(running.generation, running.turns, last_engine=running.last_engine)
+
+
+def _run_fault(env: Environment) -> tuple[str, str]:
+    """What keeps a backend from having its sockets in the run-time folder, or others from being kept out of it, and what
+    mends that; "" if nothing.
+    """
+    places = env.places
+    another = "set XDG_RUNTIME_DIR to a folder of yours with a short path"
+    longest = max(len(os.fsencode(path)) for path in (places.commands_socket, places.events_socket))
+    if longest > _SOCKET_PATH_BYTES:
+        return f"{places.run} is too long for the path of a socket, by {longest - _SOCKET_PATH_BYTES} bytes", another
+    for folder in (places.run_base, places.run):
+        try:
+            found = folder.lstat()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            return f"{folder} cannot be looked at: {error.strerror}", another
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            return f"{folder} is somebody else's, or no folder", another
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            loose = f"{folder} could be entered by others (mode {stat.S_IMODE(found.st_mode):o})"
+            return loose, f"chmod 700 {shlex.quote(str(folder))}"
+    above = _existing(places.run)
+    if not os.access(above, os.W_OK | os.X_OK):
+        return f"{above} cannot be written, and the backend needs {places.run}", another
+    return "", ""
+
+
 def _keys_fault(env: Environment) -> str:
-    """What is wrong with the keys, "" if nothing: one is missing, or others could read it."""
+    """What is wrong with the keys and tokens, "" if nothing: a key is missing, or others could read one of them."""
     folder = env.places.keys
     keys = list(folder.glob("*.key")) if folder.is_dir() else []
     if not keys and env.places.image.exists():
         return f"no key in {folder}: without it the image cannot be opened"
-    for path in (folder, *keys) if keys else ():
+    tokens = list(env.places.tokens.glob("*.token")) if env.places.tokens.is_dir() else []
+    for path in (*((folder, *keys) if keys else ()), *((env.places.tokens, *tokens) if tokens else ())):
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:
             return f"{path} could be read by others (mode {mode:o})"

@@ -12,6 +12,7 @@ from typing import Literal
 
 from a4ps.inference import lexical
 from a4ps.inference.catalog import Catalog, lacking
+from a4ps.kernel.autostart import Autostart
 from a4ps.kernel.engine_choice import Choice
 
 Verdict = Literal["ok", "note", "bad"]
@@ -31,6 +32,7 @@ class Facts:
     """What was found. Sizes in GB (10^9 bytes); `vram_*` None without an NVIDIA card; faults "" where all is well.
 
     `sandbox` is the one that was tried and works, "" where none does; `sandbox_fault` then says why.
+    `backend_pid` is the backend that runs, 0 where none does; `image_open` says that the image is open in it.
     `models` and `installed` are as the engine in use names them; `embedded` describes the embedded engine, "" where it is
     not installed. `embedder` embeds memories, "lexical" where nothing does.
     """
@@ -67,10 +69,20 @@ class Facts:
     image_fault: str
     image_fault_next: str
     image_holder_pid: int
+    image_open: bool
+    backend_pid: int
+    backend_stays: bool
+    backend_fault: str
+    backend_fault_next: str
+    run_path: str
+    run_fault: str
+    run_fault_next: str
     keys_path: str
     keys_fault: str
     unwritable: str
     embedder: str
+    card_without_driver: bool = False
+    autostart: Autostart = Autostart()  # noqa: RUF009 - it is frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +108,11 @@ def diagnose(facts: Facts, catalog: Catalog) -> tuple[Check, ...]:
         _profile(facts, catalog),
         _sandbox(facts),
         _display(facts),
+        _backend(facts),
         _image(facts),
         _recall(facts, catalog),
         _keys(facts),
+        _autostart(facts),
     )
 
 
@@ -159,6 +173,11 @@ def _models(facts: Facts, catalog: Catalog) -> Check:
 
 
 def _card(facts: Facts) -> Check:
+    if facts.card_without_driver:
+        detail = (
+            "an NVIDIA card is here, but no driver answers for it: models run on the processor, several times slower"
+        )
+        return Check("card", "note", detail, "install NVIDIA's driver as your distribution says, then restart")
     if facts.vram_total_gb is None or facts.vram_free_gb is None:
         return Check("card", "note", "no NVIDIA card found: models run on the processor, several times slower")
     return Check("card", "ok", f"{facts.card}: {facts.vram_free_gb:.1f} of {facts.vram_total_gb:.1f} GB free")
@@ -204,7 +223,20 @@ def _display(facts: Facts) -> Check:
     return Check("display", "ok", facts.display or "none, and none is needed: this version lives in the terminal")
 
 
+def _backend(facts: Facts) -> Check:
+    if facts.run_fault:
+        return Check("backend", "bad", facts.run_fault, facts.run_fault_next)
+    if facts.backend_fault:
+        return Check("backend", "bad", facts.backend_fault, facts.backend_fault_next)
+    if facts.backend_pid:
+        until = "stays until a4ps down" if facts.backend_stays else "ends by itself when idle"
+        return Check("backend", "ok", f"process {facts.backend_pid}, which {until}")
+    return Check("backend", "ok", f"none runs; a command starts one, whose sockets are in {facts.run_path}")
+
+
 def _image(facts: Facts) -> Check:
+    if facts.backend_fault:
+        return Check("image", "ok", "held by the backend, so it was not examined")
     if facts.image_holder_pid > 0:
         return Check("image", "note", f"held by process {facts.image_holder_pid}, so it was not examined")
     if facts.image_holder_pid:
@@ -218,7 +250,8 @@ def _image(facts: Facts) -> Check:
     if facts.image_generation is None:
         return Check("image", "ok", f"none yet; the first question makes {facts.image_path}")
     turns = f"{facts.image_turns} turn{'s' if facts.image_turns != 1 else ''}"
-    return Check("image", "ok", f"{turns}, {facts.image_generation} commits, newest ones verified")
+    how = "open in the backend" if facts.image_open else "newest ones verified"
+    return Check("image", "ok", f"{turns}, {facts.image_generation} commits, {how}")
 
 
 def _recall(facts: Facts, catalog: Catalog) -> Check:
@@ -233,3 +266,18 @@ def _keys(facts: Facts) -> Check:
         mend = f"put the key back, or: chmod -R go= {shlex.quote(facts.keys_path)}"
         return Check("keys", "bad", facts.keys_fault, mend)
     return Check("keys", "ok", f"in {facts.keys_path}; without them the image cannot be opened, so back them up apart")
+
+
+def _autostart(facts: Facts) -> Check:
+    autostart = facts.autostart
+    if autostart.unit is None:
+        return Check("autostart", "ok", "none: a command starts the backend when it needs one")
+    if not autostart.program:
+        return Check("autostart", "note", f"{autostart.unit} leads nowhere", "systemctl --user disable a4ps")
+    if not autostart.can_start:
+        detail = f"{autostart.unit} starts {autostart.program}, which is no program here"
+        return Check("autostart", "note", detail, "put the program there, or: systemctl --user disable a4ps")
+    if not autostart.enabled:
+        detail = f"{autostart.unit} is there, and starts nothing by itself"
+        return Check("autostart", "note", detail, "systemctl --user enable --now a4ps")
+    return Check("autostart", "ok", f"the backend starts {'with the machine' if autostart.lingers else 'at login'}")

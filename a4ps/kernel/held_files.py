@@ -3,9 +3,13 @@ rest of the home, which is looked through and named."""
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 
 from a4ps.errors import StorageFailed
@@ -14,6 +18,7 @@ from a4ps.image.drafts import PREFIX, draft_of, sweep
 from a4ps.image.kept_images import image_holds
 from a4ps.image.keys import fsync_folder
 from a4ps.image.salvage import WORKPLACE
+from a4ps.log_file import locked
 from a4ps.places import Places
 from a4ps.sought import Sought
 
@@ -23,13 +28,12 @@ _PORTABLE = b"A4PSport"
 _PIECE_BYTES = 1 << 20
 
 
-class ChatHistory:
-    """A HolderOfText over what was typed into a chat: entries of lines that begin with "+", each after its time."""
+class TypedHistory:
+    """A HolderOfText over what was typed at a prompt: entries of lines that begin with "+", each after its time."""
 
-    name = "chat history"
-
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, name: str = "chat history") -> None:
         self._file = file
+        self.name = name
 
     def holds_file(self, path: Path) -> bool:
         return path == self._file
@@ -63,7 +67,7 @@ class ChatHistory:
 
 
 class LogTexts:
-    """A HolderOfText over the log and its rotated files. They are written in place, as this process logs to one of them."""
+    """A HolderOfText over the log and its rotated files. They are written in place, as others log to one of them."""
 
     name = "log"
 
@@ -74,26 +78,37 @@ class LogTexts:
         return path in self._files()
 
     def find(self, sought: Sought) -> list[TextPlace]:
-        held = [path.name for path in self._files() if sought.in_bytes(_read(path))]
-        return [TextPlace(self.name, name, "holds") for name in held]
+        return [TextPlace(self.name, path.name, "holds") for path in self._files() if _is_to_bar(path, sought)]
 
     def remove(self, sought: Sought) -> None:
-        for path in self._files():
-            text = _read(path).decode("utf-8", "surrogateescape")
-            left = sought.barred(text)
-            if left == text:
-                continue
-            try:
-                with path.open("r+b") as file:
-                    file.write(left.encode("utf-8", "surrogateescape"))
-                    file.truncate()
-                    file.flush()
-                    os.fsync(file.fileno())
-            except OSError as error:
-                raise _cannot(path, "be written", error) from error
+        with _unrotated(self._log):
+            for path in self._files():
+                _bar(path, sought)
 
     def _files(self) -> list[Path]:
         return sorted(path for path in self._log.parent.glob(f"{self._log.name}*") if path.is_file())
+
+
+class CrashTexts:
+    """A HolderOfText over the crash reports: what an exception said may be somebody's words. Barred as the log is."""
+
+    name = "crash reports"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def holds_file(self, path: Path) -> bool:
+        return path == self._folder or self._folder in path.parents
+
+    def find(self, sought: Sought) -> list[TextPlace]:
+        return [TextPlace(self.name, path.name, "holds") for path in self._files() if _is_to_bar(path, sought)]
+
+    def remove(self, sought: Sought) -> None:
+        for path in self._files():
+            _bar(path, sought)
+
+    def _files(self) -> list[Path]:
+        return sorted(path for path in self._folder.glob("*") if path.is_file())
 
 
 class Leftovers:
@@ -170,6 +185,74 @@ def _entries(text: str) -> list[str]:
 def _was_typed(entry: str, sought: Sought) -> bool:
     typed = "\n".join(line[1:] for line in entry.splitlines() if line.startswith("+"))
     return sought.is_entry(typed) or sought.is_entry(typed.removeprefix(_ALL_COMMAND)) or sought.in_text(entry)
+
+
+@contextmanager
+def _unrotated(log: Path) -> Iterator[None]:
+    """Nobody moves the log and its older files for the block: whoever does holds the log's lock."""
+    try:
+        descriptor = os.open(log, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # none, or one that reading it will tell of
+        yield
+        return
+    try:
+        with locked(descriptor):
+            yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_to_bar(path: Path, sought: Sought) -> bool:
+    text = _read(path).decode("utf-8", "surrogateescape")
+    return _barred(text, sought) != text
+
+
+def _bar(path: Path, sought: Sought) -> None:
+    text = _read(path).decode("utf-8", "surrogateescape")
+    left = _barred(text, sought)
+    if left == text:
+        return
+    try:
+        with path.open("r+b") as file:
+            file.write(left.encode("utf-8", "surrogateescape"))
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise _cannot(path, "be written", error) from error
+
+
+def _barred(text: str, sought: Sought) -> str:
+    """`text` with bars for the words. In a line that is a JSON object in its values only, whose words JSON spells otherwise
+    than they were said.
+    """
+    pieces: list[str] = []
+    for is_object, lines in groupby(io.StringIO(text, newline="\n"), key=_is_object):
+        if is_object:
+            pieces += [_barred_object(line, sought) for line in lines]
+        else:
+            pieces.append(sought.barred("".join(lines)))
+    return "".join(pieces)
+
+
+def _is_object(line: str) -> bool:
+    return line.startswith("{") and _object_in(line) is not None
+
+
+def _object_in(line: str) -> dict[str, object] | None:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _barred_object(line: str, sought: Sought) -> str:
+    fields = _object_in(line) or {}
+    left = {name: sought.barred_value(value) for name, value in fields.items()}
+    if left == fields:
+        return line
+    return json.dumps(left, ensure_ascii=False).encode("utf-8", "backslashreplace").decode() + "\n"
 
 
 def _held(path: Path, sought: Sought) -> bool:

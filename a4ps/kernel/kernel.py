@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from a4ps.clock import Clock
-from a4ps.errors import A4PSError, ApprovalRefused, EngineRefused, NoSuchTurn, SettingsError, UsageError
+from a4ps.errors import A4PSError, ApprovalRefused, EngineRefused, NoSuchTurn, UsageError
 from a4ps.events import Event, Subject, event_bus
-from a4ps.image.series_log import FOLD_EVERY, SeriesLog
+from a4ps.image.series_log import FOLD_EVERY, SeriesLog, latency_of
 from a4ps.image.store import Store
 from a4ps.image.turns import ARCHITECT, Reply, Turn, TurnLog, flat
 from a4ps.inference.engine import Engine
 from a4ps.inference.tokens import estimate_tokens
 from a4ps.kernel.answered import Answered, MemoryShown
+from a4ps.kernel.question import PROMPT_TOKENS, checked_question
 from a4ps.kernel.telling import Telling
 from a4ps.memory.consolidation import Night
 from a4ps.memory.records import Records
@@ -30,52 +32,15 @@ from a4ps.settings import Settings
 from a4ps.society.cast import Cast
 from a4ps.society.drift import Probed, figures, is_due, probe
 from a4ps.society.gate import Approver
-from a4ps.society.progress import Accepted, Listener
+from a4ps.society.progress import Accepted, InLine, Listener
 from a4ps.society.sleeping import Sleeper
 from a4ps.society.society import Society
 from a4ps.society.speaking import Speaker
-from a4ps.society.toolbox import TOOL_TOKENS
-from a4ps.tools.method_runner import MethodRunner
 
 #: Open turns whose progress is kept; an older one starts anew if it is ever resumed.
 KEPT_OPEN = 8
 
-#: What a prompt holds besides the question and what the personas said, in tokens; tests hold every prompt to it.
-PROMPT_TOKENS = 700
-
 _log = logging.getLogger(__name__)
-
-
-def question_room(num_ctx: int, reply_tokens: int) -> int:
-    """Tokens left for a question beside the prompt, a tool's result, three contributions, and the reply to them.
-
-    Raises `SettingsError` where that is next to nothing.
-    """
-    room = num_ctx - PROMPT_TOKENS - TOOL_TOKENS - 4 * reply_tokens
-    if room < 64:
-        raise SettingsError(
-            f"num_ctx {num_ctx:,} leaves no room for a question beside contributions of {reply_tokens:,} tokens",
-            next_step=f"a4ps config set num_ctx {PROMPT_TOKENS + TOOL_TOKENS + 4 * reply_tokens + 1024}",
-        )
-    return room
-
-
-def checked_question(text: str, settings: Settings) -> str:
-    """The question, trimmed. Raises `UsageError` if it is empty, no text, or would not fit the context."""
-    question = text.strip()
-    if not question:
-        raise UsageError("there is no question", next_step='a4ps ask "What should I read first?"')
-    if "\x00" in question or question.encode("utf-8", "replace").decode() != question:
-        raise UsageError("the question is not text (NUL or undecodable bytes)", next_step="give the question as text")
-    room = question_room(settings.num_ctx, settings.reply_tokens)
-    # Counting tokens of a huge text is itself slow; no token is longer than the bytes it stands for.
-    tokens = estimate_tokens(question) if len(question) <= 16 * room else len(question) // 4
-    if tokens > room:
-        raise UsageError(
-            f"the question is about {tokens:,} tokens long; {room:,} fit beside the deliberation",
-            next_step=f"ask about a shorter text, or raise num_ctx ({settings.num_ctx:,}): a4ps config set num_ctx N",
-        )
-    return question
 
 
 def check_voices(question: str, cast: Cast, settings: Settings) -> None:
@@ -95,7 +60,9 @@ def check_voices(question: str, cast: Cast, settings: Settings) -> None:
 
 @dataclass(slots=True)
 class Kernel:
-    """One open image with its engine and society. Made by `a4ps.kernel.wiring.open_kernel`; close with `aclose`.
+    """One open image with its engine and society. Made by `a4ps.kernel.wiring.kernel_over`; close with `aclose`.
+
+    The sandboxes of `executor` are its caller's.
 
     What becomes of each turn is told to `bus`, beside the turn's own listener, which is called there and then.
     """
@@ -107,12 +74,24 @@ class Kernel:
     clock: Clock
     notice: str = ""
     executor: SecureCodeExecutor | None = None
-    methods: MethodRunner | None = None
     bus: Subject = event_bus
     sleeper: Sleeper | None = None
+    owns_image: bool = True
     _resting: asyncio.Task[None] | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _night: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _in_line: int = 0
+    _current: str = ""
     _colours: Mapping[str, float] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn is under way."""
+        return self._turn.locked()
+
+    def cut_off(self) -> list[Turn]:
+        """Turns that a crash ended; not the one that is under way. The newest last."""
+        return [turn for turn in self.log.cut_off() if turn.id != self._current]
 
     @property
     def records(self) -> Records:
@@ -142,7 +121,7 @@ class Kernel:
         """
         question = checked_question(text, self.society.settings)
         listener = self._telling(listener)
-        async with self._turn:
+        async with self._turn_for(listener):
             await self._rouse()
             aside = self.log.open_ids
             cast = self.society.cast()
@@ -160,6 +139,7 @@ class Kernel:
                     taint=tuple(taint),
                 )
             )
+            self._current = turn.id
             if aside:
                 await self.society.deliberation.sweep(keep=self.log.open_ids[-KEPT_OPEN:])
             self.bus.notify(Event.TURN_BEGAN, turn)
@@ -179,7 +159,7 @@ class Kernel:
     async def resume(self, turn_id: str | None, listener: Listener, *, approve: Approver | None = None) -> Answered:
         """Go on with an open turn, the newest where none is named. Raises `NoSuchTurn` and what `ask` raises."""
         listener = self._telling(listener)
-        async with self._turn:
+        async with self._turn_for(listener):
             await self._rouse()
             chosen = [key for key in self.log.open_ids if turn_id in (None, key)]
             if not chosen:
@@ -192,6 +172,7 @@ class Kernel:
                     f"turn {turn.id} began with the engine {turn.engine}; {self.engine.name} cannot finish it",
                     next_step=f"A4PS_ENGINE={turn.engine} a4ps ask --resume {turn.id}",
                 )
+            self._current = turn.id
             await self.log.resume(turn)
             self.bus.notify(Event.TURN_BEGAN, turn)
             listener(Accepted(turn, resumed=True))
@@ -218,29 +199,49 @@ class Kernel:
             self.bus.notify(Event.SERIES, Sample(name, at_s, value))
         return tuple(probed)
 
+    async def sleep_now(self) -> Night | None:
+        """`sleep`; a night or a measurement that the rest has begun gives way to it."""
+        await self._rouse()
+        return await self.sleep()
+
     async def sleep(self) -> Night | None:
-        """Consolidate memory now; None where there was nothing to do. Raises what `Store.commit` raises."""
-        night = await self.sleeper.sleep() if self.sleeper is not None else None
+        """Consolidate memory, one night at a time; None where there was nothing to do. Raises what `Store.commit` raises."""
+        async with self._night:
+            night = await self.sleeper.sleep() if self.sleeper is not None else None
         if night is not None:
             self.society.scrapbook.wake()
         return night
 
     async def aclose(self) -> None:
-        """Close memory, engine, sandboxes, checkpoints and image, in this order. Idempotent."""
+        """Close memory, engine, checkpoints, and the image where it is ours, in this order. Idempotent."""
         await self._rouse()
         try:
             await self.society.scrapbook.aclose()
             await self.engine.aclose()
         finally:
-            if self.methods is not None:
-                await asyncio.to_thread(self.methods.close)
-            if self.executor is not None:
-                await asyncio.to_thread(self.executor.close)
             try:
                 await self.society.deliberation.aclose()
             finally:
-                self.society.manager.close()
-                self.store.close()
+                if self.owns_image:
+                    self.society.manager.close()
+                    self.store.close()
+                else:
+                    self.society.manager.bind_invoker(None)
+
+    @asynccontextmanager
+    async def _turn_for(self, listener: Listener) -> AsyncIterator[None]:
+        """One turn at a time; who has to wait is told for how many."""
+        if self._in_line:
+            listener(InLine(self._in_line))
+        self._in_line += 1
+        try:
+            async with self._turn:
+                try:
+                    yield
+                finally:
+                    self._current = ""
+        finally:
+            self._in_line -= 1
 
     async def _run(
         self, turn: Turn, cast: Cast, listener: Listener, approve: Approver | None, *, resume: bool = False
@@ -285,9 +286,11 @@ class Kernel:
         return self._colours
 
     def _tell_load(self, reply: Reply) -> None:
-        if reply.load is not None and self.bus.is_heard(Event.SERIES):
-            for name, value in flat(reply.load).items():
-                self.bus.notify(Event.SERIES, Sample(f"load.{name}", self.clock.now().timestamp(), value))
+        if self.bus.is_heard(Event.SERIES):
+            at_s = self.clock.now().timestamp()
+            for name, value in (flat(reply.load) if reply.load is not None else {}).items():
+                self.bus.notify(Event.SERIES, Sample(f"load.{name}", at_s, value))
+            self.bus.notify(Event.SERIES, latency_of(reply, at_s))
 
     async def _fold_series(self, turn: Turn) -> None:
         """Housekeeping, now and then: where it cannot be written, it is done some turns later."""

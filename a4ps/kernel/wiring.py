@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import importlib.util
 import logging
 import os
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from a4ps.clock import Clock, SystemClock
 from a4ps.errors import A4PSError, EngineUnreachable, ModelMissing, PeerError
@@ -39,13 +41,12 @@ from a4ps.inference.rehearsal import RehearsalEngine
 from a4ps.kernel.engine_choice import Choice, Signs, choose
 from a4ps.kernel.forgetter import Forgetter
 from a4ps.kernel.health import LOCAL_OLLAMA
-from a4ps.kernel.held_files import ChatHistory, Leftovers, LogTexts, OtherFiles
+from a4ps.kernel.held_files import CrashTexts, Leftovers, LogTexts, OtherFiles, TypedHistory
 from a4ps.kernel.invoker import EngineInvoker
-from a4ps.kernel.kernel import KEPT_OPEN, Kernel
 from a4ps.memory.following import Means
 from a4ps.memory.forgetting import MEMORY_TREATMENTS, VectorTexts
 from a4ps.memory.records import Records
-from a4ps.memory.scrapbook import Scrapbook
+from a4ps.memory.scrapbook import Scrapbook, Watch, unwatched
 from a4ps.memory.tuning import Options
 from a4ps.personas.roster import BY_PROFILE, NAMES, enrol
 from a4ps.places import Places
@@ -54,10 +55,11 @@ from a4ps.settings import Loaded, Settings, load
 from a4ps.society.checkpoint_texts import CheckpointTexts
 from a4ps.tools.asking import Asker, Voice
 from a4ps.tools.forgetting import TOOL_RULES, TOOL_TREATMENTS
-from a4ps.tools.method_runner import MethodRunner
 from a4ps.tools.registry import ToolRegistry
-from a4ps.tools.running import Runner
 from a4ps.tools.tool_forge import ForgeParts, ToolForge
+
+if TYPE_CHECKING:
+    from a4ps.kernel.kernel import Kernel
 
 _log = logging.getLogger(__name__)
 
@@ -123,6 +125,11 @@ def tier_of(settings: Settings) -> str:
     return "" if settings.sandbox == "auto" else settings.sandbox
 
 
+def executor_of(env: Environment) -> SecureCodeExecutor:
+    """What runs code that is not trusted, in the sandbox of the settings; nothing is looked for or started."""
+    return SecureCodeExecutor(tier=tier_of(env.settings))
+
+
 def has_embedded_models(env: Environment) -> bool:
     """Whether the embedded engine is installed and has a file for every model that the four speak with."""
     if importlib.util.find_spec("xllamacpp") is None:
@@ -177,34 +184,24 @@ def signs(env: Environment, status: EngineStatus, last_engine: str) -> Signs:
 
 
 @contextmanager
-def open_records(env: Environment) -> Iterator[Records]:
-    """What is remembered, alone, without anything that finds it, and less what was being forgotten. Raises as `Store.open`
-    does.
-    """
+def open_log(env: Environment) -> Iterator[TurnLog]:
+    """The turns alone, less what was being forgotten. Raises as `Store.open` does."""
     with Store.open(env.places.image, KeyFolder(env.places.keys), SystemClock()) as store:
         if is_unfinished(store):
-            _finish_forgetting(env.places, ProtoManager.over(store))
-        yield Records(store, TurnLog(store))
-
-
-@contextmanager
-def open_log(env: Environment) -> Iterator[TurnLog]:
-    """The turns alone. Raises as `Store.open` does."""
-    with open_records(env) as records:
-        yield records.log
+            finish_forgetting(env.places, ProtoManager.over(store))
+        yield TurnLog(store)
 
 
 @asynccontextmanager
-async def open_scrapbook(env: Environment) -> AsyncIterator[Scrapbook]:
-    """Memory without a society, with the embedder of the settings; nothing is started. Raises as `Store.open` does."""
+async def scrapbook_over(env: Environment, records: Records, watch: Watch = unwatched) -> AsyncIterator[Scrapbook]:
+    """Memory without a society, with the embedder of the settings; nothing is started."""
     ollama = ollama_engine(env.settings)
     async with AsyncExitStack() as undo:
         undo.push_async_callback(ollama.aclose)
-        records = undo.enter_context(open_records(env))
         embedder = await embedder_of(env, ollama)
         manager = ModelManager(parts_of(env, ollama if embedder.startswith(BY_OLLAMA) else RehearsalEngine(), embedder))
         undo.push_async_callback(manager.aclose)
-        scrapbook = Scrapbook(records, means_of(env, embedder, manager, SystemClock()))
+        scrapbook = Scrapbook(records, means_of(env, embedder, manager, SystemClock()), watch)
         undo.push_async_callback(scrapbook.aclose)
         yield scrapbook
 
@@ -223,8 +220,10 @@ def means_of(env: Environment, embedder: str, manager: ModelManager, clock: Cloc
 def holders_of(places: Places) -> Holders:
     """All that keeps words of a person in this home, but for the image: whoever adds a place adds its holder here."""
     holders = Holders()
-    holders.add(ChatHistory(places.chat_history))
+    holders.add(TypedHistory(places.chat_history))
+    holders.add(TypedHistory(places.console_history, "console history"))
     holders.add(LogTexts(places.log))
+    holders.add(CrashTexts(places.crashes))
     holders.add(CheckpointTexts(places.checkpoints))
     holders.add(KeptImages(places.image, TREATMENTS))
     holders.add(VectorTexts(places.scrapbook))
@@ -241,18 +240,51 @@ def forgetter_of(places: Places, manager: ProtoManager) -> Forgetter:
     return Forgetter(image, holders, CheckpointTexts(places.checkpoints).turns_with)
 
 
-async def open_kernel(env: Environment) -> Kernel:
-    """Open image, engine and society. Raises every kind of `A4PSError`; nothing stays open then."""
-    from a4ps.society.graph import Deliberation  # LangGraph takes a second to import; doctor and config do without
+def finish_forgetting(places: Places, manager: ProtoManager) -> bool:
+    """Go on with a forgetting that was cut off; whether there was one, and it is done now.
+
+    What keeps it from that keeps nobody from asking; the next opening, or `a4ps memory forget`, tries again.
+    """
+    try:
+        return bool(forgetter_of(places, manager).finish())
+    except A4PSError:
+        _log.exception("a forgetting that was cut off could not be finished")
+        return False
+
+
+def open_image(env: Environment) -> tuple[ProtoManager, bool]:
+    """The image with its Protos, less what was being forgotten, and whether that was finished here; it owns its store.
+
+    Raises as `Store.open` does.
+    """
+    protos = ProtoManager.open(env.places.image, keys=KeyFolder(env.places.keys))
+    return protos, finish_forgetting(env.places, protos)
+
+
+async def kernel_over(
+    env: Environment,
+    protos: ProtoManager,
+    executor: SecureCodeExecutor,
+    tools: ToolRegistry,
+    records: Records,
+    watch: Watch = unwatched,
+) -> Kernel:
+    """Open engine and society over an open image, with the sandboxes and tools that are the caller's. `watch` is who looks
+    after what runs in the background.
+
+    Raises every kind of `A4PSError`; nothing more stays open then.
+    """
+    # LangGraph takes a second to import, which keeps nobody waiting but whoever wants a society.
+    await asyncio.to_thread(importlib.import_module, "a4ps.society.graph")
+    from a4ps.kernel.kernel import KEPT_OPEN, Kernel
+    from a4ps.society.graph import Deliberation
     from a4ps.society.sleeping import Sleeper
     from a4ps.society.society import Society
 
-    clock = SystemClock()
+    store = protos.store
+    clock = store.clock
     async with AsyncExitStack() as undo:
-        store = undo.enter_context(Store.open(env.places.image, KeyFolder(env.places.keys), clock))
-        protos = ProtoManager.over(store)
-        _finish_forgetting(env.places, protos)
-        log = TurnLog(store)
+        log = records.log
         last = log.latest(1)
         choice = await choose_engine(env, last[0][0].engine if last else "")
         engine = engine_of(env, choice)
@@ -266,32 +298,36 @@ async def open_kernel(env: Environment) -> Kernel:
         undo.push_async_callback(deliberation.aclose)
         await deliberation.sweep(keep=log.open_ids[-KEPT_OPEN:])
         enrol(protos)
-        executor = SecureCodeExecutor(tier=tier_of(env.settings))
-        undo.callback(executor.close)
-        methods = MethodRunner(lambda: executor)
-        protos.bind_code_runner(methods)
         protos.bind_invoker(EngineInvoker(manager, env.settings, models, clock))
-        made_of = forge_parts(env, protos, executor, manager, models)
+        made_of = forge_parts(env, tools, manager, models)
         forge = ToolForge(made_of)
-        scrapbook = Scrapbook(Records(store, log), means_of(env, embedder, manager, clock))
+        scrapbook = Scrapbook(records, means_of(env, embedder, manager, clock), watch)
         society = Society(protos, models, manager, env.settings, deliberation, scrapbook, clock, forge)
         scrapbook.start()
         undo.pop_all()
     sleeper = Sleeper(scrapbook.records, Asker(manager, made_of.voice, env.settings.num_ctx, who="background"))
-    return Kernel(store, log, manager, society, clock, _notice(env, choice), executor, methods, sleeper=sleeper)
+    return Kernel(
+        store,
+        log,
+        manager,
+        society,
+        clock,
+        _notice(env, choice),
+        executor,
+        sleeper=sleeper,
+        owns_image=False,
+    )
 
 
-def forge_parts(
-    env: Environment, protos: ProtoManager, runner: Runner, engine: Engine, models: Mapping[str, str]
-) -> ForgeParts:
+def forge_parts(env: Environment, tools: ToolRegistry, engine: Engine, models: Mapping[str, str]) -> ForgeParts:
     """What the forge is made of; `models` are those by profile."""
 
     def voice(name: str) -> Voice:
-        codex = protos.get_proto(name).codex
+        codex = tools.manager.get_proto(name).codex
         of_its_own = codex.model_name != BY_PROFILE and engine.name != "rehearsal"
         return Voice(codex, codex.model_name if of_its_own else models[name])
 
-    return ForgeParts(ToolRegistry(protos, runner), engine, voice, SystemClock(), env.settings.num_ctx)
+    return ForgeParts(tools, engine, voice, SystemClock(), env.settings.num_ctx)
 
 
 async def choose_engine(env: Environment, last_engine: str) -> Choice:
@@ -369,9 +405,9 @@ def default_forge() -> ForgeParts:
     protos = ProtoManager()
     enrol(protos)
     engine = ModelManager(parts_of(env, engine_of(env, choice), embedder))
-    executor = SecureCodeExecutor(tier=tier_of(env.settings))
+    executor = executor_of(env)
     protos.close_with(executor.close)
-    return forge_parts(env, protos, executor, engine, env.models_of(choice))
+    return forge_parts(env, ToolRegistry(protos, executor), engine, env.models_of(choice))
 
 
 def _chosen(env: Environment) -> tuple[Choice, str]:
@@ -387,14 +423,6 @@ def _chosen(env: Environment) -> tuple[Choice, str]:
 
     with ThreadPoolExecutor(1) as thread:  # the caller's thread may have an event loop
         return thread.submit(lambda: asyncio.run(chosen())).result()
-
-
-def _finish_forgetting(places: Places, manager: ProtoManager) -> None:
-    """What keeps it from that keeps nobody from asking; the next opening, or `a4ps memory forget`, tries again."""
-    try:
-        forgetter_of(places, manager).finish()
-    except A4PSError:
-        _log.exception("a forgetting that was cut off could not be finished")
 
 
 def _notice(env: Environment, choice: Choice) -> str:

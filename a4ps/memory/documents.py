@@ -17,11 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from a4ps.errors import DocumentUnreadable, UsageError
+from a4ps.memory.file_kinds import PDF_SUFFIX, SUFFIXES
 from a4ps.memory.records import Document, Records
-
-TEXT_SUFFIXES = frozenset({".txt", ".text", ".md", ".markdown", ".rst", ".org"})
-PDF_SUFFIX = ".pdf"
-SUFFIXES = TEXT_SUFFIXES | {PDF_SUFFIX}
 
 #: A larger file is hardly one that somebody wrote.
 MAX_FILE_BYTES = 64_000_000

@@ -93,7 +93,10 @@ class Backlog:
 
 
 class Follower:
-    """One image's vectors. One event loop; `run` is a task of its own, and ends only when it is cancelled."""
+    """One image's vectors. One event loop; `run` is a task of its own.
+
+    It ends when it is cancelled, or with a bug, and may then be called again.
+    """
 
     def __init__(self, records: Records, means: Means) -> None:
         self.opened: Opened | None = None
@@ -130,13 +133,18 @@ class Follower:
             except A4PSError as error:
                 self.fault = error.message
                 _log.warning("memories are not embedded: %s", error.message)
-            except Exception as error:  # noqa: BLE001 - a background's edge: full text serves on
-                self.fault = f"the vectors failed: {error}"
-                _log.exception("memories are not embedded")
-            self._tried.set()
-            if not self._woken.is_set():
-                self._even.set()
+            except Exception as error:
+                self.fault = f"the vectors failed: {error}"  # and full text serves on
+                self._settle()
+                raise
+            self._settle()
             await self._woken.wait()
+
+    def _settle(self) -> None:
+        """Whoever waits for it need not wait for what has failed."""
+        self._tried.set()
+        if not self._woken.is_set():
+            self._even.set()
 
     async def aclose(self) -> None:
         """Close the index, after `run` has ended."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from a4ps.errors import A4PSError
 from a4ps.memory.following import Follower, Following, Means
@@ -33,17 +34,47 @@ QUESTION_WAIT_S = 2.0
 NEAREST_MIN = 30
 
 
+@dataclass(frozen=True, slots=True)
+class ScrapbookStatistics:
+    """How many memories there are and how many are found by vector; how many are left to embed, and how many a second are.
+
+    `embedder` is the identity of what embeds, "" while none does; `fault` says why there are no (new) vectors.
+    """
+
+    memories: int
+    vectors: int
+    left: int
+    per_s: float
+    embedder: str
+    fault: str
+
+
+#: Runs what goes on in the background under a name, as long as it is not cancelled, and sees to what becomes of it.
+Watch: TypeAlias = Callable[[str, Callable[[], Awaitable[None]]], Coroutine[Any, Any, None]]
+
+
+async def unwatched(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Where nobody looks after it: what ends it is logged."""
+    try:
+        await run()
+    except Exception:
+        _log.exception("%s has ended", name)
+        raise
+
+
 class Scrapbook:
     """The memory of one open image. One event loop; `aclose` before the image is closed."""
 
-    def __init__(self, records: Records, means: Means | None = None) -> None:
+    def __init__(self, records: Records, means: Means | None = None, watch: Watch = unwatched) -> None:
         """Starts nothing."""
+        self._watch = watch
         self.records = records
         self._means = means
         self._follower: Follower | None = None
         self._task: asyncio.Task[None] | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._asked: set[asyncio.Task[Vectors]] = set()
+        self._counted = -1, 0  # a generation, and how many memories it had
 
     async def recall(
         self,
@@ -120,12 +151,24 @@ class Scrapbook:
         """Why there are no vectors, or no new ones; "" where all is well."""
         return self._follower.fault if self._follower is not None else ""
 
+    def statistics(self) -> ScrapbookStatistics:
+        """How it is now. Counts in the image where that has changed since the last time. Raises what reading raises."""
+        generation = self.records.store.generation
+        if self._counted[0] != generation:
+            self._counted = generation, self.records.count()
+        state = self._follower.opened.index.state if self._follower is not None and self._follower.opened else None
+        vectors = 0 if state is None else state.rows
+        following = self.following
+        return ScrapbookStatistics(
+            self._counted[1], vectors, following.left, following.per_s, self.embedder, self.fault
+        )
+
     def start(self) -> None:
         """Begin to open the index and to embed what has no vector. Nothing without means; idempotent."""
         if self._means is not None and self._follower is None:
             self._follower = Follower(self.records, self._means)
             self._pool = ThreadPoolExecutor(2, "a4ps-recall")
-            self._task = asyncio.create_task(self._follower.run(), name="scrapbook")
+            self._task = asyncio.create_task(self._watch("memory", self._follower.run), name="memory")
 
     def wake(self) -> None:
         """There is something new to remember."""

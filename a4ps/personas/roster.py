@@ -13,9 +13,7 @@ from importlib import resources
 from a4ps.image.codex import Codex
 from a4ps.image.proto import Proto
 from a4ps.image.proto_manager import ProtoManager
-
-#: The order in which the four are named to the user.
-NAMES = ("ALFRED", "BRICK", "ROBIN", "BABS")
+from a4ps.personas.names import NAMES as NAMES
 
 #: A codex with this model speaks with the one that the profile and the settings give it.
 BY_PROFILE = "by profile"

@@ -15,7 +15,7 @@ from a4ps.sandbox.conversation import Job, Outcome, Service, converse
 from a4ps.sandbox.folders import SessionFolder
 from a4ps.sandbox.layout import lay_out
 from a4ps.sandbox.limits import DEFAULT, Limits
-from a4ps.sandbox.pool import Pool
+from a4ps.sandbox.pool import Pool, PoolStatistics
 from a4ps.sandbox.process import Tier
 from a4ps.sandbox.result import CallResult, ExecutionResult
 from a4ps.sandbox.tiers import need_tier
@@ -51,6 +51,11 @@ class SecureCodeExecutor:
     def tier(self) -> Tier:
         """The sandbox that is used here: its `name`, `version`, and whether it is the `weaker` one. Looks for it."""
         return need_tier(self._wanted)
+
+    def statistics(self) -> PoolStatistics:
+        """Its sandboxes; nothing of each before the first run. Looks for none."""
+        running = self._running
+        return PoolStatistics() if running is None else running.pool.statistics()
 
     def execute(
         self,

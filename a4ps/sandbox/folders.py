@@ -20,17 +20,22 @@ from a4ps.errors import SandboxUnavailable
 _PREFIX = "s"
 
 
-def base_folder() -> Path:
-    """The user's folder of sandboxes, made when it is not there. Raises SandboxUnavailable where it is not ours alone."""
+def base_path() -> Path:
+    """Where the user's folder of sandboxes is, or would be."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     parent = Path(runtime) if runtime and os.access(runtime, os.W_OK) else Path(tempfile.gettempdir())
-    base = parent / f"a4ps-sandboxes-{os.getuid()}"
+    return parent / f"a4ps-sandboxes-{os.getuid()}"
+
+
+def base_folder() -> Path:
+    """The user's folder of sandboxes, made when it is not there. Raises SandboxUnavailable where it is not ours alone."""
+    base = base_path()
     try:
         base.mkdir(mode=0o700, exist_ok=True)
         found = base.lstat()
     except OSError as error:
         raise SandboxUnavailable(
-            f"no folder for sandboxes can be made in {parent}: {error.strerror}",
+            f"no folder for sandboxes can be made in {base.parent}: {error.strerror}",
             next_step="free space there, or set TMPDIR",
         ) from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:

@@ -15,9 +15,11 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from a4ps.errors import SandboxUnavailable
+from a4ps.events import Event, ServiceFailed, event_bus
 from a4ps.sandbox.limits import Limits
 from a4ps.sandbox.policy import Layout
 from a4ps.sandbox.process import SandboxDied, SandboxProcess, Tier
@@ -34,6 +36,9 @@ SLOW_S = 5.0
 STUCK_S = 3 * START_S
 #: Failures in a row after which those who wait are told, instead of trying on.
 FAILURES_MAX = 3
+#: After a fault of ours the thread that starts them begins anew: after so long, twice as long each time up to the bound, and
+#: as at first again once it went well for so long.
+AGAIN_S, AGAIN_MAX_S, WELL_S = 0.5, 8.0, 60.0
 #: A call that was just given a sandbox has the processors to itself for as long, unless somebody waits: most are over then.
 QUIET_S = 0.05
 
@@ -48,6 +53,17 @@ class Order:
         self.fault = ""
 
 
+@dataclass(frozen=True, slots=True)
+class PoolStatistics:
+    """Sandboxes that are ready and lent now; since the pool was made: lent at all (one a call), killed, failed to start."""
+
+    ready: int = 0
+    lent: int = 0
+    calls: int = 0
+    discarded: int = 0
+    failures: int = 0
+
+
 class Pool:
     """`size` sandboxes of one kind, ready. For any number of threads. Starts nothing before the first `take`."""
 
@@ -59,7 +75,8 @@ class Pool:
         self._lent: set[SandboxProcess] = set()
         self._warming: dict[int, tuple[SandboxProcess, float, Order | None]] = {}
         self._failures = 0
-        self._made = 0
+        self._restarts = self._in_a_row = 0
+        self._made = self._calls = self._discarded = self._failed_ever = 0
         self._quiet_until = 0.0
         self._moved_at = 0.0
         self._stopped = ""
@@ -100,6 +117,7 @@ class Pool:
                 self._orders.append(order)
             else:
                 self._lent.add(ready)
+                self._calls += 1
                 self._quiet_until = time.monotonic() + QUIET_S
             if ready is None or not self._idle:
                 self._wake()
@@ -119,6 +137,7 @@ class Pool:
         """Kill a sandbox now; what is left of it is removed in the background, or at once where the pool is closed."""
         process.kill()
         with self._lock:
+            self._discarded += 1
             self._lent.discard(process)
             reaping = not self._reaped
             if reaping:
@@ -129,6 +148,11 @@ class Pool:
                     self._wake()
         if not reaping:
             process.reap()
+
+    def statistics(self) -> PoolStatistics:
+        """How it is now."""
+        with self._lock:
+            return PoolStatistics(len(self._idle), len(self._lent), self._calls, self._discarded, self._failed_ever)
 
     def close(self) -> None:
         """Kill all, lent ones too, and wait until they are gone. Whoever waits for one is told. Can be called again."""
@@ -188,19 +212,48 @@ class Pool:
     # The starter's thread.
 
     def _start_all(self) -> None:
-        why = "the executor was closed"
-        try:
-            while not self._closing:
-                with self._lock:
-                    wanted = self._next_orders()
-                for order in wanted:
-                    self._start(order)
-                self._listen()
-        except Exception:  # noqa: BLE001 - a task's edge: whoever waits must be told
-            _log.exception("sandboxes are no longer started")
-            why = "the thread that starts them failed; the log says why"
+        while not self._closing:
+            began_s = time.monotonic()
+            try:
+                self._start_on()
+            except Exception as error:  # noqa: BLE001 - a task's edge: whoever waits must be told
+                self._in_a_row = 1 if time.monotonic() - began_s >= WELL_S else self._in_a_row + 1
+                again_s = float(min(AGAIN_MAX_S, AGAIN_S * 2 ** min(self._in_a_row - 1, 32)))
+                self._let_go("the thread that starts them failed; the log says why")
+                _log.exception("sandboxes are started again in %g s", again_s)
+                event_bus.notify(Event.SERVICE_FAILED, ServiceFailed.of("sandboxes", error, self._restarts, again_s))
+                self._rest(again_s)
+                self._restarts += 1
+        self._let_go("the executor was closed", stop=True)
+
+    def _start_on(self) -> None:
+        """Start what is wanted until the pool is closed."""
+        while not self._closing:
+            with self._lock:
+                wanted = self._next_orders()
+            try:
+                while wanted:
+                    self._start(wanted[0])
+                    del wanted[0]
+            finally:
+                with self._lock:  # so that they are told with the others
+                    self._orders.extend(order for order in wanted if order is not None)
+            self._listen()
+
+    def _rest(self, seconds: float) -> None:
+        """For so long, or until the pool is closed."""
+        until_s = time.monotonic() + seconds
+        poll = select.poll()
+        poll.register(self._wake_in, select.POLLIN)
+        while not self._closing and (left_s := until_s - time.monotonic()) > 0:
+            if poll.poll(left_s * 1000 + 1):
+                os.read(self._wake_in, 4096)
+
+    def _let_go(self, why: str, *, stop: bool = False) -> None:
+        """Discard all that is not lent, and tell whoever waits `why`; with `stop`, whoever asks later too."""
         with self._lock:
-            self._stopped = why
+            self._stopped = why if stop else ""
+            self._failures = 0
             left = [*self._idle, *(process for process, _, _ in self._warming.values())]
             orders = [*self._orders, *(order for _, _, order in self._warming.values() if order is not None)]
             self._idle.clear()
@@ -291,6 +344,7 @@ class Pool:
             withdrawn = order.done.is_set()
             if not withdrawn:
                 self._lent.add(process)
+                self._calls += 1
                 order.process = process
                 order.done.set()
         if withdrawn:
@@ -304,6 +358,7 @@ class Pool:
     def _failed(self, order: Order | None, why: str) -> None:
         with self._lock:
             self._failures += 1
+            self._failed_ever += 1
             self._moved_at = time.monotonic()
             told = [order] if order is not None else []
             if self._failures >= FAILURES_MAX:
@@ -320,7 +375,11 @@ class Pool:
 
     def _reap_all(self) -> None:
         while (process := self._dead.get()) is not None:
-            process.reap()
+            try:
+                process.reap()
+            except Exception as error:  # noqa: BLE001 - a task's edge: the others are to be reaped all the same
+                _log.exception("a sandbox could not be removed")
+                event_bus.notify(Event.SERVICE_FAILED, ServiceFailed.of("sandbox removal", error, 0, 0.0))
             with self._lock:
                 if not self._reaped:
                     self._wake()

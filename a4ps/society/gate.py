@@ -144,8 +144,15 @@ class Gate:
                 next_step=f"look at it: a4ps approvals show {approval.id}, then approve or deny it",
             )
         step: Literal["approve", "deny"] = "approve" if answer else "deny"
-        approval = await asyncio.to_thread(self.approvals.decide, approval.id, step)
+        approval = await asyncio.to_thread(self._settled, approval.id, step)
         return (approval, "") if answer else (None, f"Not approved of: to {approval.action}.")
+
+    def _settled(self, approval_id: str, step: Literal["approve", "deny"]) -> Approval:
+        """The approval as it was decided: by an answer to the question, or by whoever decided about it meanwhile."""
+        approval = self.approvals.get(approval_id)
+        if approval.state == ("approved" if step == "approve" else "denied"):
+            return approval
+        return self.approvals.decide(approval_id, step)
 
 
 _HOW: Mapping[str, str] = {"denied": "it was denied", "expired": "it has expired, which counts as denied"}

@@ -20,6 +20,13 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class InLine:
+    """The question waits for so many others, which are answered before it: one turn is taken at a time."""
+
+    ahead: int
+
+
+@dataclass(frozen=True, slots=True)
 class Recollected:
     """These earlier turns enter the prompts."""
 
@@ -121,6 +128,7 @@ class Noted:
 
 Progress: TypeAlias = (
     Accepted
+    | InLine
     | Recollected
     | Began
     | WaitingForModel

@@ -2,52 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydantic import TypeAdapter
 
 from a4ps.cli.approving import approval_lines
-from a4ps.cli.objects import OBJECTS
 from a4ps.governance.approvals import Action, Approval, Where
-from a4ps.inference.engine import ChatRequest
-from a4ps.kernel import wiring
-from a4ps.kernel.wiring import Environment
-from a4ps.personas.roster import NAMES
-from tests.doubles.apart_runner import ApartExecutor
+from a4ps.kernel.approval_object import approval_object
+from a4ps.protocol.objects import OBJECTS, ApprovalObject
+from tests.doubles.apart_backend import start_apart
 from tests.doubles.household import Household
-from tests.doubles.scripted_engine import MODEL, ScriptedEngine
-from tests.tools.workshop import SLUG, Craftsmen
+from tests.doubles.tool_society import ToolSociety, serving
+from tests.tools.workshop import SLUG
 
 QUESTION = "Which slug does the title “Hello World” get?"
 TASK = "turn a title into a slug"
 
 
-class Four(Craftsmen):
-    """A plan that wants a new tool, and those who make it."""
-
-    async def __call__(self, request: ChatRequest) -> str | Mapping[str, Any] | None:
-        if request.step == "plan":
-            plan = {"kind": "question", "say": "I need a tool; it is\x1b[2J harmless.", "research": "slugs"}
-            return {**plan, "tool": "NEW", "task": TASK}
-        if request.step == "tool_arguments":
-            return {"text": "Hello World"}
-        return await super().__call__(request)
-
-
 @pytest.fixture
-def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Household:
-    async def chosen(env: Environment, last_engine: str) -> str:
-        return "ollama"
-
-    monkeypatch.setattr(wiring, "choose_engine", chosen)
-    monkeypatch.setattr(wiring, "engine_of", lambda env, choice: ScriptedEngine(Four([SLUG])))
-    monkeypatch.setattr(Environment, "models_of", lambda env, choice: dict.fromkeys(NAMES, MODEL))
-    monkeypatch.setattr(wiring, "SecureCodeExecutor", ApartExecutor)
-    return Household(tmp_path)
+def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Household]:
+    start_apart(monkeypatch)
+    with serving(ToolSociety([SLUG], TASK, "I need a tool; it is\x1b[2J harmless.")) as url:
+        yield Household(tmp_path, {"OLLAMA_HOST": url})
 
 
 def conforms(value: Any, name: str) -> Any:
@@ -104,7 +84,8 @@ def test_what_a_model_chose_stays_on_its_line() -> None:
     action = Action("file-write", spoof, {spoof: spoof}, spoof, 1, "", {spoof: spoof})
     at = datetime(2026, 11, 30, tzinfo=UTC)
     approval = Approval("1.1", Where("1", "use_tool", 2), action, "ask", spoof, "BABS", frozenset(), at, at)
-    lines = [line for text in approval_lines(approval, at) for line in text.splitlines()]
+    shown = cast("ApprovalObject", approval_object(approval, at))
+    lines = [line for text in approval_lines(shown) for line in text.splitlines()]
     assert sum(line.startswith("  state") for line in lines) == 1
     assert sum(line.startswith("  because") for line in lines) == 1
 

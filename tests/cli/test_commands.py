@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from a4ps.cli.objects import OBJECTS
+from a4ps.protocol.objects import OBJECTS
 from tests.doubles.household import Household, ollama_server, read_until
 
 QUESTION = "I have two free weekends: should I learn Rust or Go to write a command-line tool?"
@@ -180,20 +180,98 @@ def test_doctor_fails_for_an_image_that_is_none(person: Household) -> None:
     assert "Traceback" not in asked.stderr
 
 
-def test_an_image_held_by_another_process_is_said_to_be_and_by_whom(person: Household, tmp_path: Path) -> None:
+def test_two_commands_at_once_both_work(person: Household) -> None:
     person.run("ask", "hello")
     chat = subprocess.Popen(
         person.command(["chat"]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=person.env
     )
     try:
         read_until(chat, "remembered")
-        done = person.run("ask", "hello")
-        assert done.returncode == 1
-        assert str(chat.pid) in done.stderr
+        assert person.json("ask", "hello")["turn_id"] == "2"
         assert person.run("doctor").returncode == 0
     finally:
         chat.communicate(b"/quit\n", timeout=30)
     assert chat.returncode == 0
+
+
+def test_an_image_held_by_another_program_is_said_to_be_and_by_whom(person: Household) -> None:
+    person.run("ask", "hello")
+    person.json("down")
+    held = (
+        "import a4ps, sys; manager = a4ps.ProtoManager(); print('held', flush=True); sys.stdin.read(); manager.close()"
+    )
+    program = subprocess.Popen(
+        [sys.executable, "-c", held], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=person.env
+    )
+    try:
+        read_until(program, "held")
+        error = person.json("ask", "hello", expect=1)["error"]
+        assert error["kind"] == "image_held"
+        assert str(program.pid) in error["message"]
+        assert "Traceback" in Path(error["log"]).read_text()
+        image = {check["name"]: check for check in person.json("doctor")["checks"]}["image"]
+        assert (image["verdict"], str(program.pid) in image["detail"]) == ("note", True)
+    finally:
+        program.communicate(timeout=30)
+    assert person.json("ask", "hello")["turn_id"] == "2"
+
+
+def test_an_image_that_does_not_open_is_said_to_be_as_if_it_had_been_opened_here(person: Household) -> None:
+    """The backend's failure is the command's own: its kind, its exit code, and a log that has the traceback once."""
+    person.run("ask", "hello")
+    person.json("down")
+    log = person.folder / ".local" / "state" / "a4ps" / "a4ps.log"
+    before = log.read_text().count('"traceback": ') if log.exists() else 0
+    image = person.home / "image.a4ps"
+    image.write_bytes(image.read_bytes()[:5000])
+    error = person.json("ask", "hello", expect=4)["error"]
+    assert (error["kind"], error["log"]) == ("integrity_error", str(log))
+    assert "a4ps image restore" in error["next"]
+    assert log.read_text().count('"traceback": ') == before + 1
+
+
+def test_doctor_asks_the_backend_that_has_the_image(person: Household) -> None:
+    person.run("ask", "hello")
+    checks = {check["name"]: check for check in person.json("doctor")["checks"]}
+    pid = person.json("status")["backend"]["pid"]
+    assert f"process {pid}, which ends by itself" in checks["backend"]["detail"]
+    assert "1 turn, " in checks["image"]["detail"]
+    assert "open in the backend" in checks["image"]["detail"]
+    person.json("down")
+    checks = {check["name"]: check for check in person.json("doctor")["checks"]}
+    assert "none runs" in checks["backend"]["detail"]
+    assert "newest ones verified" in checks["image"]["detail"]
+    assert person.run("status").returncode == 1  # and none was started for it
+
+
+def test_doctor_finds_what_others_could_reach(person: Household) -> None:
+    person.run("ask", "hello")
+    token = person.folder / ".local" / "state" / "a4ps" / "keys" / "tokens" / "guest.token"
+    token.chmod(0o644)
+    person.run_base.chmod(0o755)
+    checks = {check["name"]: check for check in person.json("doctor", expect=1)["checks"]}
+    assert (checks["keys"]["verdict"], str(token) in checks["keys"]["detail"]) == ("bad", True)
+    assert (checks["backend"]["verdict"], checks["backend"]["mend"]) == ("bad", f"chmod 700 {person.run_base}")
+
+
+def test_doctor_finds_that_no_socket_has_room_there(person: Household) -> None:
+    person.environ["XDG_RUNTIME_DIR"] = f"/tmp/{'x' * 100}"
+    checks = {check["name"]: check for check in person.json("doctor", expect=1)["checks"]}
+    assert "too long for the path of a socket" in checks["backend"]["detail"]
+    assert "XDG_RUNTIME_DIR" in checks["backend"]["mend"]
+
+
+def test_a_setting_says_when_the_backend_that_runs_uses_it(person: Household) -> None:
+    assert "backend" not in person.run("config", "set", "rounds_max", "3").stdout
+    up = person.start("up", "--headless")
+    read_until(up, "A4PS is up")
+    assert "after a4ps down and a4ps up" in person.run("config", "set", "rounds_max", "2").stdout
+    assert "backend" not in person.run("config", "set", "rounds_max", "3").stdout  # which is what it runs with
+    person.json("down")
+    up.communicate(timeout=30)
+    person.run("ask", "hello")
+    assert "replaced by the next command" in person.run("config", "set", "rounds_max", "2").stdout
+    assert person.json("ask", "hello")["turn_id"] == "2"
 
 
 def test_chat_reads_lines_from_a_pipe(person: Household) -> None:

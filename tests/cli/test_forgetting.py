@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from a4ps.cli.objects import OBJECTS
 from a4ps.image.forgetting import ImageTexts
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.kernel.forgetter import Forgetter
+from a4ps.protocol.objects import OBJECTS
 from tests.cli.test_image import keys_of
 from tests.doubles.byte_search import found_in
 from tests.doubles.household import Household, at_terminal
@@ -38,6 +38,7 @@ def forget(person: Household, *arguments: str, expect: int = 0, stdin: str = "")
 
 
 def opened(person: Household) -> ProtoManager:
+    person.end_backends()
     return ProtoManager.open(person.home / "image.a4ps", keys=keys_of(person))
 
 
@@ -134,7 +135,7 @@ def test_a_forgetting_that_was_cut_off_is_finished_by_whatever_opens_next(
 ) -> None:
     with opened(person) as manager:
         ImageTexts(manager).begin(Forgetter.by_text(SECRET))
-    assert person.json("image", "verify", "--deep")["ok"]
+        assert manager.verify(deep=True).ok
     assert found_in(person.home, SECRET)
     person.json(*command)
     assert found_in(person.home, SECRET) == []

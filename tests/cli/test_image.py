@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from a4ps.cli.objects import OBJECTS
 from a4ps.image.keys import KeyFolder
 from a4ps.image.proto_manager import ProtoManager
-from tests.doubles.household import Household, at_terminal
+from a4ps.protocol.objects import OBJECTS
+from tests.doubles.household import Household, at_terminal, ollama_server, read_until
 
 FOUR = ["ALFRED", "BABS", "BRICK", "ROBIN"]
 
@@ -31,7 +31,8 @@ def keys_of(person: Household) -> KeyFolder:
 
 
 def change_something(person: Household, mood: str = "calm") -> int:
-    """The number of a new change of BRICK."""
+    """The number of a new change of BRICK, made by a program of its own."""
+    person.json("down")
     with ProtoManager.open(person.home / "image.a4ps", keys=keys_of(person)) as manager:
         with manager.transaction(reason=f"be {mood}") as tx:
             tx.edit("BRICK").state["mood"] = mood
@@ -71,6 +72,7 @@ def test_verify_of_a_damaged_image_ends_with_4(person: Household) -> None:
 
 
 def harm(person: Household, statement: str) -> None:
+    person.json("down")
     connection = sqlite3.connect(person.home / "image.a4ps")
     connection.execute(statement)
     connection.commit()
@@ -173,6 +175,7 @@ def test_an_image_that_was_copied_back_by_hand_is_restored(person: Household, tm
     """Exit 4 says what is wrong; restoring the same file records the step back in time."""
     seen(person, "backup", str(tmp_path / "backup"))
     change_something(person)
+    person.json("down")
     shutil.copyfile(tmp_path / "backup", person.home / "image.a4ps")
     error = person.json("image", "verify", expect=4)["error"]
     assert "a4ps image restore" in error["next"]
@@ -216,6 +219,7 @@ def test_loading_makes_an_image_where_there_is_none(person: Household, tmp_path:
 def test_an_image_whose_key_is_lost_is_salvaged(person: Household, tmp_path: Path) -> None:
     """In its own place: the command that the error names, and then a question that recalls what was said before."""
     change_something(person)
+    person.json("down")
     shutil.rmtree(keys_of(person).path)
     error = person.json("image", "verify", expect=4)["error"]
     assert (error["kind"], "a4ps image import --salvage" in error["next"]) == ("key_lost", True)
@@ -268,6 +272,7 @@ def test_a_person_is_asked_before_anything_is_replaced(person: Household, name: 
 
 
 def test_a_person_is_asked_before_a_salvage(person: Household) -> None:
+    person.json("down")
     image = person.home / "image.a4ps"
     before = image.read_bytes()
     with at_terminal(person, "image", "import", "--salvage", str(image)) as (terminal, process):
@@ -280,12 +285,72 @@ def test_a_person_is_asked_before_a_salvage(person: Household) -> None:
 
 def test_an_image_in_use_is_not_touched(person: Household, tmp_path: Path) -> None:
     person.json("image", "backup", str(tmp_path / "backup"))
+    person.json("down")
     with ProtoManager.open(person.home / "image.a4ps", keys=keys_of(person)):
         done = person.run_apart("image", "restore", str(tmp_path / "backup"))
         assert done.returncode == 1
         assert "is open in process" in done.stderr
 
 
+def test_a_restore_ends_the_backend_and_says_so(person: Household, tmp_path: Path) -> None:
+    """One that passes without a word, as the next command starts another; one that was to stay with how to have it again."""
+    backup = str(tmp_path / "backup")
+    person.json("image", "backup", backup)
+    done = person.run("image", "restore", backup)
+    assert (done.returncode, done.stderr) == (0, "")
+    person.json("down")
+    up = person.start("up", "--headless")
+    read_until(up, "A4PS is up")
+    assert person.run("image", "restore", "/nowhere/file").returncode == 1
+    assert person.run("status").returncode == 0  # nothing was to be restored, so it still runs
+    done = person.run("image", "restore", backup)
+    assert done.returncode == 0
+    assert "a4ps up" in done.stderr
+    up.communicate(timeout=30)
+    assert up.returncode == 0
+    assert person.json("ask", "--turn", "1")["turn_id"] == "1"
+
+
+def test_nothing_is_replaced_under_a_turn(person: Household, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backup, saved = str(tmp_path / "backup"), str(tmp_path / "saved")
+    person.json("image", "backup", backup)
+    person.json("image", "save", saved)
+    monkeypatch.setattr("a4ps.cli.alone._WAIT_S", 0.1)
+    with ollama_server("--delay-ms", "50") as url:
+        person.environ["OLLAMA_HOST"] = url
+        asking = person.start("ask", "Should the greenhouse face south or west?")
+        read_until(asking, "ROBIN")
+        error = person.json("image", "load", saved, expect=1)["error"]
+        assert (error["kind"], "turn is under way" in error["message"]) == ("backend_busy", True)
+        error = person.json("image", "restore", backup, expect=1)["error"]
+        assert (error["kind"], "a4ps down" in error["next"]) == ("backend_busy", True)
+        out, _ = asking.communicate(timeout=60)
+    assert asking.returncode == 0
+    assert "ALFRED · answer" in out.decode()
+
+
+def test_a_question_after_a_load_is_answered_from_what_was_loaded(person: Household, tmp_path: Path) -> None:
+    """In one backend, whose society was open over what was there before; open turns are those of the new content."""
+    other = Household(tmp_path / "other")
+    other.folder.mkdir()
+    other.json("ask", "Which pump fits a rain barrel of 300 litres?")
+    other.json("image", "export", str(tmp_path / "texts"))
+    pid = person.json("status")["backend"]["pid"]
+    change_nothing = person.json("ask", "What did I ask before?")
+    assert [memory["id"] for memory in change_nothing["memories_used"]] == ["1"]
+    person.json("image", "import", str(tmp_path / "texts"))
+    asked = person.json("ask", "What did I ask before?")
+    assert asked["turn_id"] == "2"
+    assert ["pump" in memory["text"] for memory in asked["memories_used"]] == [True]
+    status = person.json("status")["backend"]
+    assert (status["pid"], status["turns"]["open"]) == (pid, 0)
+
+
 def test_settings_that_cannot_be_read_do_not_keep_an_image_from_being_checked(person: Household) -> None:
+    """By the backend that runs, and where none does."""
     (person.home / "a4ps.toml").write_text("nonsense = [")
     assert seen(person, "verify")["ok"]
+    person.json("down")
+    assert seen(person, "verify", "--deep")["ok"]
+    assert person.json("image", "diff", "999", expect=1)["error"]["kind"] == "unknown_proto"
+    assert person.run("status").returncode == 1

@@ -7,16 +7,19 @@ import signal
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from a4ps.cli.interrupts import interrupt_cancels
+from a4ps.client.client import Client
 from a4ps.clock import SystemClock
 from a4ps.errors import EngineBroke
 from a4ps.image.keys import KeyFolder
 from a4ps.image.store import Store
 from a4ps.image.turns import Turn, TurnLog
-from a4ps.kernel.kernel import Kernel
+from a4ps.protocol.requests.base import Request
+from a4ps.protocol.requests.turns import Resume
 from tests.doubles.household import Household, at_terminal, ollama_server, read_until
 
 pytestmark = pytest.mark.slow
@@ -156,14 +159,18 @@ class TestTheOfferToResume:
     def test_the_new_question_is_answered_though_resuming_failed(
         self, person: Household, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        async def resume(*_: object, **__: object) -> None:
-            raise EngineBroke("the model's process died", next_step="try again")
+        served = Client.call
+
+        async def call(client: Client, request: Request, *arguments: Any, **named: Any) -> Any:
+            if isinstance(request, Resume):
+                raise EngineBroke("the model's process died", next_step="try again")
+            return await served(client, request, *arguments, **named)
 
         async def agreed(_: str) -> bool:
             return True
 
         cut_off(person)
-        monkeypatch.setattr(Kernel, "resume", resume)
+        monkeypatch.setattr(Client, "call", call)
         monkeypatch.setattr("a4ps.cli.session.somebody_is_there", lambda: True)
         monkeypatch.setattr("a4ps.cli.session.confirm", agreed)
         done = person.run("ask", "hello")

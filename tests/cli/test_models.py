@@ -39,6 +39,18 @@ def test_a_profile_is_fetched_as_files_and_then_speaks(person: Household, hub: F
     assert engine["verdict"] == "ok"
 
 
+def test_a_backend_that_runs_finds_what_was_fetched_and_shows_what_it_holds(person: Household) -> None:
+    assert person.json("ask", "Should we take the train or the car?")["engine"] == "rehearsal"
+    backend = person.json("status")["backend"]["pid"]
+    assert person.json("models", "ps")["residents"] == []
+    person.json("models", "pull")
+    assert person.json("ask", "Should we take the train or the car?")["engine"] == "llamacpp"
+    told = person.json("models", "ps")
+    assert (told["engine"], [each["name"] for each in told["residents"]]) == ("llamacpp", ["Qwen3.5-4B-Q4_K_M"])
+    assert "as long as the backend runs" in person.run("models", "ps").stdout
+    assert person.json("status")["backend"]["pid"] == backend
+
+
 def test_a_file_is_fetched_by_hub_id_or_address(person: Household, hub: FileServer) -> None:
     person.json("models", "pull", "hf:some/one/sub/mine.gguf")
     done = person.run("models", "pull", f"{hub.url}/other.gguf")

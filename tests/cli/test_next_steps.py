@@ -64,6 +64,6 @@ def test_the_named_command_exists(file: str, line: str) -> None:
     assert fault_of(line) == ""
 
 
-@pytest.mark.parametrize("line", ["down", "image check", "image verify --deeply", "ask --resumed 1"])
+@pytest.mark.parametrize("line", ["upp", "image check", "image verify --deeply", "ask --resumed 1"])
 def test_a_command_that_does_not_exist_is_found(line: str) -> None:
     assert fault_of(line)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from a4ps.cli.objects import OBJECTS
+from a4ps.protocol.objects import OBJECTS
 from tests.doubles.household import Household, ollama_server
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from a4ps.kernel import wiring
+from a4ps.kernel.backend import Backend
 from a4ps.settings import Settings
 from tests.doubles.household import Household, ollama_server
 
@@ -138,11 +140,20 @@ class TestDiskForModels:
         self, person: Household, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Where the words of a question go is said before the question is, and by the doctor."""
+
+        async def notice(url: str) -> str:
+            backend = await Backend.open(wiring.environment(str(person.home), {"OLLAMA_HOST": url}), fleeting=True)
+            try:
+                return (await backend.kernel()).notice
+            finally:
+                await backend.aclose()
+
         with ollama_server() as url:
             person.environ |= {"OLLAMA_HOST": url}
             with monkeypatch.context() as patched:
                 patched.setattr(wiring, "is_loopback", lambda url: False)
-                assert f"Your words go to Ollama at {url}" in person.run("ask", "hello").stdout.replace("\n", " ")
+                patched.setenv("XDG_STATE_HOME", str(person.folder / ".local" / "state"))
+                assert f"Your words go to Ollama at {url}" in asyncio.run(notice(url))
                 (engine,) = [one for one in person.json("doctor")["checks"] if one["name"] == "engine"]
                 assert (engine["verdict"], "beyond this machine" in engine["detail"]) == ("note", True)
             assert "Your words go" not in person.run("ask", "hello").stdout
@@ -199,12 +210,12 @@ def test_ctrl_c_is_one_kind_of_error_everywhere(person: Household, monkeypatch: 
 
 
 def test_a_history_that_others_could_read_is_tightened(person: Household) -> None:
-    from a4ps.cli.chat import _history
+    from a4ps.cli.prompting import history
 
     file = person.folder / "chat_history"
     file.write_text("")
     os.chmod(file, 0o644)  # noqa: PTH101
-    _history(file)
+    history(file)
     assert mode(file) == 0o600
 
 

@@ -1,69 +1,62 @@
-"""`a4ps tools` as a program, over an engine that writes what a test gives it."""
+"""`a4ps tools` as a program, over a server of models that writes what a test gives it."""
 
 from __future__ import annotations
 
-import json
+import asyncio
 import subprocess
 import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
 
-from a4ps.cli import tools
-from a4ps.cli.objects import OBJECTS
-from a4ps.cli.tool_arguments import as_json, read_arguments, spelt
-from a4ps.errors import UsageError
+from a4ps.cli.tool_arguments import FILE_BYTES, files_of
+from a4ps.client.client import As, Client
+from a4ps.errors import RoleRefused, UsageError
+from a4ps.governance.roles import Role
 from a4ps.image.keys import KeyFolder
 from a4ps.image.proto import Proto
 from a4ps.image.proto_manager import ProtoManager
-from a4ps.kernel import wiring
-from a4ps.kernel.wiring import Environment
-from a4ps.personas.roster import NAMES
+from a4ps.places import Places
+from a4ps.protocol.objects import OBJECTS
+from a4ps.protocol.requests.approvals import Decide, EditApproval
+from a4ps.protocol.requests.models import UseModel
+from a4ps.protocol.requests.tools import PromoteTool, RemoveTool, Tools
+from a4ps.tools.registry import ToolRegistry
 from a4ps.tools.specification import Specification, SpecificationShape
-from tests.doubles.apart_runner import ApartExecutor
+from a4ps.tools.tool import Evidence, Tool
+from tests.doubles.apart_backend import start_apart
 from tests.doubles.household import Household, at_terminal
-from tests.doubles.scripted_engine import MODEL, ScriptedEngine
-from tests.tools.workshop import SLUG, SLUG_RAW, Craftsmen
+from tests.doubles.tool_society import ToolSociety, serving
+from tests.tools.workshop import SLUG, SLUG_RAW
 
 TASK = "turn a title into a slug"
 
 
-class Writer:
+@pytest.fixture
+def writer(monkeypatch: pytest.MonkeyPatch) -> ToolSociety:
     """What the personas say when `a4ps` asks a model here."""
-
-    texts: list[str]
-
-    def __init__(self) -> None:
-        self.texts = [SLUG]
+    start_apart(monkeypatch)
+    return ToolSociety([SLUG])
 
 
 @pytest.fixture
-def writer(monkeypatch: pytest.MonkeyPatch) -> Writer:
-    said = Writer()
-
-    async def chosen(env: Environment, last_engine: str) -> str:
-        return "ollama"
-
-    monkeypatch.setattr(wiring, "choose_engine", chosen)
-    monkeypatch.setattr(wiring, "engine_of", lambda env, choice: ScriptedEngine(Craftsmen(said.texts)))
-    monkeypatch.setattr(Environment, "models_of", lambda env, choice: dict.fromkeys(NAMES, MODEL))
-    monkeypatch.setattr(wiring, "SecureCodeExecutor", ApartExecutor)
-    monkeypatch.setattr(tools, "SecureCodeExecutor", ApartExecutor)
-    return said
-
-
-@pytest.fixture
-def person(tmp_path: Path) -> Household:
-    return Household(tmp_path)
+def person(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Household]:
+    if "writer" not in request.fixturenames:
+        yield Household(tmp_path)
+        return
+    with serving(request.getfixturevalue("writer")) as url:
+        yield Household(tmp_path, {"OLLAMA_HOST": url})
 
 
 def conforms(value: Any, name: str) -> None:
     TypeAdapter(OBJECTS[name]).validate_python(value, strict=True, extra="forbid")
 
 
-def test_a_tool_is_forged_used_shown_and_removed(person: Household, writer: Writer) -> None:
+def test_a_tool_is_forged_used_shown_and_removed(person: Household, writer: ToolSociety) -> None:
     writer.texts = [SLUG_RAW, SLUG]
     forged = person.json("tools", "forge", TASK, "--example", 'f("A B") == "a-b"')
     conforms(forged, "tools forge")
@@ -85,7 +78,7 @@ def test_a_tool_is_forged_used_shown_and_removed(person: Household, writer: Writ
     assert person.json("tools", "run", "slugify", "x Y")["result"] == "x-y"
 
 
-def test_each_attempt_is_told_on_stderr(person: Household, writer: Writer) -> None:
+def test_each_attempt_is_told_on_stderr(person: Household, writer: ToolSociety) -> None:
     writer.texts = [SLUG_RAW, SLUG]
     done = person.run("tools", "forge", TASK)
     assert done.returncode == 0
@@ -104,7 +97,7 @@ def test_each_attempt_is_told_on_stderr(person: Household, writer: Writer) -> No
     assert "not shown to the writer" in shown
 
 
-def test_what_is_not_verified_is_no_tool_and_the_exit_code_says_so(person: Household, writer: Writer) -> None:
+def test_what_is_not_verified_is_no_tool_and_the_exit_code_says_so(person: Household, writer: ToolSociety) -> None:
     writer.texts = [SLUG_RAW]
     report = person.json("tools", "forge", TASK, "--tries", "2", expect=1)
     conforms(report, "tools forge")
@@ -116,7 +109,7 @@ def test_what_is_not_verified_is_no_tool_and_the_exit_code_says_so(person: House
     assert person.json("tools", "list") == {"tools": [], "unreadable": []}
 
 
-def test_a_promotion_is_of_one_text_and_is_withdrawn(person: Household, writer: Writer, tmp_path: Path) -> None:
+def test_a_promotion_is_of_one_text_and_is_withdrawn(person: Household, writer: ToolSociety, tmp_path: Path) -> None:
     writer.texts = [SLUG]
     person.json("tools", "forge", TASK)
     digest = person.json("tools", "show", "slugify")["hash"]
@@ -141,6 +134,66 @@ def test_a_promotion_is_of_one_text_and_is_withdrawn(person: Household, writer: 
     assert person.json("tools", "show", "slugify")["level"] == "sandboxed"
 
 
+def install(person: Household, name: str, source: str, parameters: str, returns: str) -> None:
+    """Put a tool of that text into the image, which nobody has open."""
+    shape = {"name": name, "parameters": [{"name": "it", "type": parameters}], "returns": returns, "contract": "Any."}
+    specification = Specification.of(SpecificationShape.model_validate(shape))
+    tool = Tool(name, source, specification, (), Evidence(), 1, "BRICK", TASK, datetime(2026, 12, 1, tzinfo=UTC))
+    with opened(person) as manager:
+        ToolRegistry(manager, None).install(tool)
+
+
+def opened(person: Household) -> ProtoManager:
+    keys = KeyFolder(person.folder / ".local/state/a4ps/keys")
+    return ProtoManager.open(person.home / "image.a4ps", keys=keys)
+
+
+def test_a_value_of_any_kind_and_size_comes_through(person: Household, writer: ToolSociety, tmp_path: Path) -> None:
+    """What MessagePack knows no type for, and what is longer than a client's message may be."""
+    person.home.mkdir(parents=True)
+    install(person, "odd", "def odd(it):\n    return (it, 2**100, -(2**63) - 1, b'\\xff', {1.5}, None)\n", "Any", "Any")
+    install(person, "twice", "def twice(it):\n    return it + it\n", "str", "str")
+    install(person, "length", "def length(it):\n    return len(it)\n", "bytes", "int")
+    assert person.json("tools", "run", "odd", "(2**70, 1)")["result"] == [
+        "(2**70, 1)", 2**100, -(2**63) - 1, "/w==", [1.5], None,
+    ]  # fmt: skip
+    assert person.json("tools", "run", "odd", "1180591620717411303424")["result"][0] == 2**70
+    assert person.run("tools", "run", "odd", "[1, (2, b'x')]").stdout == (
+        f"([1, (2, b'x')], {2**100}, {-(2**63) - 1}, b'\\xff', {{1.5}}, None)\n"
+    )
+    text = "€" * 1_300_000
+    (tmp_path / "text").write_text(text, encoding="utf-8")
+    assert person.json("tools", "run", "twice", f"it=@{tmp_path}/text")["result"] == text + text
+    (tmp_path / "bytes").write_bytes(bytes(range(256)) * 15_000)
+    assert person.json("tools", "run", "length", f"@{tmp_path}/bytes")["result"] == 3_840_000
+
+
+def test_what_is_the_architects_to_decide_is_refused_to_others(
+    person: Household, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert person.run("tools", "list").returncode == 0
+    monkeypatch.setenv("HOME", str(person.folder))
+
+    async def refused() -> None:
+        places = Places.find(None, person.env)
+        client = await Client.connect(places, As("test", Role.CLIENT), starts=False)
+        try:
+            assert await client.call(Tools()) == {"tools": [], "unreadable": []}
+            for request in (
+                PromoteTool(tool="slugify", level="sandboxed"),
+                RemoveTool(tool="slugify"),
+                Decide(id="1.1", step="approve"),
+                EditApproval(id="1.1", changes=["task=x"]),
+                UseModel(persona="BRICK", model="x"),
+            ):
+                with pytest.raises(RoleRefused):
+                    await client.call(request)
+        finally:
+            await client.aclose()
+
+    asyncio.run(refused())
+
+
 def completed(person: Household, *typed: str) -> list[str]:
     """What the shell offers for the last word."""
     words = " ".join(("a4ps", *typed))
@@ -151,11 +204,13 @@ def completed(person: Household, *typed: str) -> list[str]:
     return [line.removeprefix("plain,") for line in done.stdout.splitlines() if line]
 
 
-def test_the_shell_knows_the_tools_also_while_a_conversation_holds_the_image(person: Household, writer: Writer) -> None:
+def test_the_shell_knows_the_tools_also_while_a_conversation_holds_the_image(
+    person: Household, writer: ToolSociety
+) -> None:
     assert completed(person, "tools", "run", "") == []
     person.json("tools", "forge", TASK)
-    image = ProtoManager.open(person.home / "image.a4ps", keys=KeyFolder(person.folder / ".local/state/a4ps/keys"))
-    with image as manager:
+    assert person.run("down").returncode == 0
+    with opened(person) as manager:
         for name in ("tool:gone", "tool:sluice", "tool:$(reboot)", "slugger"):
             manager.register_proto(Proto(name, {"role": "r", "model_name": "m", "system_prompt": ""}))
         manager.remove_proto("tool:gone")
@@ -170,7 +225,7 @@ def test_the_shell_knows_the_tools_also_while_a_conversation_holds_the_image(per
     assert completed(person, "tools", "run", "") == []
 
 
-def test_who_promotes_into_the_process_is_shown_the_text(person: Household, writer: Writer) -> None:
+def test_who_promotes_into_the_process_is_shown_the_text(person: Household, writer: ToolSociety) -> None:
     person.json("tools", "forge", TASK)
     with at_terminal(person, "tools", "promote", "slugify", "in-process") as (terminal, process):
         before = terminal.wait_for("[y/N]: ")
@@ -207,7 +262,7 @@ def test_who_promotes_into_the_process_is_shown_the_text(person: Household, writ
     ],
 )
 def test_bad_requests_say_what_to_do(
-    person: Household, writer: Writer, arguments: list[str], code: int, kind: str
+    person: Household, writer: ToolSociety, arguments: list[str], code: int, kind: str
 ) -> None:
     if "slugify" in arguments:
         person.json("tools", "forge", TASK)
@@ -221,33 +276,17 @@ def test_a_rehearsal_writes_no_tools_and_says_why(person: Household) -> None:
     assert (error["kind"], error["next"]) == ("unsupported", "a4ps models pull")
 
 
-def spec(**types: str) -> Specification:
-    parameters = [{"name": name, "type": kind} for name, kind in types.items()]
-    return Specification.of(
-        SpecificationShape.model_validate({"name": "t", "parameters": parameters, "returns": "int", "contract": "x"})
-    )
-
-
-def test_arguments_are_read_by_the_types_of_the_parameters(tmp_path: Path) -> None:
-    file = tmp_path / "track.gpx"
-    file.write_text("<gpx/>")
-    assert read_arguments(["12", "12"], spec(a="str", b="int")) == (["12", 12], {})
-    assert read_arguments(["-1.5", "b=[1, 2]"], spec(a="float", b="list[int]")) == ([-1.5], {"b": [1, 2]})
-    assert read_arguments([f"@{file}", f"@{file}"], spec(a="str", b="bytes")) == (["<gpx/>", b"<gpx/>"], {})
-    assert read_arguments(["@@x", "true"], spec(a="str", b="bool")) == (["@x", True], {})
-    assert read_arguments(["plain words", "x=y"], spec(a="Any", b="str")) == (["plain words", "x=y"], {})
+def test_files_are_read_where_the_person_is(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    (tmp_path / "large").write_bytes(bytes(FILE_BYTES + 1))
+    given = [f"@{tmp_path}/a", f"text=@{tmp_path}/a", f"@@{tmp_path}/b", f"@{tmp_path}/b", f"@{tmp_path}/large", "@\0"]
+    assert files_of(given) == {
+        f"{tmp_path}/a": b"1",
+        f"{tmp_path}/b": "cannot be read: No such file or directory",
+        f"{tmp_path}/large": f"has more than {FILE_BYTES} bytes",
+        "\0": "cannot be read: no path",
+    }
+    (tmp_path / "large").write_bytes(bytes(FILE_BYTES))
+    (tmp_path / "other").write_bytes(bytes(FILE_BYTES))
     with pytest.raises(UsageError):
-        read_arguments(["@"], spec(a="str"))
-
-
-def test_every_plain_value_has_a_json_form() -> None:
-    value = {(1, 2): {3, 1}, "b": b"\xff", "n": float("nan"), "t": (1, [2.5, None])}
-    assert json.loads(json.dumps(as_json(value))) == {
-        "(1, 2)": [1, 3], "b": "/w==", "n": "nan", "t": [1, [2.5, None]],
-    }  # fmt: skip
-
-
-def test_a_number_too_long_for_python_to_write_is_written() -> None:
-    for value in (16**5000, [16**5000], {16**5000: -(16**5000)}):
-        assert "0x1000" in spelt(value)
-        assert "0x1000" in json.dumps(as_json(value))
+        files_of([f"@{tmp_path}/large", f"@{tmp_path}/other"])

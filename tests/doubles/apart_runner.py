@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from a4ps.errors import SandboxedError, SandboxKilled, SandboxOverran
+from a4ps.sandbox.pool import PoolStatistics
 from a4ps.sandbox.wire import decode, encode
 
 _CHILD = f"""
@@ -81,6 +82,9 @@ class ApartExecutor(ApartRunner):
 
     def __init__(self, *, tier: str = "", pool_size: int = 0) -> None:
         super().__init__()
+
+    def statistics(self) -> PoolStatistics:
+        return PoolStatistics(calls=len(self.sources))
 
     def close(self) -> None:
         """There is nothing to close."""

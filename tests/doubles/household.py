@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import io
 import json
 import logging
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,26 +18,34 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from a4ps.cli.frame import LogFile
 from a4ps.cli.main import run
+from a4ps.log_file import LogFile
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass
 class Household:
-    """`folder` is the user's home; nothing outside it is touched."""
+    """`folder` is the user's home; nothing outside it is touched, but for the run-time folders of its backends.
+
+    The backends that its commands start are ended after each test (`end_backends`, in conftest).
+    """
 
     folder: Path
     environ: dict[str, str] = field(default_factory=dict)
+    lived_in: ClassVar[list[Household]] = []
+
+    def __post_init__(self) -> None:
+        self.lived_in.append(self)
 
     @property
     def env(self) -> dict[str, str]:
         """The environment of a fresh account: PATH and a home, what pip was told about its index, and no hub."""
         kept = {key: value for key, value in os.environ.items() if key == "PATH" or key.startswith("PIP_")}
         home = {"HOME": str(self.folder), "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+        home["XDG_RUNTIME_DIR"] = str(self.run_base.parent)
         # Nothing listens there: no test asks the real hub.
         return {**kept, **home, "A4PS_HUB": "http://127.0.0.1:9", **self.environ}
 
@@ -92,9 +103,42 @@ class Household:
             env=self.env,
         )
 
+    def end_backends(self) -> None:
+        """End whatever backend its commands have left running, by its process id, and wait until it has ended."""
+        for lock in sorted(self.run_base.glob("*/lock")):
+            end_backend(lock)
+        shutil.rmtree(self.run_base.parent, ignore_errors=True)
+
+    def power_cut(self, *asking: subprocess.Popen[bytes]) -> None:
+        """Kill commands that run, and the backends, as they stand."""
+        for command in asking:
+            command.kill()
+            command.communicate(timeout=30)
+        for lock in sorted(self.run_base.glob("*/lock")):
+            end_backend(lock, signal.SIGKILL)
+
+    @property
+    def run_base(self) -> Path:
+        """Where its backends have their sockets: short, as a socket's path has to be."""
+        name = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"a4ps-test-{name}" / "a4ps"
+
     @staticmethod
     def command(arguments: Sequence[str]) -> list[str]:
         return [sys.executable, "-m", "a4ps", *arguments]
+
+
+def end_backend(lock: Path, how: signal.Signals = signal.SIGTERM) -> None:
+    """End the backend that holds `lock`, if one does, and wait until it has let go of it."""
+    with lock.open("r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = int(file.read())
+            os.kill(pid, how)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            with suppress(ChildProcessError):  # unless a command in this process started it
+                os.waitpid(pid, 0)
 
 
 class Terminal:
@@ -132,7 +176,8 @@ def at_terminal(person: Household, *arguments: str) -> Iterator[tuple[Terminal, 
     """`a4ps ARGUMENTS` with somebody there; ended at the latest with the block."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        person.command(arguments), stdin=theirs, stdout=theirs, stderr=theirs, env={**person.env, "TERM": "xterm"},
+        person.command(arguments), stdin=theirs, stdout=theirs, stderr=theirs,
+        env={**person.env, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
         start_new_session=True, preexec_fn=_take_terminal,
     )  # fmt: skip
     os.close(theirs)

@@ -40,7 +40,7 @@ async def open_kernel(
     means: Callable[[ModelManager, Clock], Means] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Kernel]:
-    """As `a4ps.kernel.wiring.open_kernel`, but the engine is given; a scripted one also gives the models.
+    """As `a4ps.kernel.wiring.kernel_over`, but the engine is given; a scripted one also gives the models.
 
     Tools can be used where a `runner` is given, vectors where `means` are.
     """

@@ -69,6 +69,8 @@ def lived_in(folder: Path) -> Places:
     places.chat_history.write_text(f"\n# 2026-11-22 12:00:00\n+{OTHER}\n\n# 2026-11-22 12:01:00\n+/all {QUESTION}\n")
     places.log.write_text(f"one line\nanother with {SECRET.upper()} in it\n")
     places.log.with_name("a4ps.log.1").write_text(f"older: {SECRET}\n")
+    places.crashes.mkdir()
+    (places.crashes / "crash-1.txt").write_text(f"service: memory\n\nValueError: {SECRET!r}\n")
     checkpoint(places, "1", SECRET.encode())
     draft = places.home / f"{PREFIX}dead"
     draft.mkdir()

@@ -455,3 +455,16 @@ class TestVersions:
         assert [row.payload for row in store.past("turn", "a")] == [b"1"]
         store.close()
         assert told == [1]
+
+    def test_it_says_how_it_is(self, tmp_path: Path, clock: ManualClock) -> None:
+        keys, path = KeyFolder(tmp_path / "keys"), tmp_path / "image.a4ps"
+        with Store.open(path, keys, clock) as store:
+            store.commit([Row("turn", "a", b"1")], author="test", reason="")
+        with Store.open(path, keys, clock) as store:
+            for _ in range(2):
+                store.commit([Row("turn", "a", b"2")], author="test", reason="")
+            statistics = store.statistics()
+            assert (statistics.generation, statistics.commits, statistics.read_only) == (3, 2, "")
+            assert statistics.file_bytes == path.stat().st_size
+            assert statistics.wal_bytes == path.with_name("image.a4ps-wal").stat().st_size > 0
+        assert store.statistics().wal_bytes == 0

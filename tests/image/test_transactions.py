@@ -447,3 +447,64 @@ async def test_cancelled_afterwards_the_outcome_is_awaited(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert brick.n == 1
+
+
+# Two steps: what runs prepares, another decides
+
+
+def test_what_was_prepared_is_committed_by_whoever_decides(manager: ProtoManager, brick: Handle) -> None:
+    with manager.transaction(reason="two steps").prepared() as tx:
+        tx.edit("BRICK").state["mood"] = "wild"
+    assert brick.state["mood"] != "wild"
+    committed: list[Change] = []
+    other = threading.Thread(target=lambda: committed.extend(tx.commit_prepared()))
+    other.start()
+    other.join()
+    assert [(each.name, each.reason, each.generation) for each in committed] == [("BRICK", "two steps", brick.version)]
+    with pytest.raises(NotInTransaction):
+        tx.commit_prepared()
+
+
+def test_what_raised_or_was_given_up_cannot_be_committed(manager: ProtoManager, brick: Handle) -> None:
+    raised, given_up = manager.transaction(), manager.transaction()
+
+    def fail() -> None:
+        with raised.prepared():
+            raised.edit("BRICK").state["mood"] = "wild"
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    with given_up.prepared():
+        given_up.edit("BRICK").state["mood"] = "wild"
+    given_up.give_up()
+    for tx in (raised, given_up):
+        with pytest.raises(NotInTransaction):
+            tx.commit_prepared()
+    assert brick.state["mood"] != "wild"
+
+
+def test_what_is_given_up_while_it_runs_can_change_nothing_more(manager: ProtoManager, brick: Handle) -> None:
+    tx = manager.transaction()
+    before = manager.pin().versions
+
+    def go_on() -> None:
+        with tx.prepared():
+            draft = tx.edit("BRICK")
+            tx.give_up()
+            with pytest.raises(NotInTransaction):
+                draft.state["mood"] = "wild"
+            with pytest.raises(NotInTransaction):
+                tx.edit("BRICK")
+            with pytest.raises(NotInTransaction):
+                brick.define("f", "def f(self): pass")
+            with pytest.raises(NotInTransaction):
+                manager.register_proto(brick.clone().renamed("LATE"))
+            with pytest.raises(NotInTransaction), manager.transaction() as inner:
+                inner.edit("BRICK").state["mood"] = "wild"
+
+    with pytest.raises(NotInTransaction):
+        go_on()
+    assert manager.pin().versions == before
+    brick.define("f", "def f(self): pass")  # whoever goes on after it is free again
+    assert "f" in brick.methods

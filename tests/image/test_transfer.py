@@ -31,7 +31,7 @@ from a4ps.image.store import Store
 from a4ps.image.text_export import content_hash, import_text
 from a4ps.image.transfer import rows_towards
 from a4ps.image.turns import Contribution, Reply, Turn, TurnLog
-from a4ps.image.verify import VerifyReport
+from a4ps.image.verify import Tell, VerifyReport
 from a4ps.memory.records import Records
 from tests.image.images import an_image
 
@@ -360,7 +360,7 @@ def test_a_backup_that_fails_changes_nothing(
     manager.save_image(tmp_path / "saved")
     before = state_of(manager)
 
-    def fail(self: Store, path: Path) -> None:
+    def fail(self: Store, path: Path, *, tell: Tell) -> None:
         raise error
 
     monkeypatch.setattr(Store, "backup", fail)
@@ -402,9 +402,9 @@ def test_a_commit_that_is_durable_and_not_shown_yet_is_a_conflict(
         assert go.wait(30)
         show(versions)
 
-    def last(self: Store, path: Path) -> VerifyReport:
+    def last(self: Store, path: Path, *, tell: Tell) -> VerifyReport:
         go.set()
-        return back_up(self, path)
+        return back_up(self, path, tell=tell)
 
     monkeypatch.setattr(manager.store._writer, "flip", held)
     monkeypatch.setattr(Store, "backup", last)

@@ -25,7 +25,7 @@ from a4ps.clock import ManualClock
 from a4ps.errors import A4PSError, CallerError, DiskFull, NoSuchTurn
 from a4ps.image.keys import KeyFolder
 from a4ps.image.store import Store
-from a4ps.image.turns import Contribution, MemoryUsed, Reply, Turn, TurnLog
+from a4ps.image.turns import Contribution, MemoryUsed, Reply, Turn, TurnLog, TurnStatistics
 
 CLOCK = ManualClock()
 
@@ -287,3 +287,11 @@ async def test_a_closed_image_takes_no_turn(turn_log: TurnLog, store: Store) -> 
     store.close()
     with pytest.raises(A4PSError):
         await turn_log.accept(asked("a"))
+
+
+async def test_it_counts_turns_that_are_open_answered_and_stopped(turn_log: TurnLog, store: Store) -> None:
+    turns = [await turn_log.accept(asked(str(number))) for number in range(3)]
+    await turn_log.answer(turns[0], replied("Yes."))
+    await turn_log.stop(turns[1], "stopped")
+    assert turn_log.statistics() == TurnStatistics(answered=1, stopped=1, open=2)
+    assert TurnLog(store).statistics() == TurnStatistics(answered=0, stopped=0, open=2)

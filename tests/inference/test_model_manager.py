@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from a4ps.errors import CallerError, EngineRefused, ModelMissing, ModelTooLarge, NotBound, PeerError
 from a4ps.inference.calls import SwitchCost
 from a4ps.inference.engine import ChatRequest, Chunk, Finished, Held, Loading, Message, Text
-from a4ps.inference.model_manager import ModelManager, Parts
+from a4ps.inference.model_manager import Busy, ModelManager, Parts
 from tests.doubles.memory_engine import GB, MemoryEngine
 
 FOUR = {"alfred": 3 * GB, "brick": 7 * GB, "robin": 5 * GB, "babs": 4 * GB}
@@ -227,6 +227,19 @@ async def test_a_model_that_spills_is_loaded_once_more_with_a_smaller_context() 
     assert isinstance(again, Finished)
     assert again.notes == ()
     assert engine.loads() == ["brick", "brick"]
+
+
+async def test_it_counts_loads_spills_and_what_was_said() -> None:
+    """Asking nobody: what is in memory is what was last seen."""
+    engine = MemoryEngine({"alfred": 3 * GB, "brick": 7 * GB}, spill_over_ctx=4096)
+    manager = manager_of(engine)
+    before = manager.statistics()
+    assert (before.memory.loads, before.memory.spills, before.pieces, before.memory.residents) == (0, 0, 0, ())
+    pieces = [chunk for chunk in await hear(manager, request("brick")) if isinstance(chunk, Text)]
+    after = manager.statistics()
+    assert (after.memory.loads, after.memory.spills, after.pieces) == (1, 1, len(pieces))
+    assert [resident.name for resident in after.memory.residents] == ["brick"]
+    assert (after.memory.budget_bytes, after.memory.waiting, after.busy) == (8 * GB, 0, Busy())
 
 
 async def test_a_context_that_was_reduced_is_remembered_by_later_processes() -> None:

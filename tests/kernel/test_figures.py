@@ -124,7 +124,7 @@ async def test_the_figures_are_told_as_they_come(tmp_path: Path) -> None:
         "character.BABS",
         "character.ALFRED",
     ]
-    assert [sample.name for sample in observer.heard] == [*names, "load.tokens", "load.fill", "load.queue"]
+    assert [sample.name for sample in observer.heard] == [*names, "load.tokens", "load.fill", "load.queue", "latency"]
     for name, points in stored.items():
         assert [point.mean for point in points] == [sample.value for sample in observer.heard if sample.name == name]
 

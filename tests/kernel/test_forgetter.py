@@ -34,6 +34,7 @@ HOLDING = {
     "home/.salvage-dead/report.json",
     "state/a4ps.log",
     "state/a4ps.log.1",
+    "state/crashes/crash-1.txt",
 }
 
 
@@ -54,6 +55,7 @@ def test_every_place_is_found_and_none_is_left(tmp_path: Path) -> None:
             ("chat history", "1 line that was typed"),
             ("log", "a4ps.log"),
             ("log", "a4ps.log.1"),
+            ("crash reports", "crash-1.txt"),
             ("checkpoints", "the progress of turns that wait to be resumed, which begin anew"),
             ("earlier images", "image-20261122-100000.a4ps, which is removed whole"),
             ("left over", ".a4ps-draft.dead"),

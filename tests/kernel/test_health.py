@@ -46,6 +46,14 @@ WELL = Facts(
     image_fault="",
     image_fault_next="",
     image_holder_pid=0,
+    image_open=False,
+    backend_pid=0,
+    backend_stays=False,
+    backend_fault="",
+    backend_fault_next="",
+    run_path="/run/user/1000/a4ps/0123",
+    run_fault="",
+    run_fault_next="",
     keys_path="/home/me/state/keys",
     keys_fault="",
     unwritable="",
@@ -79,7 +87,7 @@ def test_where_all_is_well_nothing_is_to_be_done() -> None:
     assert {one.verdict for one in checks} == {"ok"}
     assert {one.mend for one in checks} == {""}
     assert [one.name for one in checks] == (
-        "python settings engine models card memory disk profile sandbox display image recall keys".split()
+        "python settings engine models card memory disk profile sandbox display backend image recall keys autostart".split()
     )
     assert packages_missing(WELL) == ()
 
@@ -135,6 +143,20 @@ FAULTS = [
     ),
     ("sandbox", mended(sandbox="bubblewrap", sandbox_weaker=True), "note", "bubblewrap 2026", "apt-get install runsc"),
     ("sandbox", mended(sandbox_hazard="older than the fix"), "note", "older than the fix", "newer runsc"),
+    (
+        "backend",
+        mended(run_fault="/run/a4ps is somebody else's", run_fault_next="set XDG_RUNTIME_DIR"),
+        "bad",
+        "somebody else's",
+        "set XDG_RUNTIME_DIR",
+    ),
+    (
+        "backend",
+        mended(backend_fault="it does not answer", backend_fault_next="try again", image_open=True),
+        "bad",
+        "not answer",
+        "try again",
+    ),
     ("image", mended(image_fault="row 3 changed", image_fault_next="restore it"), "bad", "row 3 changed", "restore it"),
     ("image", mended(image_holder_pid=77, image_generation=None), "note", "process 77", ""),
     ("image", mended(image_holder_pid=-1, image_generation=None), "note", "held by another process", ""),
@@ -166,6 +188,10 @@ def test_a_fault_is_told_in_its_own_line_only(name: str, facts: Facts) -> None:
         (WELL, "engine", "Ollama 0.13.0 at 127.0.0.1:11434"),
         (WELL, "card", "NVIDIA RTX 4060: 8.0 of 8.6 GB free"),
         (WELL, "image", "6 turns, 12 commits"),
+        (WELL, "backend", "none runs; a command starts one"),
+        (replace(WELL, backend_pid=77), "backend", "process 77, which ends by itself"),
+        (replace(WELL, backend_pid=77, backend_stays=True), "backend", "process 77, which stays until a4ps down"),
+        (replace(WELL, backend_pid=77, image_open=True), "image", "6 turns, 12 commits, open in the backend"),
         (BARE, "image", "the first question makes /home/me/image.a4ps"),
         (BARE, "models", MODEL),
         (BARE, "profile", "fast is what this machine carries"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from a4ps.errors import StorageFailed
-from a4ps.kernel.held_files import ChatHistory, LogTexts
+from a4ps.kernel.held_files import LogTexts, TypedHistory
 from a4ps.society.checkpoint_texts import CheckpointTexts
 from a4ps.sought import BAR, Sought
 from tests.doubles.lived_in import checkpoint, places_in
@@ -32,7 +32,7 @@ SOUGHT = Sought(texts=("secret words",), whole=("hello",))
 def test_what_was_typed_goes_entry_by_entry(tmp_path: Path, before: str, after: str) -> None:
     file = tmp_path / "chat_history"
     file.write_bytes(before.encode("utf-8", "surrogateescape"))
-    holder = ChatHistory(file)
+    holder = TypedHistory(file)
     assert bool(holder.find(SOUGHT)) == (before != after)
     holder.remove(SOUGHT)
     assert file.read_bytes() == after.encode("utf-8", "surrogateescape")
@@ -41,7 +41,7 @@ def test_what_was_typed_goes_entry_by_entry(tmp_path: Path, before: str, after: 
 
 
 def test_a_history_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
-    holder = ChatHistory(tmp_path / "chat_history")
+    holder = TypedHistory(tmp_path / "chat_history")
     assert holder.find(SOUGHT) == []
     holder.remove(SOUGHT)
     assert list(tmp_path.iterdir()) == []

@@ -13,12 +13,12 @@ import pytest
 
 from a4ps.clock import ManualClock
 from a4ps.errors import CallerError, EngineBroke, NoSuchTurn, SettingsError, UsageError
-from a4ps.image.turns import Mind
+from a4ps.image.turns import Mind, Turn
 from a4ps.inference.engine import ChatRequest
 from a4ps.inference.tokens import estimate_prompt
 from a4ps.kernel.answered import answered_turn
 from a4ps.kernel.invoker import EngineInvoker
-from a4ps.society.progress import Accepted, Changed, Ended, Measured, Noted, Progress, Restarted, Spoke, Token
+from a4ps.society.progress import Accepted, Changed, Ended, InLine, Measured, Noted, Progress, Restarted, Spoke, Token
 from tests.doubles.kernels import open_kernel
 from tests.doubles.scripted_engine import LINES, Script, ScriptedEngine
 
@@ -554,9 +554,18 @@ async def test_a_question_that_is_none_or_too_long_is_refused_before_it_is_accep
 
 async def test_two_questions_at_once_are_answered_one_after_the_other(tmp_path: Path) -> None:
     engine = ScriptedEngine()
+    told: list[Progress] = []
+    cut_off: list[Turn] = []
+
+    def first(progress: Progress) -> None:
+        cut_off.extend(kernel.cut_off())
+
     async with open_kernel(tmp_path, engine) as kernel:
-        one, two = await asyncio.gather(kernel.ask(QUESTION, ignore), kernel.ask("Why tea?", ignore))
+        one, two = await asyncio.gather(kernel.ask(QUESTION, first), kernel.ask("Why tea?", told.append))
     assert {one.turn.id, two.turn.id} == {"1", "2"}
+    assert told[0] == InLine(1)
+    assert isinstance(told[1], Accepted)
+    assert cut_off == [], "a turn under way is none that a crash cut off"
     assert steps(engine) == ["plan", "thesis", "antithesis", "findings", "synthesis"] * 2
 
 

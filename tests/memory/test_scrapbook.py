@@ -67,6 +67,20 @@ async def opens(store: Store, tmp_path: Path, clock: ManualClock) -> AsyncIterat
         await reader.scrapbook.aclose()
 
 
+async def test_it_says_how_far_it_is(opens: Opens, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counting again only where there is something new."""
+    reader = opens()
+    reader.notes("The terrier needs a walk at six.", "The mortgage is due in May.")
+    before = reader.scrapbook.statistics()
+    assert (before.memories, before.vectors, before.embedder, before.fault) == (2, 0, "", "")
+    await reader.scrapbook.even()
+    after = reader.scrapbook.statistics()
+    assert (after.memories, after.vectors, after.left) == (2, 2, 0)
+    assert after.embedder == reader.scrapbook.embedder
+    monkeypatch.setattr(reader.records, "count", pytest.fail)
+    assert reader.scrapbook.statistics() == after
+
+
 class TestFinding:
     async def test_by_meaning_where_no_word_is_shared(self, opens: Opens) -> None:
         reader = opens()

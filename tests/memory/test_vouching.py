@@ -10,12 +10,14 @@ import pytest
 import a4ps
 from a4ps.clock import ManualClock
 from a4ps.errors import NoSuchMemory, UsageError
+from a4ps.governance.roles import Role
 from a4ps.governance.taint import ARCHITECTS_WORDS, FILES
 from a4ps.image.rows import Row
 from a4ps.image.store import Store
 from a4ps.image.turns import Contribution, Reply, Turn
 from a4ps.memory.recall import Recalled, recall
 from a4ps.memory.records import MEMORY, Records
+from a4ps.protocol.requests.memory import Vouch
 from tests.memory.books import book_of
 
 PACKAGE = Path(a4ps.__file__).parent
@@ -105,11 +107,12 @@ def test_a_row_cannot_vouch_for_itself(records: Records) -> None:
     assert (memory.taint, memory.vouched) == (FILES, False)
 
 
-def test_nobody_but_the_command_vouches() -> None:
-    """No persona, tool or turn leads there: the method is called in one place."""
+def test_nobody_but_the_architects_request_vouches() -> None:
+    """No persona, tool or turn leads there: the method is called in one place, for nobody else."""
     callers = set()
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Attribute) and node.attr == "vouch":
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "vouch":
                 callers.add(str(path.relative_to(PACKAGE)))
-    assert callers == {"cli/memory.py"}
+    assert callers == {"kernel/serving/memory.py"}
+    assert Vouch.needs is Role.ARCHITECT

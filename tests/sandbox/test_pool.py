@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from a4ps.errors import SandboxUnavailable
+from a4ps.events import Calling, Event, ServiceFailed, event_bus
 from a4ps.sandbox import pool as pools
 from a4ps.sandbox.limits import DEFAULT, Limits
 from a4ps.sandbox.policy import Layout
 from a4ps.sandbox.pool import Pool
-from a4ps.sandbox.process import Launch
+from a4ps.sandbox.process import Launch, SandboxProcess
 
 READY = ("/bin/sh", "-c", r"printf '\0\0\0\21R0123456789abcdef'; exec cat")
 SILENT = ("/bin/sh", "-c", "exec cat")
@@ -163,13 +165,59 @@ def test_a_pool_in_which_nothing_moves_says_so(
 
 
 def test_a_bug_in_the_starting_thread_is_told_and_holds_up_nobody(
-    made: list[Pool], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    made: list[Pool], tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pool, _ = pool_of(made, tmp_path, ("bug",))
-    for _ in range(2):
+    pool, _ = pool_of(made, tmp_path, ("bug",), ("bug",), READY)
+    told: list[ServiceFailed] = []
+    observer = Calling(told.append)
+    event_bus.attach(observer, Event.SERVICE_FAILED)
+    monkeypatch.setattr(pools, "AGAIN_S", 0.01)
+    for limits in (None, replace(DEFAULT, cpu_s=1)):  # one that wants its own is told as well
         with pytest.raises(SandboxUnavailable, match="failed"):
-            pool.take()
+            pool.take(limits)
+    pool.discard(pool.take())  # it has begun anew by itself
+    event_bus.drain()
+    event_bus.detach(observer)
     assert "a bug of ours" in caplog.text
+    assert [(each.name, each.error, each.restarts, each.retry_s) for each in told] == [
+        ("sandboxes", "RuntimeError", 0, 0.01),
+        ("sandboxes", "RuntimeError", 1, 0.02),
+    ]
+    assert str(told[0].cause) == "a bug of ours"
+
+
+def test_a_pool_is_closed_while_its_thread_rests(
+    made: list[Pool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "AGAIN_S", 1000.0)
+    monkeypatch.setattr(pools, "AGAIN_MAX_S", 1000.0)
+    pool, _ = pool_of(made, tmp_path, ("bug",))
+    with pytest.raises(SandboxUnavailable, match="failed"):
+        pool.take()
+    pool.close()
+    with pytest.raises(SandboxUnavailable, match="closed"):
+        pool.take()
+
+
+def test_what_cannot_be_removed_keeps_no_other_from_it(
+    made: list[Pool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    reaped: list[SandboxProcess] = []
+    reap = SandboxProcess.reap
+
+    def broken_once(process: SandboxProcess) -> None:
+        reaped.append(process)
+        reap(process)
+        if len(reaped) == 1:
+            raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr(SandboxProcess, "reap", broken_once)
+    pool, _ = pool_of(made, tmp_path, READY)
+    for _ in range(2):
+        pool.discard(pool.take())
+    pool.close()
+    assert len(reaped) >= 2
+    assert "a sandbox could not be removed" in caplog.text
 
 
 def test_closing_tells_those_who_wait(made: list[Pool], tmp_path: Path) -> None:
@@ -188,3 +236,16 @@ def test_closing_tells_those_who_wait(made: list[Pool], tmp_path: Path) -> None:
     pool.close()
     thread.join()
     assert "closed" in told[0]
+
+
+def test_it_counts_what_it_did(made: list[Pool], tmp_path: Path) -> None:
+    pool, _ = pool_of(made, tmp_path, FAILING, READY)
+    assert pool.statistics() == pools.PoolStatistics()
+    first = pool.take()
+    assert (pool.statistics().calls, pool.statistics().lent, pool.statistics().failures) == (1, 1, 1)
+    pool.discard(first)
+    while not pool.statistics().ready:
+        threading.Event().wait(0.001)
+    pool.discard(pool.take())
+    assert (pool.statistics().calls, pool.statistics().lent) == (2, 0)
+    assert pool.statistics().discarded == 3  # one of them did not begin

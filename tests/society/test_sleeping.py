@@ -152,3 +152,28 @@ async def test_a_question_that_waited_for_another_has_no_night_beside_it(tmp_pat
         await asyncio.gather(*(kernel.ask(text, lambda progress: None) for text in ("Tea or coffee?", "And at noon?")))
         assert len(resting()) == 1
     assert not resting()
+
+
+async def test_there_is_one_night_at_a_time_and_one_that_is_asked_for_ends_that_of_the_rest(tmp_path: Path) -> None:
+    nights: list[str] = []
+    slept = asyncio.Event()
+
+    class Restless(Sleeper):
+        async def sleep(self) -> None:
+            nights.append("began")
+            slept.set()
+            try:
+                if len(nights) == 1:
+                    await asyncio.Event().wait()
+                await asyncio.sleep(0)
+            finally:
+                nights.append("ended")
+
+    engine = ScriptedEngine()
+    async with open_kernel(tmp_path, engine, sleep_after_s=0.001) as kernel:
+        asker = Asker(engine, lambda name: Voice(Codex("steward", MODEL, "You."), MODEL))
+        kernel.sleeper = Restless(kernel.society.scrapbook.records, asker)
+        await kernel.ask("Tea or coffee?", lambda progress: None)
+        await slept.wait()
+        await asyncio.gather(kernel.sleep_now(), kernel.sleep_now())
+    assert nights == ["began", "ended"] * 3

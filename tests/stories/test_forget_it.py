@@ -34,6 +34,7 @@ def test_i_told_it_something_private(tmp_path: Path) -> None:
             assert chat.wait(30) == 0
         later = person.json("ask", "Is the PIN of my bank card written down safely?")
         assert [memory["id"] for memory in later["memories_used"]] == ["2"]
+        person.run("down")  # a program of one's own has the image to itself
         noted = subprocess.run([sys.executable, "-c", NOTE], capture_output=True, check=False, env=person.env)
         assert noted.returncode == 0, noted.stderr
         person.json("image", "save", str(tmp_path / "saved"))

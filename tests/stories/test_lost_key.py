@@ -16,6 +16,7 @@ GREET = "def greet(self, guest):\n    return f'{self.state[\"mood\"]}, {guest}'\
 
 
 def opened(person: Household) -> ProtoManager:
+    person.json("down")
     keys = KeyFolder(person.folder / ".local" / "state" / "a4ps" / "keys")
     return ProtoManager.open(person.home / "image.a4ps", keys=keys)
 

@@ -36,6 +36,7 @@ with ProtoManager() as manager:
 
 
 def program(person: Household, code: str) -> str:
+    person.json("down")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=person.env)
     assert done.returncode == 0, done.stderr
     return done.stdout

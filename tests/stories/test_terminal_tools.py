@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.doubles.household import Household, at_terminal
-from tests.doubles.ollama_server import OllamaServer, default_responder
+from tests.doubles.tool_society import ToolSociety, serving
 from tests.sandbox.tiers_here import missing
-from tests.tools.workshop import SLUG, SLUG_RAW, SLUG_SPEC, SLUG_TESTS, alfreds_reply
+from tests.tools.workshop import SLUG, SLUG_RAW
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -23,63 +18,11 @@ QUESTION = "Which slug does the title Hello, World get?"
 TASK = "turn a title into a slug\x1b[2J for an address"
 
 
-class Society:
-    """What the models behind the server say: the plan wants a tool, BRICK's first text is wrong and his second right."""
-
-    def __init__(self) -> None:
-        self.texts = [SLUG_RAW, SLUG]
-
-    def __call__(self, body: Mapping[str, Any]) -> str:
-        asked = str(body["messages"][-1]["content"])
-        wanted = body["format"].get("properties", {}) if isinstance(body.get("format"), Mapping) else {}
-        if "contract" in wanted:
-            return json.dumps(SLUG_SPEC)
-        if "cases" in wanted:
-            return alfreds_reply(SLUG_TESTS)
-        if "tool" in wanted:
-            known = "slugify(text" in asked
-            wish = (
-                {"tool": "slugify", "arguments": {"text": "Hello, World"}} if known else {"tool": "NEW", "task": TASK}
-            )
-            return json.dumps(
-                {"kind": "question", "say": "The slug first.", "research": "slugs", "arguments": {}, **wish}
-            )
-        if set(wanted) == {"text"}:
-            return json.dumps({"text": "Hello, World"})
-        if "```python" in asked:
-            return f"```python\n{self.texts.pop(0) if len(self.texts) > 1 else self.texts[0]}```"
-        return default_responder(body)
-
-
-@contextmanager
-def serving(society: Society) -> Iterator[str]:
-    """An Ollama test server in a thread of this process; yields its address."""
-    started: list[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]] = []
-    ready = threading.Event()
-
-    async def serve() -> None:
-        async with OllamaServer(responder=society) as server:
-            stop = asyncio.Event()
-            started.append((server.url, asyncio.get_running_loop(), stop))
-            ready.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    ready.wait()
-    url, loop, stop = started[0]
-    try:
-        yield url
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
-
-
 @pytest.fixture
 def person(tmp_path: Path) -> Iterator[Household]:
     if missing(""):
         pytest.skip(missing(""))
-    with serving(Society()) as url:
+    with serving(ToolSociety([SLUG_RAW, SLUG], TASK)) as url:
         yield Household(tmp_path, {"OLLAMA_HOST": url})
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from a4ps.cli.objects import OBJECTS
+from a4ps.protocol.objects import OBJECTS
 from tests.doubles.household import Household
 
 QUESTION = "I have two free weekends: should I learn Rust or Go?"

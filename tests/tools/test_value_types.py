@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from a4ps.cli.tool_arguments import as_json
 from a4ps.errors import ToolRefused
 from a4ps.sandbox.wire import decode, encode
+from a4ps.tools.arguments import as_json
 from a4ps.tools.generated import generated_inputs
 from a4ps.tools.specification import Parameter, Specification
 from a4ps.tools.value_types import is_plain, parse_type, same

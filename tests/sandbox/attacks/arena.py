@@ -248,7 +248,13 @@ def _python_for_all() -> str:
 
 
 def _copy_code(code: Path) -> None:
-    for name in ("a4ps/__init__.py", "a4ps/errors.py", "a4ps/sandbox", "tests/sandbox/attacks/driver.py"):
+    for name in (
+        "a4ps/__init__.py",
+        "a4ps/version.py",
+        "a4ps/errors.py",
+        "a4ps/sandbox",
+        "tests/sandbox/attacks/driver.py",
+    ):
         source, target = REPOSITORY / name, code / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():

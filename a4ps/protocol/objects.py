@@ -62,6 +62,7 @@ class ComparedObject(TypedDict):
 class AskObject(TypedDict):
     turn_id: str
     question: str
+    asked_at: str
     answer: str
     alone: bool
     contributions: list[ContributionObject]
@@ -79,6 +80,175 @@ class AskObject(TypedDict):
     notes: list[str]
     taint: list[str]
     compared: NotRequired[ComparedObject]
+
+
+class LatestTurnObject(TypedDict):
+    turn_id: str
+    question: str
+    asked_at: str
+
+
+class LatestObject(TypedDict):
+    count: int
+    turns: list[LatestTurnObject]
+
+
+class CutOffObject(TypedDict):
+    engine: str
+    notice: str
+    turns: list[CutOffTurnObject]
+
+
+class CutOffTurnObject(LatestTurnObject):
+    engine: str
+
+
+class RowObject(TypedDict):
+    kind: str
+    key: str
+
+
+class DurableObject(TypedDict):
+    sequence: int
+    at: str
+    author: str
+    rows: list[RowObject]
+
+
+class EventsObject(TypedDict):
+    epoch: str
+    sequence: int
+    events: list[DurableObject]
+
+
+class SnapshotObject(TypedDict):
+    epoch: str
+    sequence: int
+    heads: dict[str, dict[str, int]]
+
+
+class DownObject(TypedDict):
+    pid: int
+    open_turns: int
+
+
+class ImageStatusObject(TypedDict):
+    path: str
+    generation: int
+    commits: int
+    file_bytes: int
+    wal_bytes: int
+    read_only: str
+
+
+class ResidentStatusObject(TypedDict):
+    name: str
+    size_bytes: int
+    vram_bytes: int
+    num_ctx: int
+
+
+class EngineStatusObject(TypedDict):
+    name: str
+    budget_bytes: int | None
+    residents: list[ResidentStatusObject]
+    loads: int
+    spills: int
+    waiting: int
+    tokens_in_flight: int
+    pieces: int
+
+
+class TurnsStatusObject(TypedDict):
+    answered: int
+    stopped: int
+    open: int
+
+
+class MemoryStatusObject(TypedDict):
+    memories: int
+    vectors: int
+    left: int
+    per_s: float
+    embedder: str
+    fault: str
+
+
+class SandboxStatusObject(TypedDict):
+    ready: int
+    lent: int
+    calls: int
+    discarded: int
+    failures: int
+
+
+class EventsStatusObject(TypedDict):
+    observers: int
+    waiting: int
+    lost: int
+
+
+class ServiceStatusObject(TypedDict):
+    owner: str
+    state: Literal["waiting", "running", "backing off", "done", "stopped"]
+    restarts: int
+    last_error: str
+    since: str
+
+
+class SeriesStatusObject(TypedDict):
+    last: float
+    mean: float
+    count: int
+    points: list[tuple[float, float]]
+
+
+class StatusObject(TypedDict):
+    version: str
+    protocol: int
+    pid: int
+    epoch: str
+    since: str
+    uptime_s: float
+    fleeting: bool
+    sessions: int
+    running: int
+    image: ImageStatusObject
+    engine: EngineStatusObject
+    turns: TurnsStatusObject
+    memory: MemoryStatusObject
+    sandbox: SandboxStatusObject
+    events: EventsStatusObject
+    services: dict[str, ServiceStatusObject]
+    series: dict[str, SeriesStatusObject]
+
+
+class StatusShownObject(TypedDict):
+    up: bool
+    backend: StatusObject | None
+
+
+class EvaluatedObject(TypedDict):
+    value: str
+    output: str
+    error: str
+    change: int | None
+    seconds: float
+    cut: bool
+
+
+class InterruptedObject(TypedDict):
+    interrupted: bool
+
+
+class CompletedObject(TypedDict):
+    names: list[str]
+
+
+class UpObject(TypedDict):
+    ready: bool
+    pid: int
+    image: str
 
 
 class VersionObject(TypedDict):
@@ -258,6 +428,8 @@ class ToolObject(TypedDict):
     calls: int
     failures: int
     ms: float
+    folders: list[str]
+    writable: list[str]
 
 
 class ToolsObject(TypedDict):
@@ -303,8 +475,7 @@ class WholeToolObject(ToolObject):
     task: str
     made_at: str
     verified: bool
-    folders: list[str]
-    writable: list[str]
+    deterministic: bool
     failed: list[FailedCallObject]
 
 
@@ -359,6 +530,20 @@ class MemoryAddedObject(TypedDict):
     failed: list[UnreadObject]
 
 
+class RememberedObject(TypedDict):
+    memories: list[str]
+
+
+class ReadInObject(TypedDict):
+    documents: list[DocumentObject]
+    failed: list[UnreadObject]
+
+
+class EmbeddedObject(TypedDict):
+    embeds: bool
+    fault: str
+
+
 class FoundObject(MemoryObject):
     taint: list[str]
     vouched: bool
@@ -373,9 +558,34 @@ class MemoryVouchedObject(TypedDict):
     ids: list[str]
 
 
+class VouchedObject(MemoryVouchedObject):
+    texts: list[str]
+
+
 class MemoryPinnedObject(TypedDict):
     id: str
     importance: float
+
+
+class WholeMemoryObject(TypedDict):
+    id: str
+    text: str
+    kind: str
+    at: str
+    origin: str
+    persona: str
+    turn: str
+    importance: float
+    taint: list[str]
+    links: list[str]
+    engine: str
+    vouched: bool
+
+
+class MemoriesObject(TypedDict):
+    memories: list[WholeMemoryObject]
+    kind: Literal["reply", "memory", ""]
+    after: int
 
 
 class MemoryExportedObject(TypedDict):
@@ -405,6 +615,12 @@ class MemorySleptObject(TypedDict):
     undone: bool
     merged: dict[str, str]
     facts: list[FactObject]
+
+
+class NightObject(MemorySleptObject):
+    episodes: int
+    made: int
+    origins: list[str]
 
 
 class ChangeObject(TypedDict):
@@ -531,9 +747,37 @@ class TextPlaceObject(TypedDict):
     next: str
 
 
+class ForgettingPlanObject(TypedDict):
+    places: list[TextPlaceObject]
+
+
+class ForgottenObject(TypedDict):
+    forgotten: bool
+
+
 class ForgetObject(TypedDict):
     forgotten: bool
     places: list[TextPlaceObject]
+
+
+class RemovalObject(TypedDict):
+    what: str
+    path: str
+    size_bytes: int
+
+
+class KeptObject(TypedDict):
+    path: str
+    why: str
+    size_bytes: int
+
+
+class UninstallObject(TypedDict):
+    done: bool
+    removals: list[RemovalObject]
+    kept: list[KeptObject]
+    exported: str | None
+    program: str
 
 
 class ErrorDetail(TypedDict):
@@ -591,4 +835,10 @@ OBJECTS: Mapping[str, type] = {
     "image load": TakenOverObject,
     "image export": WrittenObject,
     "image import": ImportedObject,
+    "status": StatusShownObject,
+    "down": DownObject,
+    "up": UpObject,
+    "events": DurableObject,
+    "console": EvaluatedObject,
+    "uninstall": UninstallObject,
 }

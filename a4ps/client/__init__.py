@@ -1,0 +1,1 @@
+"""The one client of the backend, used by the command line, the UI and scripts alike."""
