@@ -1,4 +1,4 @@
-"""Backends killed at random instants while ten clients ask and follow: each sees all that is durable, and nothing is done
+"""I9: backends killed at random instants while ten clients ask and follow: each sees all that is durable, and nothing is done
 twice or lost.
 """
 

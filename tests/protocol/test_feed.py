@@ -1,4 +1,4 @@
-"""Following events: each durable one is applied once and in order, over drops, doubles, restarts and restored images."""
+"""I9: following events, each durable one is applied once and in order, over drops, doubles, restarts and restored images."""
 
 from __future__ import annotations
 
