@@ -109,13 +109,14 @@ class Household:
             end_backend(lock)
         shutil.rmtree(self.run_base.parent, ignore_errors=True)
 
-    def power_cut(self, *asking: subprocess.Popen[bytes]) -> None:
-        """Kill commands that run, and the backends, as they stand."""
+    def power_cut(self, *asking: subprocess.Popen[bytes]) -> bytes:
+        """Kill commands that run, and the backends, as they stand. Returns what the commands had said, of all together."""
         for command in asking:
             command.kill()
-            command.communicate(timeout=30)
+        said = [command.communicate(timeout=30)[0] or b"" for command in asking]
         for lock in sorted(self.run_base.glob("*/lock")):
             end_backend(lock, signal.SIGKILL)
+        return b"".join(said)
 
     @property
     def run_base(self) -> Path:

@@ -1,5 +1,5 @@
-"""I9: backends killed at random instants while ten clients ask and follow: each sees all that is durable, and nothing is done
-twice or lost.
+"""I9: backends killed at random instants while ten clients ask and follow: each sees all that is durable, and nothing is
+done twice or lost.
 """
 
 from __future__ import annotations

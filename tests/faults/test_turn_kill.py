@@ -6,7 +6,6 @@ import json
 import os
 import random
 import re
-import signal
 import subprocess
 from pathlib import Path
 
@@ -34,8 +33,7 @@ def test_a_turn_killed_at_any_instant_loses_nothing_committed(tmp_path: Path) ->
             try:
                 out, _ = asking.communicate(timeout=chance.uniform(0.0, 1.0 if attempt % 2 else 5.0))
             except subprocess.TimeoutExpired:
-                asking.send_signal(signal.SIGKILL)
-                out, _ = asking.communicate(timeout=30)
+                out = person.power_cut(asking)
             if told := re.search(r"^turn (\d+) · ", out.decode(), re.MULTILINE):
                 committed.add(told[1])
                 finished += 1

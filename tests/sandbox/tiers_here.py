@@ -45,7 +45,7 @@ def as_nobody(*arguments: str, timeout_s: float = 300.0) -> subprocess.Completed
 def _as_nobody(folder: Path, arguments: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
     code, home = folder / "code", folder / "home"
     shutil.copytree(ROOT / "a4ps" / "sandbox", code / "a4ps" / "sandbox")
-    for name in ("__init__.py", "version.py", "errors.py"):
+    for name in ("__init__.py", "version.py", "errors.py", "events.py"):
         shutil.copy(ROOT / "a4ps" / name, code / "a4ps" / name)
     (code / "tests" / "contracts").mkdir(parents=True)
     shutil.copy(ROOT / "tests" / "contracts" / "sandbox_contract.py", code / "tests" / "contracts")

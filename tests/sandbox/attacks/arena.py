@@ -252,6 +252,7 @@ def _copy_code(code: Path) -> None:
         "a4ps/__init__.py",
         "a4ps/version.py",
         "a4ps/errors.py",
+        "a4ps/events.py",
         "a4ps/sandbox",
         "tests/sandbox/attacks/driver.py",
     ):
