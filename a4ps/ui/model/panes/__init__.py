@@ -1,0 +1,1 @@
+"""The kinds of windows, one file each. Importing this registers them all."""
