@@ -138,7 +138,9 @@ def _on(outline: Rect, degrees: float, round_: bool) -> Point:
     if round_:
         length = 1 / math.hypot(x / half_width, y / half_height)
     else:
-        length = min(half_width / abs(x) if abs(x) > 1e-9 else math.inf, half_height / abs(y) if abs(y) > 1e-9 else math.inf)
+        length = min(
+            half_width / abs(x) if abs(x) > 1e-9 else math.inf, half_height / abs(y) if abs(y) > 1e-9 else math.inf
+        )
     return Point(outline.centre.x + x * length, outline.centre.y + y * length)
 
 

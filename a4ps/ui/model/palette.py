@@ -12,8 +12,18 @@ from a4ps.ui.model.blocks import Tone
 #: Characterological dissonance as a colour: (value, colour), from agreement to a break. The same in both themes.
 DISSONANCE_STOPS = ((0.0, "#4A90E2"), (0.35, "#50BEC8"), (0.6, "#F2BE5A"), (1.0, "#E84E46"))
 
-#: What the recolour handle offers; "" gives a morph its own colour back.
-SWATCHES = ("", "#4A90E2", "#50BEC8", "#7BC77E", "#F2BE5A", "#FFB74D", "#E57373", "#BA68C8", "#8D99A8")
+#: What the recolour handle offers: (name, colour); "" gives a morph its own colour back.
+SWATCHES = (
+    ("its own", ""),
+    ("blue", "#4A90E2"),
+    ("cyan", "#50BEC8"),
+    ("green", "#7BC77E"),
+    ("yellow", "#F2BE5A"),
+    ("orange", "#FFB74D"),
+    ("red", "#E57373"),
+    ("magenta", "#BA68C8"),
+    ("grey", "#8D99A8"),
+)
 
 
 def rgb(colour: str) -> tuple[float, float, float]:
