@@ -46,6 +46,11 @@ def linked(society: Society, state: LinkState, detail: str = "") -> Society:
     return replace(society, link=state, link_detail=detail)
 
 
+def begun(society: Society, epoch: str, sequence: int) -> Society:
+    """The first backend, and its newest commit: what follows is told from there."""
+    return replace(society, epoch=epoch, sequence=sequence)
+
+
 def happened(society: Society, told: Apply | Show | Void) -> Society:
     """The next of the backend's events."""
     match told:
@@ -272,7 +277,11 @@ def _with_colours(society: Society, newest: Mapping[str, float]) -> Society:
 def _applied(society: Society, event: Durable) -> Society:
     society = replace(society, epoch=event.epoch, sequence=event.sequence, last_commit_at=event.at)
     for kind, key in event.rows:
-        if kind == "turn" and _number(key) > _number(society.turn.id) and not (society.turn.running and society.turn.id):
+        if (
+            kind == "turn"
+            and _number(key) > _number(society.turn.id)
+            and not (society.turn.running and society.turn.id)
+        ):
             question = society.turn.question if society.turn.running else ""
             society = replace(society, turn=TurnSeen(key, question, running=True))
         elif key == society.turn.id and kind in ("reply", "stop"):
@@ -329,9 +338,7 @@ def _load_of(society: Society) -> float:
 
 
 def _open_text(seen: TurnSeen, name: str, text: str) -> tuple[Contribution, ...]:
-    return tuple(
-        each if each.done or each.persona != name else replace(each, text=text) for each in seen.contributions
-    )
+    return tuple(each if each.done or each.persona != name else replace(each, text=text) for each in seen.contributions)
 
 
 def _at_round(figures: tuple[float, ...], round_: int, figure: float) -> tuple[float, ...]:

@@ -1,0 +1,234 @@
+"""The acts of the world: what halos, menus, the command palette and chords ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from a4ps.errors import A4PSError
+from a4ps.personas.names import NAMES
+from a4ps.protocol.requests.image import Revert
+from a4ps.ui.model.blocks import Act
+from a4ps.ui.model.geometry import Point
+from a4ps.ui.model.halo import halo_of, name_of
+from a4ps.ui.model.history import Back
+from a4ps.ui.model.layout import changed_by
+from a4ps.ui.model.menu import colour_menu, command_menu, halo_menu, world_menu
+from a4ps.ui.model.morph import ROOT, Morph
+from a4ps.ui.model.palette import DARK, LIGHT
+
+if TYPE_CHECKING:
+    from a4ps.ui.desk import Desk
+
+#: Font scales that there are.
+SCALES = (0.8, 0.9, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0)
+
+#: Chord → act of the world.
+CHORDS: Mapping[str, Act] = {
+    "ctrl-z": Act("undo"),
+    "ctrl-shift-z": Act("redo"),
+    "ctrl-y": Act("redo"),
+    "ctrl-p": Act("commands"),
+    "ctrl-shift-p": Act("commands"),
+    "ctrl-k": Act("open", {"pane": "workspace"}),
+    "ctrl-l": Act("ask"),
+    "ctrl-.": Act("stop"),
+    "ctrl-q": Act("leave"),
+    "ctrl-+": Act("larger"),
+    "ctrl-=": Act("larger"),
+    "ctrl--": Act("smaller"),
+    "ctrl-0": Act("normal"),
+    "f1": Act("open", {"pane": "help"}),
+}
+
+_SWATCHES = (
+    ("Its own", ""),
+    ("Blue", "#4A90E2"),
+    ("Teal", "#4DB6AC"),
+    ("Green", "#81C784"),
+    ("Yellow", "#F2BE5A"),
+    ("Orange", "#FFB74D"),
+    ("Red", "#E57373"),
+    ("Pink", "#F48FB1"),
+    ("Grey", "#8D99A8"),
+)
+
+
+class Doing:
+    """Those of one desk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def chord(self, chord: str) -> bool:
+        """Do what a chord stands for in the whole world; False where that is nothing."""
+        act = CHORDS.get(chord)
+        if act is None:
+            return False
+        self.act(act)
+        return True
+
+    def act(self, act: Act) -> None:
+        """Do it. Raises CallerError where it cannot be done."""
+        desk = self._desk
+        changed = changed_by(desk.world, act)
+        if changed is not None:
+            world, label = changed
+            desk.undoing.stepped(label, desk.world, world)
+            return
+        do: Callable[[Mapping[str, Any]], None] | None = getattr(self, "_" + act.verb.replace("-", "_") + "_", None)
+        if do is None:
+            desk.notice(f"This version cannot do {act.verb!r}.", bad=True)
+        else:
+            do(act.about)
+
+    def open_menu(self, at: Point, morph: str) -> None:
+        """The menu of a morph, "" for the world's."""
+        desk = self._desk
+        if not morph:
+            desk.show_menu(world_menu(at, desk.font_scale))
+            return
+        halo = halo_of(desk.world, morph, desk.font_scale)
+        of = desk.world[morph]
+        lies_in = name_of(desk.world[of.parent]) if of.parent != ROOT else ""
+        desk.show_menu(halo_menu(halo, at, proto=proto_of(of), lies_in=lies_in, scale=desk.font_scale))
+
+    # The world
+
+    def _nothing_(self, about: Mapping[str, Any]) -> None:
+        """An entry that only closes its menu."""
+
+    def _undo_(self, about: Mapping[str, Any]) -> None:
+        self._went_back(self._desk.undoing.undo(), "undo")
+
+    def _redo_(self, about: Mapping[str, Any]) -> None:
+        self._went_back(self._desk.undoing.redo(), "redo")
+
+    def _went_back(self, back: Back | None, what: str) -> None:
+        desk = self._desk
+        if back is None:
+            waits = desk.undoing.history.waits
+            desk.notice("The last change is still being undone." if waits else f"There is nothing to {what}.")
+        elif back.revert is not None:
+            self._revert(back.revert, f"{what} {back.label}")
+
+    def _revert(self, change: int, label: str) -> None:
+        """Revert a change of a living thing; the change that does it is what is reverted the other way."""
+        desk = self._desk
+
+        def ended(value: Mapping[str, Any] | None, error: A4PSError | None) -> None:
+            made = [] if value is None else [each["change"] for each in value["changes"]]
+            desk.undoing.reverted(max(made) if made else None)
+            if error is not None:
+                desk.failed(error)
+
+        desk.calls.send(Revert(change=change, reason=label), ended, label=label)
+
+    def _commands_(self, about: Mapping[str, Any]) -> None:
+        self._desk.show_menu(command_menu(self._desk.world.root.rect, self._desk.font_scale))
+
+    def _open_(self, about: Mapping[str, Any]) -> None:
+        state = {key: value for key, value in about.items() if key not in ("pane", "morph")}
+        self._desk.effects.open(str(about.get("pane", "")), state)
+
+    def _theme_(self, about: Mapping[str, Any]) -> None:
+        self._desk.theme = LIGHT if self._desk.theme is DARK else DARK
+        self._desk.changed("theme")
+
+    def _larger_(self, about: Mapping[str, Any]) -> None:
+        self._scale(1)
+
+    def _smaller_(self, about: Mapping[str, Any]) -> None:
+        self._scale(-1)
+
+    def _normal_(self, about: Mapping[str, Any]) -> None:
+        self._scale(0)
+
+    def _scale(self, by: int) -> None:
+        desk = self._desk
+        nearest = min(range(len(SCALES)), key=lambda place: abs(SCALES[place] - desk.font_scale))
+        scale = SCALES[min(max(0, nearest + by), len(SCALES) - 1)] if by else 1.0
+        if scale != desk.font_scale:
+            desk.font_scale = scale
+            desk.changed("theme")
+            desk.show_halo(desk.halo.morph if desk.halo is not None else "")
+
+    def _ask_(self, about: Mapping[str, Any]) -> None:
+        self._desk.hands.chat("")
+
+    def _stop_(self, about: Mapping[str, Any]) -> None:
+        self._desk.chatting.stop()
+
+    def _leave_(self, about: Mapping[str, Any]) -> None:
+        self._desk.hands.leave()
+
+    def _picture_(self, about: Mapping[str, Any]) -> None:
+        self._desk.hands.picture()
+
+    def _remember_(self, about: Mapping[str, Any]) -> None:
+        self._desk.chatting.remember(str(about["path"]))
+
+    # A morph
+
+    def _talk_(self, about: Mapping[str, Any]) -> None:
+        name = str(about.get("persona", ""))
+        self._desk.hands.chat(f"{name}, " if name in NAMES else "")
+
+    def _run_(self, about: Mapping[str, Any]) -> None:
+        state = {key: about[key] for key in ("tool", "persona") if about.get(key)}
+        self._desk.effects.open("tool_bench", state)
+
+    def _edit_(self, about: Mapping[str, Any]) -> None:
+        self._desk.hands.focus(str(about["morph"]))
+
+    def _use_(self, about: Mapping[str, Any]) -> None:
+        self._desk.hands.focus(str(about["morph"]))
+
+    def _help_(self, about: Mapping[str, Any]) -> None:
+        morph = self._morph(about)
+        self._desk.effects.open("help", {} if morph is None else {"about": morph.kind})
+
+    def _recolour_(self, about: Mapping[str, Any]) -> None:
+        desk = self._desk
+        id = str(about["morph"])
+        at = desk.halo["recolour"].at if desk.halo is not None else desk.world.rect(id).centre
+        desk.show_menu(colour_menu(id, at, _SWATCHES, desk.font_scale))
+
+    def _inspect_(self, about: Mapping[str, Any]) -> None:
+        self._of_proto("inspector", about)
+
+    def _evidence_(self, about: Mapping[str, Any]) -> None:
+        self._of_proto("inspector", about, tab="evidence")
+
+    def _history_(self, about: Mapping[str, Any]) -> None:
+        self._of_proto("inspector", about, tab="history")
+
+    def _plots_(self, about: Mapping[str, Any]) -> None:
+        self._of_proto("inspector", about, tab="plots")
+
+    def _browse_(self, about: Mapping[str, Any]) -> None:
+        self._of_proto("browser", about)
+
+    def _workspace_(self, about: Mapping[str, Any]) -> None:
+        self._of_proto("workspace", about)
+
+    def _of_proto(self, pane: str, about: Mapping[str, Any], **more: str) -> None:
+        morph = self._morph(about)
+        subject = str(about.get("proto") or (proto_of(morph) if morph is not None else ""))
+        if not subject:
+            self._desk.notice("There is no living thing behind this.", "inspect a persona, or a tool")
+            return
+        self._desk.effects.open(pane, {"subject": subject, **more})
+
+    def _morph(self, about: Mapping[str, Any]) -> Morph | None:
+        id = about.get("morph")
+        return self._desk.world[id] if isinstance(id, str) and id in self._desk.world else None
+
+
+def proto_of(morph: Morph) -> str:
+    """The Proto that a morph shows: a persona's own, a window's subject; "" where it shows none."""
+    if morph.kind == "persona":
+        return str(morph.state.get("name", ""))
+    if morph.kind == "window":
+        return str(morph.state.get("subject", ""))
+    return ""
