@@ -1,11 +1,11 @@
-"""Changes of a world that a gesture, a menu or a key makes: moved, sized, turned, collapsed, duplicated, put into another."""
+"""Changes of a world that a gesture, a menu or a key makes: moved, sized, turned, duplicated, put into another. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from a4ps.ui.model.blocks import Act
-from a4ps.ui.model.geometry import Point, Rect
+from a4ps.ui.model.geometry import ORIGIN, Point, Rect
 from a4ps.ui.model.halo import name_of
 from a4ps.ui.model.hit import TITLE_HEIGHT, topmost_at
 from a4ps.ui.model.morph import ROOT, World
@@ -25,6 +25,8 @@ LEAST = {
 }
 #: No morph is larger.
 MOST = 20_000.0
+#: A second one that no drag has placed lies so far beside the first.
+ASIDE = Point(24.0, 24.0)
 #: What other morphs can be put into.
 HOLDERS = frozenset({"window", "note"})
 
@@ -66,7 +68,7 @@ def turned_to(world: World, id: str, degrees: float) -> World:
     return world if degrees == morph.angle else world.put(replace(morph, angle=degrees))
 
 
-def duplicated(world: World, id: str, by: Point = Point(24, 24)) -> tuple[World, str]:
+def duplicated(world: World, id: str, by: Point = ORIGIN) -> tuple[World, str]:
     """With a second one of the morph and all that lies in it, on top of its siblings; and that one's id."""
     new: dict[str, str] = {}
     for each in list(world.under(id)):
@@ -125,7 +127,7 @@ def changed_by(world: World, act: Act) -> tuple[World, str] | None:
             label = f"expand {name}" if morph.collapsed else f"collapse {name}"
             return world.put(replace(morph, collapsed=not morph.collapsed)), label
         case "duplicate":
-            return duplicated(world, id)[0], f"duplicate {name}"
+            return duplicated(world, id, ASIDE)[0], f"duplicate {name}"
         case "upright":
             return turned_to(world, id, 0.0), f"turn {name} upright"
         case "raise":

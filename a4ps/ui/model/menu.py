@@ -43,8 +43,8 @@ class Item:
 class Menu:
     """`at` is its upper left corner; `about` the id of the morph that it is of, "" for none.
 
-    `chosen` counts among `shown`, `first` is the topmost row that is seen. `width` (at scale 1) and `tall`, how many rows are seen, are made to fit by
-    `kept_inside`.
+    `chosen` counts among `shown`, `first` is the topmost row that is seen. `width` (at scale 1) and `tall`, how many rows
+    are seen, are made to fit by `kept_inside`.
     """
 
     at: Point

@@ -93,7 +93,7 @@ class Theme:
     grid: str
     window: str
     title: str
-    field: str
+    entry: str
     edge: str
     hover: str
     chosen: str
@@ -144,7 +144,7 @@ DARK = Theme(
     grid="#141A22",
     window="#1A202A",
     title="#222A36",
-    field="#12171F",
+    entry="#12171F",
     edge="#313C4B",
     hover="#2A3442",
     chosen="#26414A",
@@ -172,7 +172,7 @@ LIGHT = Theme(
     grid="#E6EAF0",
     window="#FDFDFE",
     title="#E8ECF2",
-    field="#FFFFFF",
+    entry="#FFFFFF",
     edge="#BFC8D3",
     hover="#DCE3EB",
     chosen="#CFE6E6",

@@ -33,7 +33,7 @@ def test_the_dark_palette_is_that_of_the_concept() -> None:
 @pytest.mark.parametrize("theme", [DARK, LIGHT], ids=lambda each: each.name)
 @pytest.mark.parametrize("tone", TONES)
 def test_every_tone_can_be_read_on_every_surface(theme: Theme, tone: Tone) -> None:
-    for surface in ("ground", "grid", "window", "title", "field"):
+    for surface in ("ground", "grid", "window", "title", "entry"):
         assert contrast(theme.tone(tone), getattr(theme, surface)) >= 4.5, surface
 
 
