@@ -6,20 +6,31 @@ token covers three to four bytes. The larger of both is taken, so that it errs t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from a4ps.inference.engine import Message
 
-_PIECE = re.compile(r"\w+|[^\w\s]")
+#: Each byte by its kind: "a" of a word, as all that is not ASCII, " " between words, "!" a piece of its own.
+_KINDS = bytes(
+    ord("a" if number > 127 or chr(number).isalnum() or chr(number) == "_" else " " if chr(number).isspace() else "!")
+    for number in range(256)
+)
+#: How typographic punctuation begins, in UTF-8: quotation marks, dashes, the ellipsis.
+_TYPOGRAPHIC = b"\xe2\x80"
 
 #: What a chat template adds to each message, in tokens.
 PER_MESSAGE = 4
 
 
 def estimate_tokens(text: str) -> int:
-    """About how many tokens `text` is; 0 only for the empty text."""
-    return max(int(len(_PIECE.findall(text)) * 1.15), len(text.encode("utf-8", "replace")) // 4) + bool(text)
+    """About how many tokens `text` is; 0 only for the empty text.
+
+    Called some dozen times in a turn, on whole prompts: so it counts bytes, with no look at any one of them in Python.
+    """
+    data = text.encode("utf-8", "replace")
+    kinds = data.translate(_KINDS)
+    pieces = kinds.count(b"!") + data.count(_TYPOGRAPHIC) + len(kinds.replace(b"!", b" ").split())
+    return max(int(pieces * 1.15), len(data) // 4) + bool(text)
 
 
 def estimate_prompt(messages: Iterable[Message]) -> int:

@@ -52,6 +52,7 @@ class Dispatch:
         self._tell = tell
         self._attends = attends
         self._log = log
+        self._handlers: dict[type[Request], Handler] = {}
 
     async def serve(self, start: Start) -> Outcome:
         """The outcome of a command; nothing is raised but a cancellation that is not the client's."""
@@ -92,7 +93,9 @@ class Dispatch:
             if marked.payload > bytes([start.role]):
                 raise RoleRefused("that command is another role's", next_step="see PROTOCOL.md")
             return await self._done_before(call, generation_of(marked.place))
-        handler = await asyncio.to_thread(handler_of, type(request))
+        handler = self._handlers.get(type(request))
+        if handler is None:
+            handler = self._handlers[type(request)] = await asyncio.to_thread(handler_of, type(request))
         with under_command(key, bytes([start.role])):
             return await handler(self._backend, call)
 

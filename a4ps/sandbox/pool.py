@@ -161,9 +161,8 @@ class Pool:
                 return
             started, self._closing = self._started, True
             lent = list(self._lent)
-        for process in lent:  # their callers, who are told by its end, close and remove the rest
-            process.kill()
-            process.wait()
+        for process in lent:  # their callers, who are told by its end, remove the rest
+            process.end()
         if started:
             self._wake()
             self._threads[0].join()

@@ -214,25 +214,29 @@ class SandboxProcess:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
-    def wait(self) -> None:
-        """Wait for the end of the killed process; any thread may."""
+    def end(self) -> None:
+        """Kill the sandbox and wait until all of it is gone. Any thread may, also while another reads from it."""
+        self.kill()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_REAP_S)
-
-    def reap(self) -> None:
-        """Wait until the killed sandbox is gone, and remove its folder. Can be called again."""
-        self.kill()
-        self.wait()
         if self._undo:
             with suppress(OSError, subprocess.TimeoutExpired):
                 subprocess.run(self._undo, capture_output=True, timeout=_REAP_S, check=False, env={})
-        # The processes below it hold these ends; when they are closed, all are gone.
-        with suppress(TimeIsUp, OSError, ValueError):
-            deadline = time.monotonic() + _REAP_S
-            while not self._ended:
-                if not self._fill() and not self._ended:
-                    _wait(self.fileno, select.POLLIN, deadline)
-                self._inbox.clear()
+        # The processes below it hold the other ends; when those are closed, all are gone. Whose thread this is not may close
+        # ours meanwhile: hence a copy.
+        with suppress(OSError, ValueError):
+            assert self._process.stdout is not None
+            copy = os.dup(self._process.stdout.fileno())
+            try:
+                poll = select.poll()
+                poll.register(copy, 0)  # the hang-up is told always
+                poll.poll(_REAP_S * 1000)
+            finally:
+                os.close(copy)
+
+    def reap(self) -> None:
+        """Wait until the killed sandbox is gone, and remove its folder. Can be called again."""
+        self.end()
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
                 with suppress(OSError):

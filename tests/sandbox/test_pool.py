@@ -88,8 +88,7 @@ def test_one_that_died_while_it_was_idle_is_not_given(made: list[Pool], tmp_path
     while not pool._idle:
         threading.Event().wait(0.001)
     idle = pool._idle[0]
-    idle.kill()
-    idle.wait()
+    idle.end()
     second = pool.take()
     assert second.pid not in (first.pid, idle.pid)
     pool.discard(first)
