@@ -68,7 +68,8 @@ class Client:
     """One event loop's. Made by `connect`; close with `aclose`.
 
     Where the backend ends under it, it waits for the next, or, where something is asked for and it `starts`, starts one, and
-    sends again what has no outcome. `on_link` hears at once of each loss of the session, and of each opening, the first included.
+    sends again what has no outcome. `on_link` hears at once of each loss of the session, and of each opening, the first
+    included.
     """
 
     places: Places

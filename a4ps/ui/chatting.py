@@ -120,6 +120,6 @@ def _looked_at(path: Path) -> tuple[What, int]:
                 break
             if each.is_file():
                 size_bytes += each.stat().st_size
-        return "folder", size_bytes
     except OSError:
         return "missing", 0
+    return "folder", size_bytes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from a4ps.errors import A4PSError
@@ -41,18 +41,6 @@ CHORDS: Mapping[str, Act] = {
     "f1": Act("open", {"pane": "help"}),
 }
 
-_SWATCHES = (
-    ("Its own", ""),
-    ("Blue", "#4A90E2"),
-    ("Teal", "#4DB6AC"),
-    ("Green", "#81C784"),
-    ("Yellow", "#F2BE5A"),
-    ("Orange", "#FFB74D"),
-    ("Red", "#E57373"),
-    ("Pink", "#F48FB1"),
-    ("Grey", "#8D99A8"),
-)
-
 
 class Doing:
     """Those of one desk."""
@@ -70,17 +58,80 @@ class Doing:
 
     def act(self, act: Act) -> None:
         """Do it. Raises CallerError where it cannot be done."""
-        desk = self._desk
+        desk, about = self._desk, act.about
         changed = changed_by(desk.world, act)
         if changed is not None:
             world, label = changed
             desk.undoing.stepped(label, desk.world, world)
-            return
-        do: Callable[[Mapping[str, Any]], None] | None = getattr(self, "_" + act.verb.replace("-", "_") + "_", None)
-        if do is None:
+        elif not (self._done_to_the_world(act.verb, about) or self._done_to_a_morph(act.verb, about)):
             desk.notice(f"This version cannot do {act.verb!r}.", bad=True)
-        else:
-            do(act.about)
+
+    def _done_to_the_world(self, verb: str, about: Mapping[str, Any]) -> bool:
+        """Whether that was an act of the world as a whole."""
+        desk = self._desk
+        match verb:
+            case "nothing":
+                pass
+            case "undo":
+                self._went_back(desk.undoing.undo(), "undo")
+            case "redo":
+                self._went_back(desk.undoing.redo(), "redo")
+            case "commands":
+                desk.show_menu(command_menu(desk.world.root.rect, desk.font_scale))
+            case "open":
+                state = {key: value for key, value in about.items() if key not in ("pane", "morph")}
+                desk.effects.open(str(about.get("pane", "")), state)
+            case "theme":
+                desk.theme = LIGHT if desk.theme is DARK else DARK
+                desk.changed("theme")
+            case "larger":
+                self._scale(1)
+            case "smaller":
+                self._scale(-1)
+            case "normal":
+                self._scale(0)
+            case "ask":
+                desk.hands.chat("")
+            case "stop":
+                desk.chatting.stop()
+            case "leave":
+                desk.hands.leave()
+            case "picture":
+                desk.hands.picture()
+            case "remember":
+                desk.chatting.remember(str(about["path"]))
+            case _:
+                return False
+        return True
+
+    def _done_to_a_morph(self, verb: str, about: Mapping[str, Any]) -> bool:
+        """Whether that was an act of one morph."""
+        desk = self._desk
+        id = str(about.get("morph", ""))
+        match verb:
+            case "talk":
+                name = str(about.get("persona", ""))
+                desk.hands.chat(f"{name}, " if name in NAMES else "")
+            case "run":
+                desk.effects.open("tool_bench", {key: about[key] for key in ("tool", "persona") if about.get(key)})
+            case "edit" | "use":
+                desk.hands.focus(id)
+            case "help":
+                desk.effects.open("help", {"about": desk.world[id].kind} if id in desk.world else {})
+            case "recolour":
+                at = desk.halo["recolour"].at if desk.halo is not None else desk.world.rect(id).centre
+                desk.show_menu(colour_menu(id, at, desk.font_scale))
+            case "inspect":
+                self._of_proto("inspector", about)
+            case "evidence" | "history" | "plots":
+                self._of_proto("inspector", about, tab=verb)
+            case "browse":
+                self._of_proto("browser", about)
+            case "workspace":
+                self._of_proto("workspace", about)
+            case _:
+                return False
+        return True
 
     def open_menu(self, at: Point, morph: str) -> None:
         """The menu of a morph, "" for the world's."""
@@ -92,17 +143,6 @@ class Doing:
         of = desk.world[morph]
         lies_in = name_of(desk.world[of.parent]) if of.parent != ROOT else ""
         desk.show_menu(halo_menu(halo, at, proto=proto_of(of), lies_in=lies_in, scale=desk.font_scale))
-
-    # The world
-
-    def _nothing_(self, about: Mapping[str, Any]) -> None:
-        """An entry that only closes its menu."""
-
-    def _undo_(self, about: Mapping[str, Any]) -> None:
-        self._went_back(self._desk.undoing.undo(), "undo")
-
-    def _redo_(self, about: Mapping[str, Any]) -> None:
-        self._went_back(self._desk.undoing.redo(), "redo")
 
     def _went_back(self, back: Back | None, what: str) -> None:
         desk = self._desk
@@ -124,26 +164,6 @@ class Doing:
 
         desk.calls.send(Revert(change=change, reason=label), ended, label=label)
 
-    def _commands_(self, about: Mapping[str, Any]) -> None:
-        self._desk.show_menu(command_menu(self._desk.world.root.rect, self._desk.font_scale))
-
-    def _open_(self, about: Mapping[str, Any]) -> None:
-        state = {key: value for key, value in about.items() if key not in ("pane", "morph")}
-        self._desk.effects.open(str(about.get("pane", "")), state)
-
-    def _theme_(self, about: Mapping[str, Any]) -> None:
-        self._desk.theme = LIGHT if self._desk.theme is DARK else DARK
-        self._desk.changed("theme")
-
-    def _larger_(self, about: Mapping[str, Any]) -> None:
-        self._scale(1)
-
-    def _smaller_(self, about: Mapping[str, Any]) -> None:
-        self._scale(-1)
-
-    def _normal_(self, about: Mapping[str, Any]) -> None:
-        self._scale(0)
-
     def _scale(self, by: int) -> None:
         desk = self._desk
         nearest = min(range(len(SCALES)), key=lambda place: abs(SCALES[place] - desk.font_scale))
@@ -152,65 +172,6 @@ class Doing:
             desk.font_scale = scale
             desk.changed("theme")
             desk.show_halo(desk.halo.morph if desk.halo is not None else "")
-
-    def _ask_(self, about: Mapping[str, Any]) -> None:
-        self._desk.hands.chat("")
-
-    def _stop_(self, about: Mapping[str, Any]) -> None:
-        self._desk.chatting.stop()
-
-    def _leave_(self, about: Mapping[str, Any]) -> None:
-        self._desk.hands.leave()
-
-    def _picture_(self, about: Mapping[str, Any]) -> None:
-        self._desk.hands.picture()
-
-    def _remember_(self, about: Mapping[str, Any]) -> None:
-        self._desk.chatting.remember(str(about["path"]))
-
-    # A morph
-
-    def _talk_(self, about: Mapping[str, Any]) -> None:
-        name = str(about.get("persona", ""))
-        self._desk.hands.chat(f"{name}, " if name in NAMES else "")
-
-    def _run_(self, about: Mapping[str, Any]) -> None:
-        state = {key: about[key] for key in ("tool", "persona") if about.get(key)}
-        self._desk.effects.open("tool_bench", state)
-
-    def _edit_(self, about: Mapping[str, Any]) -> None:
-        self._desk.hands.focus(str(about["morph"]))
-
-    def _use_(self, about: Mapping[str, Any]) -> None:
-        self._desk.hands.focus(str(about["morph"]))
-
-    def _help_(self, about: Mapping[str, Any]) -> None:
-        morph = self._morph(about)
-        self._desk.effects.open("help", {} if morph is None else {"about": morph.kind})
-
-    def _recolour_(self, about: Mapping[str, Any]) -> None:
-        desk = self._desk
-        id = str(about["morph"])
-        at = desk.halo["recolour"].at if desk.halo is not None else desk.world.rect(id).centre
-        desk.show_menu(colour_menu(id, at, _SWATCHES, desk.font_scale))
-
-    def _inspect_(self, about: Mapping[str, Any]) -> None:
-        self._of_proto("inspector", about)
-
-    def _evidence_(self, about: Mapping[str, Any]) -> None:
-        self._of_proto("inspector", about, tab="evidence")
-
-    def _history_(self, about: Mapping[str, Any]) -> None:
-        self._of_proto("inspector", about, tab="history")
-
-    def _plots_(self, about: Mapping[str, Any]) -> None:
-        self._of_proto("inspector", about, tab="plots")
-
-    def _browse_(self, about: Mapping[str, Any]) -> None:
-        self._of_proto("browser", about)
-
-    def _workspace_(self, about: Mapping[str, Any]) -> None:
-        self._of_proto("workspace", about)
 
     def _of_proto(self, pane: str, about: Mapping[str, Any], **more: str) -> None:
         morph = self._morph(about)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from a4ps.errors import A4PSError, CallerError, Stopped
-from a4ps.ui.model.morph import Morph, State
+from a4ps.ui.model.morph import State
 from a4ps.ui.model.pane import Close, Copy, Effect, Keep, Notice, Open, Outcome, SavePlot, Send, Stop
 from a4ps.ui.opening import opened
 
@@ -116,13 +116,8 @@ class Effects:
 
     def _tell(self, window: str, outcome: Outcome) -> bool:
         """Whether the window, if it is still there, made anything of it."""
-        morph = self._window(window)
-        if morph is None:
+        if window not in self._desk.world:
             return False
-        effects = self._desk.windows.told(morph, outcome, self._desk.society)
+        effects = self._desk.windows.told(self._desk.world[window], outcome, self._desk.society)
         self.carry_out(window, effects)
         return bool(effects)
-
-    def _window(self, id: str) -> Morph | None:
-        world = self._desk.world
-        return world[id] if id in world else None

@@ -8,6 +8,7 @@ from typing import Any
 from a4ps.errors import A4PSError
 from a4ps.protocol.feed import Apply, Show, Void
 from a4ps.protocol.requests.approvals import Approvals
+from a4ps.protocol.requests.protos import Protos
 from a4ps.protocol.requests.system import Status
 from a4ps.protocol.requests.turns import Latest, Turn
 from a4ps.ui.calls import Calls
@@ -72,6 +73,8 @@ class Following:
                         self._ask_turn(key)
                 if kinds & {"approval", "effect"}:
                     self._ask("approvals")
+                if kinds & {"proto", "proto-gone"}:
+                    self._ask("protos")
                 self._committed(kinds)
             case Void():
                 self._refresh()
@@ -91,7 +94,7 @@ class Following:
 
     def _refresh(self) -> None:
         """There is a backend, perhaps another: what may have changed unseen is asked for."""
-        for what in ("status", "approvals", "latest"):
+        for what in ("status", "protos", "approvals", "latest"):
             self._ask(what)
 
     def _ask(self, what: str) -> None:
@@ -105,6 +108,8 @@ class Following:
         if what == "status":
             self._status_s = self._now() + STATUS_S
             self._calls.send(Status(), self._ending(what, self._status))
+        elif what == "protos":
+            self._calls.send(Protos(), self._ending(what, self._protos))
         elif what == "approvals":
             self._calls.send(Approvals(), self._ending(what, self._approvals))
         else:
@@ -117,7 +122,7 @@ class Following:
     def _ending(
         self, what: str, then: Callable[[Mapping[str, Any]], None]
     ) -> Callable[[Mapping[str, Any] | None, A4PSError | None], None]:
-        def ended(value: Mapping[str, Any] | None, error: A4PSError | None) -> None:
+        def ended(value: Mapping[str, Any] | None, _: A4PSError | None) -> None:
             self._asking.discard(what)
             if value is not None:
                 then(value)
@@ -130,6 +135,14 @@ class Following:
     def _status(self, value: Mapping[str, Any]) -> None:
         self.fold(projection.status_seen(self.society, value, self._clock()))
 
+    def _protos(self, value: Mapping[str, Any]) -> None:
+        society = self.society
+        for each in value["protos"]:
+            society = projection.proto_seen(
+                society, each["name"], role=each["role"], model=each["model"], mood=each["mood"]
+            )
+        self.fold(society)
+
     def _approvals(self, value: Mapping[str, Any]) -> None:
         self.fold(projection.approvals_seen(self.society, value["approvals"]))
 
@@ -137,6 +150,6 @@ class Following:
         for each in value["turns"]:
             self._ask_turn(each["turn_id"])
 
-    def _turn(self, value: Mapping[str, Any] | None, error: A4PSError | None) -> None:
+    def _turn(self, value: Mapping[str, Any] | None, _: A4PSError | None) -> None:
         if value is not None:
             self.fold(projection.answered(self.society, value))

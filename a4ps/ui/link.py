@@ -11,7 +11,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -228,9 +228,8 @@ class Link:
             held, self._held = self._held, {}
             for tag, (request, follows) in held.items():
                 self._ask(request, tag, follows)
-            async with aclosing(client.events(after)) as events:
-                async for told in events:
-                    self._happened(told)
+            async for told in client.events(after):
+                self._happened(told)
         finally:
             self._client = None
             await client.aclose()

@@ -106,7 +106,7 @@ class Windows:
                     self._answers.want(morph.id, needs)
                 seen = self.seen(morph, society)
                 shown = WindowSeen(pane.title(seen), tuple(pane.blocks(seen)))
-            except Exception as error:  # one pane's fault; the others go on
+            except Exception as error:  # noqa: BLE001 - one pane's fault; the others go on
                 shown, needs = _broken(pane, error), kept.needs if kept is not None else ()
         differs = kept is None or kept.shown != shown
         self._kept[morph.id] = _Kept(kept.shown if kept is not None and not differs else shown, morph, needs)
@@ -118,7 +118,7 @@ class Windows:
             return call()
         except A4PSError as error:
             return (Notice(error.message, error.next_step, bad=True),)
-        except Exception:  # one pane's fault; the others go on
+        except Exception:  # noqa: BLE001 - one pane's fault; the others go on
             _log.exception("a pane failed")
             return (Notice("This window failed at that; the log has the details.", "a4ps doctor", bad=True),)
 

@@ -93,10 +93,12 @@ def ended_badly(society: Society, fault: str) -> Society:
 
 
 def answered(society: Society, turn: Mapping[str, Any]) -> Society:
-    """The AskObject of an answered turn, in place of all that was heard of it; one that is not the newest changes nothing."""
+    """The AskObject of an answered turn, in place of all that was heard of it. An older one changes nothing."""
     known = society.turn
-    if known.id != turn["turn_id"] and (known.running or _number(known.id) > _number(turn["turn_id"])):
-        return society
+    if known.id != turn["turn_id"]:
+        ours = not known.id and known.question == turn["question"]  # answered before we heard that it was accepted
+        if (known.running and not ours) or _number(known.id) > _number(turn["turn_id"]):
+            return society
     contributions: list[Contribution] = []
     for each in turn["contributions"]:
         round_ = 1 + sum(one.persona == each["persona"] and one.step == each["role"] for one in contributions)
@@ -171,7 +173,9 @@ def _stepped(society: Society, turn: str, event: Mapping[str, Any]) -> Society:
     society, seen = begun, begun.turn
     match event:
         case {"step": "began", "persona": str(name), "role": str(role)}:
-            return _began(society, name, role, str(event.get("model", "")), int(event.get("round", 1)))
+            round_ = event.get("round")
+            model = str(event.get("model", ""))
+            return _began(society, name, role, model, round_ if isinstance(round_, int) else 1)
         case {"step": "waiting", "persona": str(name), "why": str(why)}:
             return _acting(society, name, why, _WAITING)
         case {"step": "loading", "persona": str(name), "model": str(model)}:
