@@ -29,6 +29,11 @@ class Chatting:
         self._desk = desk
         self._asked: list[str] = []
 
+    @property
+    def asks(self) -> bool:
+        """Whether a question of ours has no answer yet."""
+        return bool(self._asked)
+
     def say(self, text: str) -> None:
         """A question, or a /command."""
         text = text.strip()
@@ -59,6 +64,7 @@ class Chatting:
             if isinstance(error, ApprovalNeeded):
                 desk.effects.open("approvals", {}, undoable=False)
 
+        desk.scene.did("asked")
         following.fold(projection.asked(following.society, question))
         request = Ask(text=question, everyone=everyone, attended=True)
         tag = desk.calls.send(request, ended, stepped=stepped)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from a4ps.errors import A4PSError, CallerError, Stopped
 from a4ps.ui.model.morph import State
-from a4ps.ui.model.pane import Close, Copy, Effect, Keep, Notice, Open, Outcome, SavePlot, Send, Stop
+from a4ps.ui.model.pane import Close, Copy, Effect, Keep, Notice, Open, Outcome, Refresh, SavePlot, Send, Stop
 from a4ps.ui.opening import opened
 
 if TYPE_CHECKING:
@@ -49,8 +49,9 @@ class Effects:
             desk.undoing.see(world)
         else:
             desk.undoing.stepped(f"open {pane}", desk.world, world)
-        desk.focus = id
-        desk.changed("focus")
+        desk.give_focus(id)
+        if pane == "inspector":
+            desk.scene.did("inspected")
         return id
 
     def _one(self, window: str, effect: Effect) -> None:
@@ -73,6 +74,8 @@ class Effects:
                 desk.notice("Copied.")
             case SavePlot(name):
                 desk.hands.save_plot(window, name)
+            case Refresh():
+                desk.answers.refresh(window)
             case Stop(tag):
                 for (of, own), tags in self._tags.items():
                     if of == window and tag in ("", own):
