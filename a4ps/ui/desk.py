@@ -180,7 +180,7 @@ class Desk:
         meant = True  # what could not be done has been said
         with self.settling():
             meant = self.handling.key(chord)
-        return meant
+        return meant  # noqa: RET504 - the block may have ended by an error
 
     def act(self, window: str, act: Act) -> None:
         """Something was pressed or entered in a window; for "", an act of the world (menus, the strip, the tour)."""

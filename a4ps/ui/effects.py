@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from a4ps.errors import A4PSError, CallerError, Stopped
 from a4ps.ui.model.morph import State
-from a4ps.ui.model.pane import Close, Copy, Effect, Keep, Notice, Open, Outcome, Refresh, SavePlot, Send, Stop
+from a4ps.ui.model.pane import Close, Copy, Do, Effect, Keep, Notice, Open, Outcome, Refresh, SavePlot, Send, Stop
 from a4ps.ui.opening import opened
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ class Effects:
                 desk.hands.save_plot(window, name)
             case Refresh():
                 desk.answers.refresh(window)
+            case Do(act):
+                desk.doing.act(act)
             case Stop(tag):
                 for (of, own), tags in self._tags.items():
                     if of == window and tag in ("", own):
