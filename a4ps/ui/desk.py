@@ -7,9 +7,9 @@ is due.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -41,6 +41,8 @@ from a4ps.ui.worlds import Worlds
 
 #: Told what has changed: "world", "society", "halo", "menu", "notices", "work", "theme", "focus", or "window:ID".
 ChangeListener: TypeAlias = Callable[[frozenset[str]], None]
+
+_log = logging.getLogger(__name__)
 
 #: A method that fails again within so long opens no second debugger.
 _DEBUG_AGAIN_S = 60.0
@@ -177,10 +179,9 @@ class Desk:
 
     def key(self, chord: str) -> bool:
         """A key that no entry wanted: "ctrl-z", "escape", "shift-left". True where it meant something."""
-        meant = True  # what could not be done has been said
         with self.settling():
-            meant = self.handling.key(chord)
-        return meant
+            return self.handling.key(chord)
+        return True  # what could not be done has been said
 
     def act(self, window: str, act: Act) -> None:
         """Something was pressed or entered in a window; for "", an act of the world (menus, the strip, the tour)."""
@@ -268,18 +269,19 @@ class Desk:
             self.menu = None if menu is None else menu.kept_inside(self.world.root.rect)
             self.changed("menu")
 
-    @contextmanager
-    def settling(self) -> Iterator[None]:
-        """What is done in the block is told when the outermost such block ends. Errors of ours become notices."""
+    def settling(self) -> _Settling:
+        """What is done in the block is told when the outermost such block ends. Errors become notices."""
+        return _Settling(self)
+
+    def enter(self) -> None:
+        """A block of `settling` begins."""
         self._depth += 1
-        try:
-            yield
-        except A4PSError as error:
-            self.failed(error)
-        finally:
-            self._depth -= 1
-            if not self._depth:
-                self._settle()
+
+    def leave(self) -> None:
+        """It has ended."""
+        self._depth -= 1
+        if not self._depth:
+            self._settle()
 
     def _settle(self) -> None:
         world = self.world
@@ -353,3 +355,22 @@ class Desk:
         if "debugger" in self.panes() and (before_s is None or self._now() - before_s > _DEBUG_AGAIN_S):
             self._debugged_s[proto, method] = self._now()
             self.effects.open("debugger", {"subject": proto, "method": method}, undoable=False)
+
+
+class _Settling:
+    """See `Desk.settling`."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def __enter__(self) -> None:
+        self._desk.enter()
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        if isinstance(error, A4PSError):
+            self._desk.failed(error)
+        elif isinstance(error, Exception):  # a bug of ours, which is not to take the whole window along
+            _log.error("the desk failed", exc_info=error)
+            self._desk.notice("That went wrong here; the log has the details.", "a4ps doctor", bad=True)
+        self._desk.leave()
+        return isinstance(error, Exception)
