@@ -59,6 +59,8 @@ class Probe:
         if seen.state.get("breaks"):
             raise ZeroDivisionError
         answer = seen.answer("series")
+        if "alone" in seen.state:
+            return [say("alone")]
         return [say(f"link {seen.society.link}"), say(f"answer {answer.value} {answer.fault}".strip())]
 
     def acted(self, act: Act, seen: Seen) -> Sequence[Effect]:
@@ -223,6 +225,31 @@ def test_a_window_is_made_anew_only_when_what_it_rests_on_has_changed(table: Tab
         table.desk.pump()
     table.desk.pointer(Pointer("press", Point(10, 10)))
     assert table.probe.shown == shown
+
+
+def test_a_window_that_shows_nothing_of_the_society_is_not_made_anew_with_each_word(table: Table) -> None:
+    table.act(Keep({"alone": True}))
+    table.live()
+    shown = table.probe.shown
+    table.link.show({"step": "token", "turn": "1", "persona": "ROBIN", "text": "word"})
+    assert table.pump() == {"society"}
+    assert table.probe.shown == shown
+    table.act(Keep({"alone": True, "subject": "x"}))
+    assert table.probe.shown == shown + 1
+
+
+def test_a_pinned_pane_is_filled_and_acts_without_a_window_of_the_world(table: Table) -> None:
+    assert table.desk.pin("of later") == ""
+    id = table.desk.pin("probe")
+    assert table.desk.pin("probe") == id
+    world = table.desk.world
+    table.live()
+    table.link.answer("series", {"series": 1})
+    assert f"window:{id}" in table.pump()
+    assert table.texts(id)[1] == "answer {'series': 1}"
+    table.act(Keep({"subject": "x"}), Close(), window=id)
+    assert table.desk.window(id).title == "Probe x"
+    assert table.desk.world is world
 
 
 def test_a_window_of_an_unknown_pane_keeps_its_state_and_says_so(table: Table) -> None:
