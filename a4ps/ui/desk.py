@@ -132,8 +132,8 @@ class Desk:
         return self.windows.window(self.morph(id), self.society)
 
     def pin(self, pane: str) -> str:
-        """Have a pane filled that lies in no window of the world, as the timeline does. Its id for `window` and `act`, "" where
-        this version has no such pane; its state is not kept.
+        """Have a pane filled that lies in no window of the world, as the timeline does. Its id for `window` and `act`, ""
+        where this version has no such pane; its state is not kept.
         """
         id = f"@{pane}"
         with self.settling():

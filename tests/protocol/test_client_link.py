@@ -17,6 +17,7 @@ from tests.doubles.served import served
 from tests.doubles.standing import kill, standing
 
 
+@pytest.mark.slow
 async def test_whoever_follows_is_told_of_each_loss_and_each_return_once(tmp_path: Path) -> None:
     """A backend that was killed says nothing any more; that its lock is free tells it before it is silent for too long."""
     person = Household(tmp_path, {"A4PS_ENGINE": "rehearsal"})
