@@ -39,7 +39,22 @@ class Chatting:
         text = text.strip()
         if not text:
             return
-        self.ask(text)
+        word, _, rest = text.partition(" ")
+        if word == "/world":
+            self._world(rest.strip())
+        else:
+            self.ask(text)
+
+    def _world(self, words: str) -> None:
+        """`/world`, `/world NAME`, `/world save NAME`."""
+        desk = self._desk
+        word, _, rest = words.partition(" ")
+        if not words:
+            desk.doing.act(Act("worlds"))
+        elif word == "save":
+            desk.scene.save_as(rest.strip())
+        else:
+            desk.scene.show(words)
 
     def ask(self, question: str, *, everyone: bool = False) -> None:
         """Put a question to the society; what waits for the Architect's word is asked here."""

@@ -7,10 +7,10 @@ is due.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from a4ps.errors import A4PSError
@@ -22,14 +22,15 @@ from a4ps.ui.doing import Doing
 from a4ps.ui.effects import Effects
 from a4ps.ui.following import Following
 from a4ps.ui.handling import Handling
+from a4ps.ui.hands import Hands
 from a4ps.ui.link import Happened, Linked, Linking
 from a4ps.ui.model import projection
 from a4ps.ui.model.blocks import Act
-from a4ps.ui.model.geometry import Point
+from a4ps.ui.model.geometry import Point, Rect
 from a4ps.ui.model.gestures import Pointer
 from a4ps.ui.model.halo import Halo, halo_of
 from a4ps.ui.model.menu import Menu
-from a4ps.ui.model.morph import World
+from a4ps.ui.model.morph import ROOT, Morph, State, World
 from a4ps.ui.model.palette import Theme
 from a4ps.ui.model.pane import Notice, Pane, known_panes
 from a4ps.ui.model.society import Society
@@ -42,30 +43,10 @@ from a4ps.ui.worlds import Worlds
 #: Told what has changed: "world", "society", "halo", "menu", "notices", "work", "theme", "focus", or "window:ID".
 ChangeListener: TypeAlias = Callable[[frozenset[str]], None]
 
+_log = logging.getLogger(__name__)
+
 #: A method that fails again within so long opens no second debugger.
 _DEBUG_AGAIN_S = 60.0
-
-
-def _nothing(*_: object) -> None:
-    """A window that is not there does nothing."""
-
-
-@dataclass(slots=True)
-class Hands:
-    """What only the view can do; it puts its own functions here."""
-
-    #: Put a text on the clipboard.
-    copy: Callable[[str], None] = _nothing
-    #: Ask where, and save that plot of the window of that id.
-    save_plot: Callable[[str, str], None] = _nothing
-    #: Give the chat field the keys, with this text in it.
-    chat: Callable[[str], None] = _nothing
-    #: Give an entry of the window of that id the keys.
-    focus: Callable[[str], None] = _nothing
-    #: Ask where, and save a picture of the world.
-    picture: Callable[[], None] = _nothing
-    #: Close the window of the system.
-    leave: Callable[[], None] = _nothing
 
 
 class Desk:
@@ -108,7 +89,9 @@ class Desk:
         self._link, self._now = link, now
         self._listeners: list[ChangeListener] = []
         self._changed: set[str] = set()
-        self._dirty: set[str] | None = set()
+        self._dirty: set[str] = set()
+        self._social = False
+        self._pinned: dict[str, Morph] = {}
         self._settled_world: World | None = None
         self._settled_look: tuple[Theme, float] | None = None
         self._settled_work: Sequence[Work] = ()
@@ -146,7 +129,20 @@ class Desk:
 
     def window(self, id: str) -> WindowSeen:
         """What a window shows: its title and blocks. Raises CallerError where there is no such morph."""
-        return self.windows.window(self.world[id], self.society)
+        return self.windows.window(self.morph(id), self.society)
+
+    def pin(self, pane: str) -> str:
+        """Have a pane filled that lies in no window of the world, as the timeline does. Its id for `window` and `act`, ""
+        where this version has no such pane; its state is not kept.
+        """
+        id = f"@{pane}"
+        with self.settling():
+            if pane not in self.panes():
+                return ""
+            if id not in self._pinned:
+                self._pinned[id] = Morph(id, "window", Rect(0, 0, 0, 0), {"pane": pane})
+                self._dirty.add(id)
+        return id
 
     def on_change(self, call: ChangeListener) -> None:
         """Have `call` told what has changed, after each method that changed something."""
@@ -177,18 +173,17 @@ class Desk:
 
     def key(self, chord: str) -> bool:
         """A key that no entry wanted: "ctrl-z", "escape", "shift-left". True where it meant something."""
-        meant = True  # what could not be done has been said
         with self.settling():
-            meant = self.handling.key(chord)
-        return meant  # noqa: RET504 - the block may have ended by an error
+            return self.handling.key(chord)
+        return True  # what could not be done has been said
 
     def act(self, window: str, act: Act) -> None:
         """Something was pressed or entered in a window; for "", an act of the world (menus, the strip, the tour)."""
         with self.settling():
-            if window == "" or window not in self.world:
+            if not self.has(window):
                 self.doing.act(act)
                 return
-            morph = self.world[window]
+            morph = self.morph(window)
             if morph.kind == "window":
                 self.effects.carry_out(window, self.windows.acted(morph, act, self.society))
             else:
@@ -235,6 +230,19 @@ class Desk:
 
     # For the desk's parts
 
+    def has(self, id: str) -> bool:
+        """Whether there is such a morph, in the world or pinned."""
+        return id in self._pinned or (id != ROOT and id in self.world)
+
+    def morph(self, id: str) -> Morph:
+        """A morph of the world, or one that is pinned. Raises CallerError where there is none."""
+        return self._pinned[id] if id in self._pinned else self.world[id]
+
+    def keep_pinned(self, id: str, state: State) -> None:
+        """The state of a pinned pane is this now."""
+        self._pinned[id] = replace(self._pinned[id], state=state)
+        self._dirty.add(id)
+
     def changed(self, *what: str) -> None:
         """These have changed; told when the outermost method ends."""
         self._changed.update(what)
@@ -268,25 +276,25 @@ class Desk:
             self.menu = None if menu is None else menu.kept_inside(self.world.root.rect)
             self.changed("menu")
 
-    @contextmanager
-    def settling(self) -> Iterator[None]:
-        """What is done in the block is told when the outermost such block ends. Errors of ours become notices."""
+    def settling(self) -> _Settling:
+        """What is done in the block is told when the outermost such block ends. Errors become notices."""
+        return _Settling(self)
+
+    def enter(self) -> None:
+        """A block of `settling` begins."""
         self._depth += 1
-        try:
-            yield
-        except A4PSError as error:
-            self.failed(error)
-        finally:
-            self._depth -= 1
-            if not self._depth:
-                self._settle()
+
+    def leave(self) -> None:
+        """It has ended."""
+        self._depth -= 1
+        if not self._depth:
+            self._settle()
 
     def _settle(self) -> None:
         world = self.world
         if world is not self._settled_world:
             self.changed("world")
-            if self._dirty is not None:
-                self._dirty |= self.windows.changed_states(world)
+            self._dirty |= self.windows.changed_states(self._all_windows())
             self._settled_world = world
             self.show_halo(self.halo.morph if self.halo is not None else "")
             if self.focus not in world:
@@ -296,9 +304,10 @@ class Desk:
         if look != self._settled_look:
             self._settled_look = look
             self.changed("theme")
-        if self._dirty is None or self._dirty:
-            dirty, self._dirty = self._dirty, set()
-            self.changed(*(f"window:{id}" for id in self.windows.renew(world, self.society, dirty)))
+        if self._dirty or self._social:
+            dirty, self._dirty, social, self._social = self._dirty, set(), self._social, False
+            renewed = self.windows.renew(self._all_windows(), self.society, dirty, social=social)
+            self.changed(*(f"window:{id}" for id in renewed))
         work = self.calls.work
         if work != self._settled_work:
             self._settled_work = work
@@ -308,6 +317,9 @@ class Desk:
             for tell in self._listeners:
                 tell(changed)
         self._wake_when_due()
+
+    def _all_windows(self) -> Sequence[Morph]:
+        return (*self.world.of_kind("window"), *self._pinned.values())
 
     def _wake_when_due(self) -> None:
         parts = (self.following.due_s, self.notes.due_s, self.calls.due_s, self.scene.due_s)
@@ -328,11 +340,10 @@ class Desk:
 
     def _society_changed(self) -> None:
         self.changed("society")
-        self._dirty = None
+        self._social = True
 
     def _answers_changed(self, windows: Iterable[str]) -> None:
-        if self._dirty is not None:
-            self._dirty.update(windows)
+        self._dirty.update(windows)
 
     def _happened(self, told: Happened) -> None:
         self.following.happened(told)
@@ -353,3 +364,22 @@ class Desk:
         if "debugger" in self.panes() and (before_s is None or self._now() - before_s > _DEBUG_AGAIN_S):
             self._debugged_s[proto, method] = self._now()
             self.effects.open("debugger", {"subject": proto, "method": method}, undoable=False)
+
+
+class _Settling:
+    """See `Desk.settling`."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def __enter__(self) -> None:
+        self._desk.enter()
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        if isinstance(error, A4PSError):
+            self._desk.failed(error)
+        elif isinstance(error, Exception):  # a bug of ours, which is not to take the whole window along
+            _log.error("the desk failed", exc_info=error)
+            self._desk.notice("That went wrong here; the log has the details.", "a4ps doctor", bad=True)
+        self._desk.leave()
+        return isinstance(error, Exception)

@@ -66,7 +66,7 @@ class Effects:
             case Notice(text, next_step, bad):
                 desk.notice(text, next_step, bad=bad)
             case Close():
-                if window in desk.world:
+                if window in desk.world:  # a pinned pane stays
                     title = desk.window(window).title
                     desk.undoing.stepped(f"close {title}", desk.world, desk.world.remove(window))
             case Copy(text):
@@ -86,9 +86,12 @@ class Effects:
 
     def _keep(self, window: str, state: State, label: str) -> None:
         desk = self._desk
-        morph = desk.world[window]
+        morph = desk.morph(window)
         kept = {"pane": morph.state.get("pane", ""), **state}
         if kept == morph.state:
+            return
+        if window not in desk.world:
+            desk.keep_pinned(window, kept)
             return
         after = desk.world.put(replace(morph, state=kept))
         if label:
@@ -121,8 +124,8 @@ class Effects:
 
     def _tell(self, window: str, outcome: Outcome) -> bool:
         """Whether the window, if it is still there, made anything of it."""
-        if window not in self._desk.world:
+        if not self._desk.has(window):
             return False
-        effects = self._desk.windows.told(self._desk.world[window], outcome, self._desk.society)
+        effects = self._desk.windows.told(self._desk.morph(window), outcome, self._desk.society)
         self.carry_out(window, effects)
         return bool(effects)

@@ -32,6 +32,11 @@ class Keeping:
         """When `tick` has something to do."""
         return self._due_s
 
+    @property
+    def writing(self) -> bool:
+        """Whether a world is being written; `tick` looks how it ended."""
+        return self._writing is not None
+
     def load(self, name: str, width: float, height: float) -> Loaded:
         """The world of that name, which is the one that is kept from now on."""
         found = self.worlds.load(name, width, height)

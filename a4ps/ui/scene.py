@@ -72,9 +72,14 @@ class Scene:
         return "" if self._keeping is None else self._keeping.name
 
     def open_last(self, width: float, height: float) -> None:
-        """Show the world that was shown last."""
-        if self._keeping is not None:
+        """Show the world that was shown last; one as at first where that cannot be read."""
+        if self._keeping is None:
+            return
+        try:
             self._load(self._keeping, self._keeping.name, width, height)
+        except A4PSError as error:
+            self._desk.undoing.anew(first_world(width, height))
+            self._desk.failed(error)
 
     def show(self, name: str) -> None:
         """Keep this world, and show the one of that name, which begins anew where there is none. Raises CallerError."""
@@ -110,6 +115,11 @@ class Scene:
     @property
     def due_s(self) -> float | None:
         return None if self._keeping is None else self._keeping.due_s
+
+    @property
+    def writing(self) -> bool:
+        """Whether the world is being written."""
+        return self._keeping is not None and self._keeping.writing
 
     def changed(self) -> None:
         """The world is another now."""
