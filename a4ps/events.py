@@ -43,6 +43,7 @@ class Event(StrEnum):
     APPROVAL_ASKED = "approval asked"  # an Approval that waits for the Architect: durable
     APPROVAL_DECIDED = "approval decided"  # an Approval that was decided or replaced: durable
     SERVICE_FAILED = "service failed"  # a ServiceFailed: provisional
+    METHOD_FAILED = "method failed"  # a MethodFailed: provisional
     LOST = "lost"  # an int: so many events were told faster than this observer heard them
 
 
@@ -80,6 +81,16 @@ class ServiceFailed:
         if self.retry_s is None:
             return "it is not started again"
         return f"it is started again in {self.retry_s:g} s" if self.retry_s else "it is started again when it is needed"
+
+
+@dataclass(frozen=True, slots=True)
+class MethodFailed:
+    """A call of a live method raised: what (class and message)."""
+
+    proto: str
+    method: str
+    error: str
+    message: str
 
 
 def said_by(error: BaseException) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from a4ps.errors import MethodRefused, NotInTransaction
 from a4ps.governance.trust import Place, needs_promotion, place_of
+from a4ps.image.failures import failed_call
 from a4ps.image.method_pool import shared_pool
 from a4ps.image.methods import Method, MethodCall, function_of
 
@@ -59,13 +60,26 @@ def trust_mark(method: Method, home: ProtoManager | None) -> str:
 
 
 def run(work: Proto, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], home: ProtoManager | None) -> Any:
-    """Run a method on `work`, a copy that the caller commits or drops.
+    """Run a method on `work`, a copy that the caller commits or drops. What fails in a transaction is noted (failures.py).
 
     Raises MethodOverran (the copy may still be written to and must be dropped), MethodRefused, AttributeError where
     there is no such method, and whatever the method raises.
     """
     method = work.method_named(name)
-    what = f"{work.name}.{name}"
+    if home is None or not work.in_transaction:  # a draft's own call is a trial
+        return _run(work, method, args, kwargs, home)
+    try:
+        value = _run(work, method, args, kwargs, home)
+    except Exception as error:
+        at, where = home.store.clock.now(), str(place(method, home).level)
+        home.failures.note(failed_call(error, work.name, work.version, method, args, kwargs, where, at))
+        raise
+    home.failures.passed(work.name, name)
+    return value
+
+
+def _run(work: Proto, method: Method, args: tuple[Any, ...], kwargs: dict[str, Any], home: ProtoManager | None) -> Any:
+    what = f"{work.name}.{method.name}"
     deadline_s = DEADLINE_S if home is None else home.method_deadline_s
     where = place(method, home)
     if where.in_process:

@@ -84,10 +84,11 @@ class MethodCall:
 
 @dataclass(frozen=True, slots=True)
 class MethodResult:
-    """What a sandboxed method gives back: its value, and the slots it wrote with their new values."""
+    """What a sandboxed method gives back: its value, the slots it wrote with their new values, and what it printed."""
 
     value: object
     written: Mapping[str, object]
+    output: str = ""
 
 
 class CodeRunner(Protocol):

@@ -60,6 +60,24 @@ class Past:
             for row in rows
         ]
 
+    def then(self, generation: int) -> Versions:
+        """Name → version of all Protos that there were after that commit."""
+        found = {}
+        for name in self._store.heads(KIND):
+            rows = self._store.past(KIND, name, upto=generation, limit=1)
+            if rows:
+                record, at = self._record(name, rows[0].generation)
+                if record.content is not None:
+                    found[name] = ProtoVersion.of(name, rows[0].generation, record, at)
+        return found
+
+    def contents(self, name: str, newest: int) -> list[tuple[Change, Content | None]]:
+        """See `ProtoManager.contents_of`. Raises UnknownProto."""
+        changes = self._changes_of(name, inherited=False)
+        if not changes:
+            raise UnknownProto(f"there never was a Proto {name}", next_step="a4ps image history names all that were")
+        return [(change, self._record(name, change.generation)[0].content) for change in reversed(changes[:newest])]
+
     def diff(self, changes: Iterable[Change]) -> Diff:
         """What the changes did, one after the other."""
         return Diff(tuple(each for change in changes for each in diff(change.name, *self.around(change))))

@@ -28,6 +28,7 @@ from a4ps.image.changes import Change, Diff
 from a4ps.image.codex import Codex
 from a4ps.image.content import Content
 from a4ps.image.draft_state import check_name
+from a4ps.image.failures import Failures
 from a4ps.image.foreign import distrusted
 from a4ps.image.handle import Handle, Pin, PinnedProto, handle_of
 from a4ps.image.heads import Root, Versions
@@ -86,6 +87,7 @@ class ProtoManager:
     _events: Subject
     _past: Past
     _promotions: Promotions
+    _failures: Failures
     _lives: Lives
     _root: Root
     _handles: dict[str, Handle]
@@ -143,6 +145,7 @@ class ProtoManager:
         self._events = Subject()
         self._past = Past(store)
         self._promotions = Promotions(store)
+        self._failures = Failures()
         self._lives = Lives()
         self._handles = {}
         self._takeover = threading.Lock()
@@ -163,6 +166,11 @@ class ProtoManager:
     @property
     def store(self) -> Store:
         return self._store
+
+    @property
+    def failures(self) -> Failures:
+        """The last failed call of each live method, in this process."""
+        return self._failures
 
     @property
     def closed(self) -> bool:
@@ -279,9 +287,9 @@ class ProtoManager:
     def __contains__(self, name: object) -> bool:
         return name in self._root.versions
 
-    def pin(self) -> Pin:
-        """All Protos as they are now, unchanged by whatever is committed later."""
-        return Pin(self._root.versions, self)
+    def pin(self, generation: int | None = None) -> Pin:
+        """All Protos as they are now, or were after commit `generation`, unchanged by whatever is committed later."""
+        return Pin(self._root.versions if generation is None else self._past.then(generation), self)
 
     def history(self, name: str | None = None) -> list[Change]:
         """The changes of `name`, oldest first, and among them those of its ancestors, marked as inherited.
@@ -293,6 +301,10 @@ class ProtoManager:
     def changes(self, generation: int) -> list[Change]:
         """The changes of one commit, one a Proto. Raises UnknownProto where it is no commit of Protos."""
         return self._past.changes(generation)
+
+    def contents_of(self, name: str, newest: int) -> list[tuple[Change, Content | None]]:
+        """The `newest` own changes of a Proto, oldest first, each with what it made of it; None where it removed it."""
+        return self._past.contents(name, newest)
 
     def diff(self, change: Change | int) -> Diff:
         """What a change changed (by its number: what its whole commit did); printing it shows it."""

@@ -26,11 +26,13 @@ from typing import Any, Final, NoReturn
 
 from a4ps.errors import A4PSError, CallerError, ConsoleStuck
 from a4ps.image.call_thread import Call, CallThread, GivenUp
+from a4ps.image.handle import Handle
+from a4ps.image.proto import Proto
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.transaction import Transaction
 from a4ps.kernel.console_completion import completions
 from a4ps.kernel.console_output import Output, kept_apart
-from a4ps.kernel.console_protos import ConsoleImage, found_as
+from a4ps.kernel.console_protos import ConsoleImage, ConsoleProto, found_as
 from a4ps.kernel.console_text import error_text, last_lines, reason_of, shown, stack_text
 
 GRACE_S: Final = 1.0
@@ -49,7 +51,8 @@ _numbers = itertools.count(1)
 class Evaluated:
     """What became of an expression.
 
-    `value` is the repr of its last line's, "" where that has none or is None; `output` what it wrote to stdout and stderr;
+    `value` is the repr of its last line's, "" where that has none or is None, and `proto` the name of the Proto that it is,
+    "" where it is something else; `output` what it wrote to stdout and stderr;
     `error` the end of a traceback, "" where it ended well. `cut` says that one of the three is not all there was; each has
     at most the console's `output_max` characters. `change` is the number of the commit of what it changed, None where it
     changed nothing or raised. `seconds` is wall time, with its wait for the expressions before it.
@@ -61,6 +64,7 @@ class Evaluated:
     change: int | None
     seconds: float
     cut: bool
+    proto: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ class _Ended:
     value: str
     error: str
     cut: bool
+    proto: str = ""
 
 
 class _Running:
@@ -119,7 +124,7 @@ class Console:
         self._output_max = output_max
         self._grace_s = grace_s
         self._abandoned_max = abandoned_max
-        image = ConsoleImage(manager)
+        self._image = image = ConsoleImage(manager)
         found = {name: found_as(value, image) for name, value in names.items()}
         self._namespace: dict[str, Any] = {"__name__": "__console__", "__builtins__": _builtins(), **found}
         self._turn = threading.Lock()  # held by the one that evaluates
@@ -135,21 +140,26 @@ class Console:
         """How many expressions could not be ended and still run."""
         return sum(thread.is_alive() for thread in tuple(self._left))
 
-    def evaluate(self, source: str) -> Evaluated:
-        """Run `source`; where its last line is an expression, that one's value is shown.
+    def evaluate(self, source: str, proto: str = "") -> Evaluated:
+        """Run `source`; where its last line is an expression, that one's value is shown. With `proto`, the name `self` is
+        that Proto.
 
         What it changes of Protos is one change by the Architect, with its text as the reason; where it raises, it changes
         nothing, and what it made of the console's own names stays. Blocks, for the expressions that were asked for before,
         each of them `deadline_s` and twice `grace_s` at most; not for an event loop. Where the caller is interrupted, the
         expression is given up.
 
-        Raises ConsoleStuck, and CallerError where the text is too long or the console closed. Whatever else goes wrong, a
-        Conflict as well, is the `error` of the outcome.
+        Raises ConsoleStuck, UnknownProto, and CallerError where the text is too long or the console closed. Whatever else
+        goes wrong, a Conflict as well, is the `error` of the outcome.
         """
         began_s = time.monotonic()
         if len(source) > SOURCE_MAX:
             raise CallerError(f"an expression has at most {SOURCE_MAX:,} characters", next_step="put it into a file")
         with self._turn:
+            if proto:
+                self._namespace["self"] = self._image.get_proto(proto)
+            else:
+                self._namespace.pop("self", None)
             running = self._begin(source)
             try:
                 outcome = self._outcome(running)
@@ -168,7 +178,13 @@ class Console:
         # A lone surrogate is a text's in Python, and nobody else's.
         value, output, error = (text.encode("utf-8", "backslashreplace").decode() for text in texts)
         return Evaluated(
-            value, output, error, change, time.monotonic() - began_s, outcome.cut or running.output.cut or cut
+            value,
+            output,
+            error,
+            change,
+            time.monotonic() - began_s,
+            outcome.cut or running.output.cut or cut,
+            outcome.proto,
         )
 
     def interrupt(self) -> bool:
@@ -180,12 +196,16 @@ class Console:
             running.interrupt()
             return True
 
-    def complete(self, text: str, cursor: int) -> list[str]:
+    def complete(self, text: str, cursor: int, proto: str = "") -> list[str]:
         """What could stand in place of the name that ends at `cursor` (a number of characters), sorted.
 
         Of `brick.mo|` that is "mood" and "model", not what is before the last dot. Runs no code of any object.
+        With `proto`, `self` is that Proto. Raises UnknownProto.
         """
-        return completions(text[: max(cursor, 0)], self._namespace)
+        names = {name: value for name, value in tuple(self._namespace.items()) if name != "self"}
+        if proto:
+            names["self"] = self._image.get_proto(proto)
+        return completions(text[: max(cursor, 0)], names)
 
     def close(self) -> None:
         """Interrupt what runs, evaluate nothing more, end the thread; idempotent. Waits as `evaluate` does."""
@@ -237,10 +257,11 @@ class Console:
                 with transaction.prepared():
                     value = self._run(source, name)
                     text, cut = ("", False) if value is None else shown(value, self._output_max)
+                    proto = value.name if isinstance(value, ConsoleProto | Proto | Handle) else ""
                     del value
             except BaseException as error:  # noqa: BLE001 - whatever the Architect's code raises is its outcome
                 return _Ended("", *error_text(error, self._output_max))
-            return _Ended(text, "", cut)
+            return _Ended(text, "", cut, proto)
 
     def _run(self, source: str, name: str) -> object:
         tree = ast.parse(source, name)

@@ -10,12 +10,12 @@ from contextlib import suppress
 from typing import Any
 
 from a4ps.errors import A4PSError, ProtocolError
-from a4ps.events import Event, Observer, ServiceFailed, event_bus
+from a4ps.events import Event, MethodFailed, Observer, ServiceFailed, event_bus
 from a4ps.image.store import Store
 from a4ps.kernel.serving.progress import as_step
 from a4ps.protocol.codec import encode, packed
 from a4ps.protocol.messages import Beat, Durable
-from a4ps.protocol.steps import Figure, Service
+from a4ps.protocol.steps import Failed, Figure, Service
 from a4ps.series import Sample
 from a4ps.society.progress import Told
 
@@ -40,7 +40,7 @@ class Publisher(Observer):
         self._waiting: deque[Mapping[str, Any]] = deque()
         self._due = False
         store.call_on_commits(self._moved)
-        event_bus.attach(self, Event.PROGRESS, Event.SERIES, Event.SERVICE_FAILED)
+        event_bus.attach(self, Event.PROGRESS, Event.SERIES, Event.SERVICE_FAILED, Event.METHOD_FAILED)
 
     def update(self, _: Event, data: object) -> None:
         """In the bus's own thread."""
@@ -53,6 +53,8 @@ class Publisher(Observer):
                 self.show(Figure(name=name, at_s=at_s, value=value).model_dump())
             case ServiceFailed(name, error, message):
                 self.show(Service(name=name, detail=f"{error}: {message}; {data.then}").model_dump())
+            case MethodFailed(proto, method, error, message):
+                self.show(Failed(proto=proto, method=method, error=error, message=message).model_dump())
 
     def _lost(self, lost: int) -> None:
         """So many came faster than they could be told: the numbers say so."""

@@ -230,6 +230,7 @@ class StatusShownObject(TypedDict):
 
 class EvaluatedObject(TypedDict):
     value: str
+    proto: str
     output: str
     error: str
     change: int | None

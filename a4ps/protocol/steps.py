@@ -172,6 +172,16 @@ class Service(_Step):
     detail: str
 
 
+class Failed(_Step):
+    """A call of a live method raised; `failure` has where it stood."""
+
+    step: Literal["failed"] = "failed"
+    proto: str
+    method: str
+    error: str
+    message: str
+
+
 AnyStep: TypeAlias = Annotated[
     Accepted
     | InLine
@@ -191,7 +201,8 @@ AnyStep: TypeAlias = Annotated[
     | Wanted
     | Working
     | Figure
-    | Service,
+    | Service
+    | Failed,
     Field(discriminator="step"),
 ]
 

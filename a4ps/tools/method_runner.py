@@ -91,7 +91,8 @@ class MethodRunner:
         match done.value:
             case (value, dict(written)) if all(type(slot) is str for slot in written):
                 try:
-                    return MethodResult(received(value), {slot: received(new) for slot, new in written.items()})
+                    kept = {slot: received(new) for slot, new in written.items()}
+                    return MethodResult(received(value), kept, done.stdout + done.stderr)
                 except CallerError as error:
                     raise MethodRefused(
                         f"{what} gave back what is no value here: {error.message}", next_step=error.next_step

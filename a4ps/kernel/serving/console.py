@@ -24,7 +24,7 @@ _SLICE_S = 0.1
 async def evaluate(backend: Backend, call: Call[console.Evaluate]) -> Mapping[str, Any]:
     """`evaluate`. Cancelled, it is interrupted, and its outcome says what came of that."""
     workspace = await _workspace(backend)
-    work = asyncio.create_task(asyncio.to_thread(workspace.evaluate, call.request.source))
+    work = asyncio.create_task(asyncio.to_thread(workspace.evaluate, call.request.source, call.request.proto))
     try:
         found = await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -41,7 +41,8 @@ async def interrupt(backend: Backend, _: Call[console.Interrupt]) -> Mapping[str
 async def complete(backend: Backend, call: Call[console.Complete]) -> Mapping[str, Any]:
     """`complete`."""
     workspace = await _workspace(backend)
-    return {"names": await asyncio.to_thread(workspace.complete, call.request.text, call.request.cursor)}
+    wanted = call.request
+    return {"names": await asyncio.to_thread(workspace.complete, wanted.text, wanted.cursor, wanted.proto)}
 
 
 async def _workspace(backend: Backend) -> Console:

@@ -36,6 +36,7 @@ async def forget(backend: Backend, call: Call[forgetting.Forget]) -> Mapping[str
         try:
             await working(call, lambda _: forgetter.forget(_sought(forgetter, call.request)))
         finally:
+            backend.protos.failures.clear()  # arguments and locals may be what is forgotten
             await backend.log.look_again()
     return {"forgotten": True}
 

@@ -1,6 +1,18 @@
 """Everything a client can ask for, one module for each noun. Importing this defines them all."""
 
-from a4ps.protocol.requests import approvals, console, figures, forgetting, image, memory, models, system, tools, turns
+from a4ps.protocol.requests import (
+    approvals,
+    console,
+    figures,
+    forgetting,
+    image,
+    memory,
+    models,
+    protos,
+    system,
+    tools,
+    turns,
+)
 from a4ps.protocol.requests.base import Request, known_requests, request_of
 
 __all__ = [
@@ -13,6 +25,7 @@ __all__ = [
     "known_requests",
     "memory",
     "models",
+    "protos",
     "request_of",
     "system",
     "tools",

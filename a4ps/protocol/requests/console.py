@@ -14,9 +14,12 @@ Source = Annotated[str, Field(max_length=1_000_000)]
 
 
 class Evaluate(Request, name="evaluate", gives=EvaluatedObject, needs=Role.ARCHITECT, once=True):
-    """Evaluate an expression or statements in the console; what they change is one commit. Cancelled, it is interrupted."""
+    """Evaluate an expression or statements in the console; what they change is one commit. Cancelled, it is interrupted.
+    With `proto`, `self` is that Proto.
+    """
 
     source: Source
+    proto: Annotated[str, Field(max_length=200)] = ""
 
 
 class Interrupt(Request, name="interrupt", gives=InterruptedObject, needs=Role.ARCHITECT, again=True):
@@ -24,7 +27,8 @@ class Interrupt(Request, name="interrupt", gives=InterruptedObject, needs=Role.A
 
 
 class Complete(Request, name="complete", gives=CompletedObject, needs=Role.ARCHITECT, again=True):
-    """What the last name before `cursor` could become."""
+    """What the last name before `cursor` could become, where `self` is `proto`."""
 
     text: Source
     cursor: Annotated[int, Field(ge=0, le=1_000_000)]
+    proto: Annotated[str, Field(max_length=200)] = ""

@@ -33,7 +33,7 @@ class Morph:
     id: str
     kind: str
     rect: Rect
-    state: State = EMPTY
+    state: State = field(default_factory=lambda: EMPTY)
     parent: str = ROOT
     children: tuple[str, ...] = ()
     collapsed: bool = False
