@@ -42,6 +42,8 @@ class Chatting:
         word, _, rest = text.partition(" ")
         if word == "/world":
             self._world(rest.strip())
+        elif word.startswith("/"):
+            self._desk.notice(f"There is no command {word}.", "Ctrl-P finds every command by name", bad=True)
         else:
             self.ask(text)
 
