@@ -80,7 +80,7 @@ class Doing:
                 state = {key: value for key, value in about.items() if key not in ("pane", "morph")}
                 desk.effects.open(str(about.get("pane", "")), state)
             case "theme":
-                desk.scene.other_theme()
+                desk.scene.other_theme(str(about.get("name", "")))
             case "larger":
                 desk.scene.scale(1)
             case "smaller":
@@ -97,6 +97,8 @@ class Doing:
                 desk.show_menu(desk.scene.menu(self._middle()))
             case "show-world":
                 desk.scene.show(str(about["name"]))
+            case "keep-world":
+                desk.scene.save_as(str(about["name"]))
             case "new-world":
                 desk.hands.chat("/world ")
             case "save-world":

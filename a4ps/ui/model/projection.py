@@ -85,9 +85,9 @@ def in_line(society: Society, ahead: int) -> Society:
     return replace(society, turn=replace(society.turn, ahead=ahead))
 
 
-def ended_badly(society: Society, fault: str) -> Society:
-    """The turn that runs has ended without an answer."""
-    if not society.turn.running:
+def ended_badly(society: Society, fault: str, question: str = "") -> Society:
+    """The turn that runs, or only one of that question, has ended without an answer."""
+    if not society.turn.running or (question and question != society.turn.question):
         return society
     society = _void(society)
     return replace(society, turn=replace(society.turn, running=False, fault=fault, ahead=0))
