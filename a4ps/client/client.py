@@ -37,6 +37,9 @@ from a4ps.version import __version__
 
 Listener: TypeAlias = Callable[[dict[str, Any]], None]
 
+#: Told whether there is a session now, and where there is none any more, why.
+LinkListener: TypeAlias = Callable[[bool, str], None]
+
 #: A backend that is there and does not answer is given up after so long; one that starts may take longer than that. One
 #: that has ended has so long to be followed by another, where we do not start it ourselves.
 _GREET_S = 30.0
@@ -65,13 +68,15 @@ class Client:
     """One event loop's. Made by `connect`; close with `aclose`.
 
     Where the backend ends under it, it waits for the next, or, where something is asked for and it `starts`, starts one, and
-    sends again what has no outcome.
+    sends again what has no outcome. `on_link` hears at once of each loss of the session, and of each opening, the first
+    included.
     """
 
     places: Places
     who: As
     starts: bool = True
     address: str = ""
+    on_link: LinkListener | None = None
     _context: zmq.Context[zmq.Socket[bytes]] = field(default_factory=zmq.Context)
     _side: ClientSide | None = None
     _wire: Wire | None = None
@@ -80,16 +85,25 @@ class Client:
     _failed: A4PSError | None = None
     _keeper: asyncio.Task[None] | None = None
     _lost_s: float | None = None
+    _linked: bool = False
     _followers: dict[Wire, Callable[[A4PSError], None]] = field(default_factory=dict)
 
     @classmethod
-    async def connect(cls, places: Places, who: As, *, starts: bool = True, address: str = "") -> Client:
+    async def connect(
+        cls,
+        places: Places,
+        who: As,
+        *,
+        starts: bool = True,
+        address: str = "",
+        on_link: LinkListener | None = None,
+    ) -> Client:
         """A client whose session is open. `starts`: a backend is started where none runs. With `address`, it is the one that
         listens there over TCP, and none is started.
 
         Raises `BackendLost` where there is none, and what kept one from starting or from taking us.
         """
-        self = cls(places, who, starts and not address, address)
+        self = cls(places, who, starts and not address, address, on_link)
         self._lost_s = _now()
         try:
             await self._find(self.starts)
@@ -183,7 +197,9 @@ class Client:
                 task.cancel()
 
     async def aclose(self) -> None:
-        """Take leave and close. What was asked for goes on. Idempotent."""
+        """Take leave and close. What was asked for goes on in the backend; who waits for it here hears `BackendLost`.
+        Idempotent.
+        """
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
@@ -192,6 +208,9 @@ class Client:
             self._wire.close()
         for wire in self._followers:
             wire.close(0)
+        for waiting in self._waiting.values():
+            if not waiting.outcome.done():
+                waiting.outcome.set_exception(BackendLost("this client has taken leave", next_step="ask anew"))
         await asyncio.to_thread(self._context.term)
 
     # The session
@@ -267,7 +286,8 @@ class Client:
             await asyncio.sleep(RESEND_S / 2)
             assert self._side is not None
             self._do(self._side.tick(_now()))
-            gone = self._wire is None or (self._waiting and not self._may_run())
+            watched = bool(self._waiting or self._followers)
+            gone = self._wire is None or (watched and not self._may_run())
             if gone and self._failed is None:
                 self._lose()
                 # Who only looks on starts nothing: a backend that was ended would not stay so.
@@ -284,12 +304,19 @@ class Client:
             elif self._failed is None and self._is_given_up():
                 self._fail(BackendLost("the backend does not answer", next_step="a4ps down, then try again"))
 
-    def _lose(self) -> None:
+    def _lose(self, why: str = "the backend has ended") -> None:
         if self._wire is not None:
             self._wire.close(0)
             self._wire = None
         if self._lost_s is None:
             self._lost_s = _now()
+        self._tell_link(False, why)
+
+    def _tell_link(self, linked: bool, why: str) -> None:
+        if linked is not self._linked:
+            self._linked = linked
+            if self.on_link is not None:
+                self.on_link(linked, why)
 
     def _is_given_up(self) -> bool:
         """Whether something has been asked for, or a session, and there has been none for too long."""
@@ -328,8 +355,9 @@ class Client:
                 case Opened():
                     self._lost_s = None
                     self._opened.set()
+                    self._tell_link(True, "")
                 case Closed(None):
-                    self._lose()  # the keeper finds it again
+                    self._lose("the backend does not answer")  # the keeper finds it again
                 case Closed(fault):
                     assert fault is not None
                     self._fail(error_of(fault))
@@ -339,6 +367,7 @@ class Client:
     def _fail(self, error: A4PSError) -> None:
         self._failed = error
         self._opened.set()
+        self._tell_link(False, error.message)
         for waiting in self._waiting.values():
             if not waiting.outcome.done():
                 waiting.outcome.set_exception(error)

@@ -19,7 +19,10 @@ from a4ps.ui.model.society import Society
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """An answer that a pane shows, under a name; asked anew after commits with rows of these kinds, and when it changes."""
+    """An answer that a pane shows, under a name; asked anew after commits with rows of these kinds, and when it changes.
+
+    The kind "failed" stands for a live method that failed, of which no commit tells.
+    """
 
     name: str
     request: Request
@@ -121,13 +124,20 @@ class Refresh:
 
 
 @dataclass(frozen=True, slots=True)
+class Do:
+    """Do an act of the world, as its menus and chords do: stop the turn, undo, go to another world."""
+
+    act: Act
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Cancel the command of this window that has this tag."""
 
     tag: str = ""
 
 
-Effect: TypeAlias = Keep | Send | Open | Notice | Close | Copy | SavePlot | Refresh | Stop
+Effect: TypeAlias = Keep | Send | Open | Notice | Close | Copy | SavePlot | Refresh | Do | Stop
 
 
 @dataclass(frozen=True, slots=True)

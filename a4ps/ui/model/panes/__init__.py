@@ -1,6 +1,10 @@
 """The kinds of windows, one file each. Importing this registers them all."""
 
+from a4ps.ui.model.panes import approvals as approvals
 from a4ps.ui.model.panes import browser as browser
 from a4ps.ui.model.panes import debugger as debugger
 from a4ps.ui.model.panes import inspector as inspector
+from a4ps.ui.model.panes import plots as plots
+from a4ps.ui.model.panes import timeline as timeline
+from a4ps.ui.model.panes import transcript as transcript
 from a4ps.ui.model.panes import workspace as workspace

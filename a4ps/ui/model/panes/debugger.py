@@ -43,7 +43,7 @@ class Debugger:
 
     def needs(self, state: State, society: Society) -> Sequence[Need]:  # noqa: ARG002 - as every pane's
         state = sound(state)
-        needs = [Need("failures", Failures(), PROTO_ROWS)]
+        needs = [Need("failures", Failures(), PROTO_ROWS | {"failed"})]
         proto = subject_of(state)
         if proto:
             needs.append(Need("proto", Proto(proto=proto), PROTO_ROWS))
