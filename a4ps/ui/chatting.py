@@ -11,6 +11,7 @@ from a4ps.protocol.requests.memory import ReadIn
 from a4ps.protocol.requests.turns import Ask
 from a4ps.ui.model import projection
 from a4ps.ui.model.blocks import Act
+from a4ps.ui.model.chat import Question, said
 from a4ps.ui.model.dropping import HUGE_BYTES, Refuse, What, dropped_file
 from a4ps.ui.model.geometry import Point
 from a4ps.ui.model.menu import Item, Menu
@@ -35,26 +36,14 @@ class Chatting:
         return bool(self._asked)
 
     def say(self, text: str) -> None:
-        """A question, or a /command."""
-        text = text.strip()
-        if not text:
-            return
-        word, _, rest = text.partition(" ")
-        if word == "/world":
-            self._world(rest.strip())
-        else:
-            self.ask(text)
-
-    def _world(self, words: str) -> None:
-        """`/world`, `/world NAME`, `/world save NAME`."""
-        desk = self._desk
-        word, _, rest = words.partition(" ")
-        if not words:
-            desk.doing.act(Act("worlds"))
-        elif word == "save":
-            desk.scene.save_as(rest.strip())
-        else:
-            desk.scene.show(words)
+        """A question, or a /command. Raises UsageError for one that there is not."""
+        match said(text):
+            case None:
+                return
+            case Question(question, everyone):
+                self.ask(question, everyone=everyone)
+            case effect:
+                self._desk.effects.carry_out("", [effect])
 
     def ask(self, question: str, *, everyone: bool = False) -> None:
         """Put a question to the society; what waits for the Architect's word is asked here."""
