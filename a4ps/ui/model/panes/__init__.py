@@ -8,6 +8,7 @@ from a4ps.ui.model.panes import inspector as inspector
 from a4ps.ui.model.panes import memory as memory
 from a4ps.ui.model.panes import plots as plots
 from a4ps.ui.model.panes import timeline as timeline
+from a4ps.ui.model.panes import tool_bench as tool_bench
 from a4ps.ui.model.panes import transcript as transcript
 from a4ps.ui.model.panes import why as why
 from a4ps.ui.model.panes import workspace as workspace
