@@ -7,9 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from a4ps.errors import A4PSError
-from a4ps.personas.names import NAMES
 from a4ps.protocol.requests.image import Revert
-from a4ps.ui.model.arrangement import with_personas
+from a4ps.ui.model.arrangement import PERSONAS, with_personas
 from a4ps.ui.model.blocks import Act
 from a4ps.ui.model.geometry import Point, Rect
 from a4ps.ui.model.halo import halo_of, name_of
@@ -91,7 +90,7 @@ class Doing:
             case "note":
                 self._new_note(about)
             case "personas":
-                desk.undoing.stepped("bring the personas", desk.world, with_personas(desk.world, NAMES))
+                desk.undoing.stepped("bring the personas", desk.world, with_personas(desk.world, tuple(PERSONAS)))
             case "arrange":
                 desk.undoing.stepped("tidy up", desk.world, desk.scene.tidied())
             case "worlds":
@@ -126,7 +125,7 @@ class Doing:
             case "talk":
                 name = str(about.get("persona", ""))
                 text = str(about.get("text", ""))
-                desk.hands.chat(f"{name}, {text}" if name in NAMES else text)
+                desk.hands.chat(f"{name}, {text}" if name in PERSONAS else text)
             case "run":
                 persona = {"persona": about["persona"]} if about.get("persona") else {}
                 desk.effects.open("tool_bench", {"subject": str(about.get("tool", "")), **persona})

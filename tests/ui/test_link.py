@@ -220,6 +220,43 @@ def test_where_no_backend_is_and_none_is_started_it_says_so_and_finds_one_later(
             living.until(lambda: desk.society.link == "live")
 
 
+def test_a_backend_that_is_silent_is_lost_and_found_again_with_nothing_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = household(tmp_path)
+    places = places_of(person, monkeypatch)
+    with standing(person) as (process, _), living_desk(places, starts=False) as living:
+        desk = living.desk
+        living.until(lambda: desk.society.link == "live" and desk.society.status and not living.asking)
+        os.kill(process.pid, signal.SIGSTOP)
+        try:
+            living.until(lambda: desk.society.link == "lost")
+            desk.say("Tea or coffee?")
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
+        living.until(lambda: desk.society.link == "live" and desk.society.turn.answer)
+        last = newest(living)
+        living.until(lambda: desk.society.sequence >= last)
+        assert living.link.sequences == list(range(living.link.sequences[0], desk.society.sequence + 1))
+
+
+def test_leaving_a_backend_that_hangs_takes_no_longer_than_it_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = household(tmp_path)
+    places = places_of(person, monkeypatch)
+    with standing(person) as (process, _):
+        living = LivingDesk(places, starts=False)
+        living.until(lambda: living.desk.society.link == "live")
+        os.kill(process.pid, signal.SIGSTOP)
+        try:
+            living.desk.say("Tea or coffee?")
+            living.desk.close()
+            assert not [each for each in threading.enumerate() if each.name == "link"]
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
+
+
 def test_a_link_that_was_never_started_closes(tmp_path: Path) -> None:
     link = Link(Places(tmp_path / "home", tmp_path / "state", tmp_path / "run"), As("ui"))
     link.send(Proto(proto="ROBIN"), "tag")
