@@ -132,7 +132,8 @@ class Doing:
         match verb:
             case "talk":
                 name = str(about.get("persona", ""))
-                desk.hands.chat(f"{name}, " if name in PERSONAS else "")
+                text = str(about.get("text", ""))
+                desk.hands.chat(f"{name}, {text}" if name in PERSONAS else text)
             case "run":
                 persona = {"persona": about["persona"]} if about.get("persona") else {}
                 desk.effects.open("tool_bench", {"subject": str(about.get("tool", "")), **persona})

@@ -33,6 +33,8 @@ from tests.doubles.household import Household, at_terminal
 from tests.doubles.tool_society import ToolSociety, serving
 from tests.tools.workshop import SLUG, SLUG_RAW
 
+pytestmark = pytest.mark.slow
+
 TASK = "turn a title into a slug"
 
 
