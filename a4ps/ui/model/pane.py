@@ -116,13 +116,18 @@ class SavePlot:
 
 
 @dataclass(frozen=True, slots=True)
+class Refresh:
+    """Ask anew what this window needs: for what no commit tells of."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Cancel the command of this window that has this tag."""
 
     tag: str = ""
 
 
-Effect: TypeAlias = Keep | Send | Open | Notice | Close | Copy | SavePlot | Stop
+Effect: TypeAlias = Keep | Send | Open | Notice | Close | Copy | SavePlot | Refresh | Stop
 
 
 @dataclass(frozen=True, slots=True)
