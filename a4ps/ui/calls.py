@@ -78,6 +78,11 @@ class Calls:
                 call.ended(None, error)
 
     @property
+    def under_way(self) -> int:
+        """How many commands have no outcome yet."""
+        return len(self._calls)
+
+    @property
     def work(self) -> Sequence[Work]:
         """What is shown as under way, the oldest first."""
         until_s = self._now() - SHOWN_AFTER_S

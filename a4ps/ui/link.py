@@ -148,7 +148,9 @@ class Link:
 
     def close(self) -> None:
         self._wake = _nobody
-        if self._thread.is_alive():
+        if self._thread.ident is None:  # it was never started
+            self._loop.close()
+        elif self._thread.is_alive():
             self._soon(self._closing.set)
             self._thread.join(_CLOSE_S)
 

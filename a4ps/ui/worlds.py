@@ -100,9 +100,8 @@ class Worlds:
             aside = self._set_aside(path, "newer" if isinstance(fault, Unsupported) else "damaged")
             notice = Notice(f"The world {name} could not be read: {fault.message}", f"it is kept as {aside}", bad=True)
             return Loaded(first_world(width, height), found=False, notices=(notice,))
-        notices = ()
-        if found.mended:
-            notices = (Notice(f"The world {name} was mended: {'; '.join(found.mended[:3])}"),)
+        told = "; ".join(found.mended[:3])
+        notices = (Notice(f"The world {name} was mended: {told}"),) if told else ()
         return Loaded(fitted(found.world, width, height), found=True, notices=notices)
 
     def save(self, name: str, world: World) -> None:

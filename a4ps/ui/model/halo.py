@@ -171,9 +171,8 @@ def name_of(morph: Morph) -> str:
     """What a morph is called, as far as its own state says it."""
     if morph.id == ROOT:
         return "world"
-    state = morph.state
-    for key in ("name", "subject", "pane"):
-        value = state.get(key)
-        if isinstance(value, str) and value:
-            return value
-    return morph.kind
+    state = {key: value for key, value in morph.state.items() if isinstance(value, str)}
+    if state.get("pane"):
+        pane, subject = state["pane"].replace("_", " "), state.get("subject")
+        return f"{pane} of {subject}" if subject else pane
+    return state.get("name") or morph.kind

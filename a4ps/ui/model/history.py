@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from a4ps.ui.model.morph import ROOT, Morph, World
+from a4ps.ui.model.arrangement import fitted
+from a4ps.ui.model.morph import ROOT, World
 
 #: So many steps are kept, and no more than so many morphs in all their worlds together (they share what is the same).
 MOST_STEPS = 500
@@ -164,5 +165,4 @@ def with_kept(now: World, target: World, other: World) -> World:
 
 
 def _sized_as(world: World, now: World) -> World:
-    root: Morph = world.root
-    return world if root.rect == now.root.rect else world.put(replace(root, rect=now.root.rect))
+    return fitted(world, now.root.rect.width, now.root.rect.height)

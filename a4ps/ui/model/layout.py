@@ -7,7 +7,7 @@ from dataclasses import replace
 from a4ps.ui.model.blocks import Act
 from a4ps.ui.model.geometry import ORIGIN, Point, Rect
 from a4ps.ui.model.halo import name_of
-from a4ps.ui.model.hit import TITLE_HEIGHT, topmost_at
+from a4ps.ui.model.hit import TITLE_HEIGHT, stack_at
 from a4ps.ui.model.morph import ROOT, World
 from a4ps.ui.model.palette import is_colour
 
@@ -91,12 +91,11 @@ def lowered(world: World, id: str) -> World:
 
 def holder_at(world: World, point: Point, id: str) -> str:
     """What a morph that is dropped there would lie in: the topmost that can hold it, or the world."""
-    under = topmost_at(world, point, without=id)
-    while under is not None and under != ROOT:
+    own = {each.id for each in world.under(id)}
+    for under in stack_at(world, point):
         morph = world[under]
-        if morph.kind in HOLDERS and not morph.collapsed and _depth(world, under) < DEEPEST:
+        if under not in own and morph.kind in HOLDERS and not morph.collapsed and _depth(world, under) < DEEPEST:
             return under
-        under = morph.parent
     return ROOT
 
 

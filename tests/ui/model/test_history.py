@@ -3,6 +3,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from a4ps.ui.model.arrangement import fitted
 from a4ps.ui.model.geometry import Rect
 from a4ps.ui.model.history import MOST_MORPHS, MOST_STEPS, History, Step
 from a4ps.ui.model.morph import Morph, World
@@ -161,3 +162,13 @@ def test_history_is_bounded_in_steps_and_in_morphs() -> None:
     assert MOST_MORPHS < 1000 * MOST_STEPS * 2
     huge = World({str(number): many["m1"] for number in range(MOST_MORPHS + 10)})
     assert len(large.with_step(Step("x", at(0), huge, 0)).done) == 1
+
+
+def test_what_is_undone_after_the_window_became_smaller_lies_within_it() -> None:
+    before = at(1400)
+    after = moved(before, 50)
+    back = History().with_step(step(before, after)).undo(fitted(after, 800, 600))
+    assert back is not None
+    assert back.world.root.rect == Rect(0, 0, 800, 600)
+    assert back.world["it"].rect.right == 800
+    assert fitted(back.world, 1600, 1000)["it"].rect.x == 1400
