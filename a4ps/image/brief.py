@@ -8,9 +8,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from types import BuiltinFunctionType, FunctionType
 from typing import Any, Final
 
 from a4ps.image.codec import Opaque, Placeholder
+from a4ps.image.draft_state import DraftState
 from a4ps.image.plain import is_array
 from a4ps.image.readonly import ReadOnlyDict, ReadOnlyList, ReadOnlySet
 from a4ps.log_file import without_secrets
@@ -18,8 +20,9 @@ from a4ps.log_file import without_secrets
 BRIEF_CHARS: Final = 200
 _DEPTH_MAX: Final = 6
 _MORE: Final = "…"
-_VALUE_MODULES: Final = frozenset({"datetime", "decimal", "uuid", "zoneinfo", "builtins"})
-_NUMBERS: Final = (type(None), bool, int, float, complex)
+_VALUE_MODULES: Final = frozenset({"datetime", "decimal", "uuid", "zoneinfo"})
+_ATOMS: Final = (type(None), bool, int, float, complex, range)
+_MAPPINGS: Final = (ReadOnlyDict, DraftState)
 
 
 class _Full(Exception):
@@ -84,22 +87,22 @@ def _is_secret(name: str) -> bool:
 
 
 def _write(value: Any, written: _Written, depth: int) -> None:
-    kind = type(value)
+    kind = type(value)  # not isinstance: that asks an object for its __class__
     if kind in (str, bytes, bytearray):
         written.put(repr(value[: written.room + 1]))
-    elif isinstance(value, Mapping) and (kind is dict or isinstance(value, ReadOnlyDict)):
+    elif kind is dict or issubclass(kind, _MAPPINGS):
         _write_items("{", value.items(), "}", written, depth, _write_pair)
-    elif kind is list or isinstance(value, ReadOnlyList):
+    elif kind is list or issubclass(kind, ReadOnlyList):
         _write_items("[", value, "]", written, depth, _write)
     elif kind is tuple:
         _write_items("(", value, ",)" if len(value) == 1 else ")", written, depth, _write)
-    elif kind in (set, frozenset) or isinstance(value, ReadOnlySet):
+    elif kind in (set, frozenset) or issubclass(kind, ReadOnlySet):
         _write_items("{", value, "}", written, depth, _write)
-    elif isinstance(value, Placeholder):
+    elif kind is Placeholder:
         written.put(f"<cannot be read here: {value.why}>")
-    elif isinstance(value, Opaque):
+    elif kind is Opaque:
         written.put(f"<opaque {type(value.value).__qualname__}>")
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+    elif dataclasses.is_dataclass(kind):
         _write_items(f"{kind.__name__}(", fields_of(value), ")", written, depth, _write_field)
     else:
         written.put(_named(value, kind))
@@ -136,12 +139,15 @@ def _write_field(pair: tuple[str, object], written: _Written, depth: int) -> Non
 
 
 def _named(value: Any, kind: type) -> str:
-    """What has no parts to be walked through. Only classes whose `repr` is Python's own, or ours, are asked for it."""
-    if kind in _NUMBERS or kind.__module__ in _VALUE_MODULES or kind.__module__.startswith("a4ps.image."):
+    """What has no parts to be walked through. Only what is written by Python's own code, or ours, is asked for its text."""
+    if kind in _ATOMS or kind.__module__ in _VALUE_MODULES or kind.__module__.startswith("a4ps.image."):
         try:
             return repr(value)
         except Exception as error:  # noqa: BLE001 - a number of too many digits, a Proto that is gone
             return f"<{kind.__name__} that cannot be written out: {type(error).__name__}>"
+    if kind in (type, FunctionType, BuiltinFunctionType):
+        return f"<{kind.__name__} {value.__qualname__}>"
     if is_array(value):
         return f"<array of {value.dtype} {value.shape}>"
-    return f"<{kind.__module__}.{kind.__qualname__}>"
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return f"<{module}{kind.__qualname__}>"

@@ -103,6 +103,12 @@ class SlotChangedObject(TypedDict):
     change: int | None
 
 
+class CodexChangedObject(TypedDict):
+    proto: str
+    field: str
+    change: int | None
+
+
 class FrameObject(TypedDict):
     file: str
     line: int

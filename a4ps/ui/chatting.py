@@ -29,12 +29,32 @@ class Chatting:
         self._desk = desk
         self._asked: list[str] = []
 
+    @property
+    def asks(self) -> bool:
+        """Whether a question of ours has no answer yet."""
+        return bool(self._asked)
+
     def say(self, text: str) -> None:
         """A question, or a /command."""
         text = text.strip()
         if not text:
             return
-        self.ask(text)
+        word, _, rest = text.partition(" ")
+        if word == "/world":
+            self._world(rest.strip())
+        else:
+            self.ask(text)
+
+    def _world(self, words: str) -> None:
+        """`/world`, `/world NAME`, `/world save NAME`."""
+        desk = self._desk
+        word, _, rest = words.partition(" ")
+        if not words:
+            desk.doing.act(Act("worlds"))
+        elif word == "save":
+            desk.scene.save_as(rest.strip())
+        else:
+            desk.scene.show(words)
 
     def ask(self, question: str, *, everyone: bool = False) -> None:
         """Put a question to the society; what waits for the Architect's word is asked here."""
@@ -59,6 +79,7 @@ class Chatting:
             if isinstance(error, ApprovalNeeded):
                 desk.effects.open("approvals", {}, undoable=False)
 
+        desk.scene.did("asked")
         following.fold(projection.asked(following.society, question))
         request = Ask(text=question, everyone=everyone, attended=True)
         tag = desk.calls.send(request, ended, stepped=stepped)

@@ -7,86 +7,67 @@ is due.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 from a4ps.errors import A4PSError
+from a4ps.protocol.feed import Void
 from a4ps.ui.answers import Answers
 from a4ps.ui.calls import Calls, Work
 from a4ps.ui.chatting import Chatting
 from a4ps.ui.doing import Doing
 from a4ps.ui.effects import Effects
 from a4ps.ui.following import Following
+from a4ps.ui.handling import Handling
+from a4ps.ui.hands import Hands
 from a4ps.ui.link import Happened, Linked, Linking
+from a4ps.ui.model import projection
 from a4ps.ui.model.blocks import Act
-from a4ps.ui.model.dropping import RunTool
 from a4ps.ui.model.geometry import Point, Rect
-from a4ps.ui.model.gestures import (
-    Do,
-    Focus,
-    Gesture,
-    Hand,
-    HideHalo,
-    Pointer,
-    ShowHalo,
-    ShowMenu,
-    keyed,
-    touched,
-)
+from a4ps.ui.model.gestures import Pointer
 from a4ps.ui.model.halo import Halo, halo_of
-from a4ps.ui.model.menu import Item, Menu
-from a4ps.ui.model.morph import World
-from a4ps.ui.model.palette import DARK, Theme
+from a4ps.ui.model.menu import Menu
+from a4ps.ui.model.morph import ROOT, Morph, State, World
+from a4ps.ui.model.palette import Theme
 from a4ps.ui.model.pane import Notice, Pane, known_panes
 from a4ps.ui.model.society import Society
 from a4ps.ui.notices import Notices
+from a4ps.ui.scene import Scene
 from a4ps.ui.undoing import Undoing
 from a4ps.ui.windows import Windows, WindowSeen
+from a4ps.ui.worlds import Worlds
 
 #: Told what has changed: "world", "society", "halo", "menu", "notices", "work", "theme", "focus", or "window:ID".
 ChangeListener: TypeAlias = Callable[[frozenset[str]], None]
 
+_log = logging.getLogger(__name__)
 
-def _nothing(*_: object) -> None:
-    """A window that is not there does nothing."""
-
-
-@dataclass(slots=True)
-class Hands:
-    """What only the view can do; it puts its own functions here."""
-
-    #: Put a text on the clipboard.
-    copy: Callable[[str], None] = _nothing
-    #: Ask where, and save that plot of the window of that id.
-    save_plot: Callable[[str, str], None] = _nothing
-    #: Give the chat field the keys, with this text in it.
-    chat: Callable[[str], None] = _nothing
-    #: Give an entry of the window of that id the keys.
-    focus: Callable[[str], None] = _nothing
-    #: Ask where, and save a picture of the world.
-    picture: Callable[[], None] = _nothing
-    #: Close the window of the system.
-    leave: Callable[[], None] = _nothing
+#: A method that fails again within so long opens no second debugger.
+_DEBUG_AGAIN_S = 60.0
 
 
 class Desk:
-    """`now` is any monotonic clock and `clock` that of the day, both in seconds."""
+    """`world` is shown, and nothing is kept, where there are no `worlds`; else the one that was shown last, and each change
+    of it is kept.
+
+    `now` is any monotonic clock and `clock` that of the day, both in seconds.
+    """
 
     def __init__(
         self,
         link: Linking,
         *,
         world: World | None = None,
+        worlds: Worlds | None = None,
+        size: tuple[float, float] = (1600.0, 1000.0),
         panes: Callable[[], Mapping[str, Pane]] = known_panes,
         now: Callable[[], float] = time.monotonic,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.hands = Hands()
-        self.theme: Theme = DARK
-        self.font_scale = 1.0
         self.halo: Halo | None = None
         self.menu: Menu | None = None
         #: The morph that has the keys, "" for none.
@@ -95,20 +76,30 @@ class Desk:
         self.calls = Calls(link, now)
         self.notes = Notices(now)
         self.undoing = Undoing(World() if world is None else world, now)
-        self.following = Following(self.calls, self._society_changed, self._committed, now, clock)
         self.answers = Answers(self.calls, self._answers_changed)
+        self.following = Following(
+            self.calls, self._society_changed, self.answers.committed, self._something_failed, now, clock
+        )
         self.windows = Windows(self.answers, panes)
         self.effects = Effects(self)
         self.doing = Doing(self)
         self.chatting = Chatting(self)
+        self.handling = Handling(self)
+        self.scene = Scene(self, worlds, now)
         self._link, self._now = link, now
-        self._hand = Hand()
         self._listeners: list[ChangeListener] = []
         self._changed: set[str] = set()
-        self._dirty: set[str] | None = set()
+        self._dirty: set[str] = set()
+        self._social = False
+        self._pinned: dict[str, Morph] = {}
         self._settled_world: World | None = None
+        self._settled_look: tuple[Theme, float] | None = None
         self._settled_work: Sequence[Work] = ()
         self._depth = 0
+        #: (Proto, method) → when its debugger was opened last.
+        self._debugged_s: dict[tuple[str, str], float] = {}
+        with self.settling():
+            self.scene.open_last(*size)
 
     # What is seen
 
@@ -121,6 +112,14 @@ class Desk:
         return self.following.society
 
     @property
+    def theme(self) -> Theme:
+        return self.scene.theme
+
+    @property
+    def font_scale(self) -> float:
+        return self.scene.font_scale
+
+    @property
     def notices(self) -> Sequence[Notice]:
         return self.notes.shown
 
@@ -130,7 +129,20 @@ class Desk:
 
     def window(self, id: str) -> WindowSeen:
         """What a window shows: its title and blocks. Raises CallerError where there is no such morph."""
-        return self.windows.window(self.world[id], self.society)
+        return self.windows.window(self.morph(id), self.society)
+
+    def pin(self, pane: str) -> str:
+        """Have a pane filled that lies in no window of the world, as the timeline does. Its id for `window` and `act`, ""
+        where this version has no such pane; its state is not kept.
+        """
+        id = f"@{pane}"
+        with self.settling():
+            if pane not in self.panes():
+                return ""
+            if id not in self._pinned:
+                self._pinned[id] = Morph(id, "window", Rect(0, 0, 0, 0), {"pane": pane})
+                self._dirty.add(id)
+        return id
 
     def on_change(self, call: ChangeListener) -> None:
         """Have `call` told what has changed, after each method that changed something."""
@@ -146,41 +158,32 @@ class Desk:
                     case Linked():
                         self._linked(told)
                     case Happened():
-                        self.following.happened(told)
+                        self._happened(told)
                     case _:
                         self.calls.received(told)
             self.following.tick()
             if self.notes.tick():
                 self.changed("notices")
+            self.scene.tick()
 
     def pointer(self, event: Pointer) -> None:
         """The pointer did something."""
         with self.settling():
-            if self.menu is not None and self._pointed_at_menu(self.menu, event):
-                return
-            self._gestured(touched(self._hand, self.world, self.halo, event))
+            self.handling.pointer(event)
 
     def key(self, chord: str) -> bool:
         """A key that no entry wanted: "ctrl-z", "escape", "shift-left". True where it meant something."""
         with self.settling():
-            if self.menu is not None:
-                self._keyed_in_menu(self.menu, chord)
-                return True
-            if self.doing.chord(chord):
-                return True
-            gesture = keyed(self._hand, self.world, self.halo, self.focus, chord)
-            if gesture is None:
-                return False
-            self._gestured(gesture)
-            return True
+            return self.handling.key(chord)
+        return True  # what could not be done has been said
 
     def act(self, window: str, act: Act) -> None:
         """Something was pressed or entered in a window; for "", an act of the world (menus, the strip, the tour)."""
         with self.settling():
-            if window == "" or window not in self.world:
+            if not self.has(window):
                 self.doing.act(act)
                 return
-            morph = self.world[window]
+            morph = self.morph(window)
             if morph.kind == "window":
                 self.effects.carry_out(window, self.windows.acted(morph, act, self.society))
             else:
@@ -215,15 +218,30 @@ class Desk:
     def resized(self, width: float, height: float) -> None:
         """The window of the system has another size, in pixels of the world."""
         with self.settling():
-            root = self.world.root
-            if (root.rect.width, root.rect.height) != (width, height):
-                self.undoing.see(self.world.put(replace(root, rect=Rect(0, 0, width, height))))
+            self.scene.resized(width, height)
 
-    def close(self) -> None:
-        """Keep the world, and take leave of the backend, where everything that was asked for goes on."""
+    def close(self) -> A4PSError | None:
+        """Keep the world, and take leave of the backend, where everything that was asked for goes on. Returns what kept the
+        world from being saved.
+        """
+        error = self.scene.close()
         self._link.close()
+        return error
 
     # For the desk's parts
+
+    def has(self, id: str) -> bool:
+        """Whether there is such a morph, in the world or pinned."""
+        return id in self._pinned or (id != ROOT and id in self.world)
+
+    def morph(self, id: str) -> Morph:
+        """A morph of the world, or one that is pinned. Raises CallerError where there is none."""
+        return self._pinned[id] if id in self._pinned else self.world[id]
+
+    def keep_pinned(self, id: str, state: State) -> None:
+        """The state of a pinned pane is this now."""
+        self._pinned[id] = replace(self._pinned[id], state=state)
+        self._dirty.add(id)
 
     def changed(self, *what: str) -> None:
         """These have changed; told when the outermost method ends."""
@@ -239,6 +257,12 @@ class Desk:
         self.notes.failed(error)
         self.changed("notices")
 
+    def give_focus(self, morph: str) -> None:
+        """Give the keys to a morph; "" for none."""
+        if morph != self.focus:
+            self.focus = morph
+            self.changed("focus")
+
     def show_halo(self, morph: str) -> None:
         """Give a morph the halo; "" for none."""
         halo = halo_of(self.world, morph, self.font_scale) if morph and morph in self.world else None
@@ -252,33 +276,38 @@ class Desk:
             self.menu = None if menu is None else menu.kept_inside(self.world.root.rect)
             self.changed("menu")
 
-    @contextmanager
-    def settling(self) -> Iterator[None]:
-        """What is done in the block is told when the outermost such block ends. Errors of ours become notices."""
+    def settling(self) -> _Settling:
+        """What is done in the block is told when the outermost such block ends. Errors become notices."""
+        return _Settling(self)
+
+    def enter(self) -> None:
+        """A block of `settling` begins."""
         self._depth += 1
-        try:
-            yield
-        except A4PSError as error:
-            self.failed(error)
-        finally:
-            self._depth -= 1
-            if not self._depth:
-                self._settle()
+
+    def leave(self) -> None:
+        """It has ended."""
+        self._depth -= 1
+        if not self._depth:
+            self._settle()
 
     def _settle(self) -> None:
         world = self.world
         if world is not self._settled_world:
             self.changed("world")
-            if self._dirty is not None:
-                self._dirty |= self.windows.changed_states(world)
+            self._dirty |= self.windows.changed_states(self._all_windows())
             self._settled_world = world
             self.show_halo(self.halo.morph if self.halo is not None else "")
-            if self.focus and self.focus not in world:
-                self.focus = ""
-                self.changed("focus")
-        if self._dirty is None or self._dirty:
-            dirty, self._dirty = self._dirty, set()
-            self.changed(*(f"window:{id}" for id in self.windows.renew(world, self.society, dirty)))
+            if self.focus not in world:
+                self.give_focus("")
+            self.scene.changed()
+        look = self.theme, self.font_scale
+        if look != self._settled_look:
+            self._settled_look = look
+            self.changed("theme")
+        if self._dirty or self._social:
+            dirty, self._dirty, social, self._social = self._dirty, set(), self._social, False
+            renewed = self.windows.renew(self._all_windows(), self.society, dirty, social=social)
+            self.changed(*(f"window:{id}" for id in renewed))
         work = self.calls.work
         if work != self._settled_work:
             self._settled_work = work
@@ -289,8 +318,11 @@ class Desk:
                 tell(changed)
         self._wake_when_due()
 
+    def _all_windows(self) -> Sequence[Morph]:
+        return (*self.world.of_kind("window"), *self._pinned.values())
+
     def _wake_when_due(self) -> None:
-        parts = (self.following.due_s, self.notes.due_s, self.calls.due_s)
+        parts = (self.following.due_s, self.notes.due_s, self.calls.due_s, self.scene.due_s)
         due_s = min((each for each in parts if each is not None), default=float("inf"))
         if due_s != float("inf"):
             self._link.wake_in(max(0.01, due_s - self._now()))
@@ -308,61 +340,46 @@ class Desk:
 
     def _society_changed(self) -> None:
         self.changed("society")
-        self._dirty = None
+        self._social = True
 
     def _answers_changed(self, windows: Iterable[str]) -> None:
-        if self._dirty is not None:
-            self._dirty.update(windows)
+        self._dirty.update(windows)
 
-    def _committed(self, kinds: frozenset[str]) -> None:
-        self.answers.committed(kinds)
+    def _happened(self, told: Happened) -> None:
+        self.following.happened(told)
+        if isinstance(told.told, Void) and not self.chatting.asks:
+            # Ours are sent again and go on; nobody here does that for others'.
+            ended = projection.ended_badly(self.society, "the backend ended during this turn: a4ps ask --resume")
+            self.following.fold(ended)
 
-    def _gestured(self, gesture: Gesture) -> None:
-        self._hand = gesture.hand
-        if gesture.step is not None:
-            self.undoing.stepped(gesture.step, gesture.before, gesture.world, gesture.merges)
-        elif gesture.world is not self.world:
-            self.undoing.see(gesture.world)
-        for effect in gesture.effects:
-            match effect:
-                case ShowHalo(morph):
-                    self.show_halo(morph)
-                case HideHalo():
-                    self.show_halo("")
-                case ShowMenu(at, morph):
-                    self.doing.open_menu(at, morph)
-                case Do(morph, act):
-                    self.doing.act(Act(act.verb, {"morph": morph, **act.about}))
-                case Focus(morph):
-                    if morph != self.focus:
-                        self.focus = morph
-                        self.changed("focus")
-                case RunTool(tool, persona):
-                    self.doing.act(Act("run", {"tool": tool, "persona": persona}))
+    def _something_failed(self, step: Mapping[str, Any]) -> None:
+        """A part of the backend failed, or a live method, whose debugger opens, though not again and again."""
+        if step["step"] == "service":
+            self.notice(f"{step['name']}: {step['detail']}", "a4ps status shows all parts", bad=True)
+            return
+        proto, method = str(step["proto"]), str(step["method"])
+        self.answers.committed(frozenset({"failed"}))
+        self.notice(f"{proto}.{method} failed: {step['error']}: {step['message']}", "the debugger has it", bad=True)
+        before_s = self._debugged_s.get((proto, method))
+        if "debugger" in self.panes() and (before_s is None or self._now() - before_s > _DEBUG_AGAIN_S):
+            self._debugged_s[proto, method] = self._now()
+            self.effects.open("debugger", {"subject": proto, "method": method}, undoable=False)
 
-    def _pointed_at_menu(self, menu: Menu, event: Pointer) -> bool:
-        """Whether the event was the menu's; a press beside it closes it and goes on to what lies there."""
-        inside = menu.rect.contains(event.at)
-        if event.phase == "move":
-            self.show_menu(menu.hovered(event.at))
-            return inside
-        if event.phase == "press" and not inside:
-            self.show_menu(None)
-            return False
-        if event.phase == "release" and inside:
-            row = menu.row_at(event.at)
-            item = menu.shown[row] if row is not None else None
-            if item is not None and item.enabled:
-                self._choose(item)
-        return inside
 
-    def _keyed_in_menu(self, menu: Menu, chord: str) -> None:
-        found = menu.keyed(chord)
-        if isinstance(found, Item):
-            self._choose(found)
-        else:
-            self.show_menu(found)
+class _Settling:
+    """See `Desk.settling`."""
 
-    def _choose(self, item: Item) -> None:
-        self.show_menu(None)
-        self.doing.act(item.act)
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def __enter__(self) -> None:
+        self._desk.enter()
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        if isinstance(error, A4PSError):
+            self._desk.failed(error)
+        elif isinstance(error, Exception):  # a bug of ours, which is not to take the whole window along
+            _log.error("the desk failed", exc_info=error)
+            self._desk.notice("That went wrong here; the log has the details.", "a4ps doctor", bad=True)
+        self._desk.leave()
+        return isinstance(error, Exception)

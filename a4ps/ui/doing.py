@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from a4ps.errors import A4PSError
 from a4ps.personas.names import NAMES
 from a4ps.protocol.requests.image import Revert
+from a4ps.ui.model.arrangement import with_personas
 from a4ps.ui.model.blocks import Act
-from a4ps.ui.model.geometry import Point
+from a4ps.ui.model.geometry import Point, Rect
 from a4ps.ui.model.halo import halo_of, name_of
 from a4ps.ui.model.history import Back
 from a4ps.ui.model.layout import changed_by
 from a4ps.ui.model.menu import colour_menu, command_menu, halo_menu, world_menu
 from a4ps.ui.model.morph import ROOT, Morph
-from a4ps.ui.model.palette import DARK, LIGHT
 
 if TYPE_CHECKING:
     from a4ps.ui.desk import Desk
-
-#: Font scales that there are.
-SCALES = (0.8, 0.9, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0)
 
 #: Chord → act of the world.
 CHORDS: Mapping[str, Act] = {
@@ -77,19 +75,33 @@ class Doing:
             case "redo":
                 self._went_back(desk.undoing.redo(), "redo")
             case "commands":
+                desk.scene.did("commands")
                 desk.show_menu(command_menu(desk.world.root.rect, desk.font_scale))
             case "open":
                 state = {key: value for key, value in about.items() if key not in ("pane", "morph")}
                 desk.effects.open(str(about.get("pane", "")), state)
             case "theme":
-                desk.theme = LIGHT if desk.theme is DARK else DARK
-                desk.changed("theme")
+                desk.scene.other_theme()
             case "larger":
-                self._scale(1)
+                desk.scene.scale(1)
             case "smaller":
-                self._scale(-1)
+                desk.scene.scale(-1)
             case "normal":
-                self._scale(0)
+                desk.scene.scale(0)
+            case "note":
+                self._new_note(about)
+            case "personas":
+                desk.undoing.stepped("bring the personas", desk.world, with_personas(desk.world, NAMES))
+            case "arrange":
+                desk.undoing.stepped("tidy up", desk.world, desk.scene.tidied())
+            case "worlds":
+                desk.show_menu(desk.scene.menu(self._middle()))
+            case "show-world":
+                desk.scene.show(str(about["name"]))
+            case "new-world":
+                desk.hands.chat("/world ")
+            case "save-world":
+                desk.hands.chat("/world save ")
             case "ask":
                 desk.hands.chat("")
             case "stop":
@@ -101,7 +113,7 @@ class Doing:
             case "remember":
                 desk.chatting.remember(str(about["path"]))
             case _:
-                return False
+                return desk.scene.toured(verb)
         return True
 
     def _done_to_a_morph(self, verb: str, about: Mapping[str, Any]) -> bool:
@@ -113,7 +125,12 @@ class Doing:
                 name = str(about.get("persona", ""))
                 desk.hands.chat(f"{name}, " if name in NAMES else "")
             case "run":
-                desk.effects.open("tool_bench", {key: about[key] for key in ("tool", "persona") if about.get(key)})
+                persona = {"persona": about["persona"]} if about.get("persona") else {}
+                desk.effects.open("tool_bench", {"subject": str(about.get("tool", "")), **persona})
+            case "written":
+                note = desk.world[id]
+                state = {**note.state, "text": str(about.get("value", ""))}
+                desk.undoing.stepped("write", desk.world, desk.world.put(replace(note, state=state)), f"write {id}")
             case "edit" | "use":
                 desk.hands.focus(id)
             case "help":
@@ -123,8 +140,13 @@ class Doing:
                 desk.show_menu(colour_menu(id, at, desk.font_scale))
             case "inspect":
                 self._of_proto("inspector", about)
-            case "evidence" | "history" | "plots":
-                self._of_proto("inspector", about, tab=verb)
+            case "evidence" | "show-tests" if tool := self._tool(id):
+                desk.effects.open("tool_bench", {"subject": tool})
+            case "evidence" | "history" | "plots" | "show-tests" | "pin-version":
+                tab = {"show-tests": "evidence", "pin-version": "history"}.get(verb, verb)
+                self._of_proto("inspector", about, tab=tab)
+            case "export":
+                desk.notice("The whole image is written as text by a command.", "a4ps image export FOLDER")
             case "browse":
                 self._of_proto("browser", about)
             case "workspace":
@@ -164,14 +186,25 @@ class Doing:
 
         desk.calls.send(Revert(change=change, reason=label), ended, label=label)
 
-    def _scale(self, by: int) -> None:
+    def _new_note(self, about: Mapping[str, Any]) -> None:
         desk = self._desk
-        nearest = min(range(len(SCALES)), key=lambda place: abs(SCALES[place] - desk.font_scale))
-        scale = SCALES[min(max(0, nearest + by), len(SCALES) - 1)] if by else 1.0
-        if scale != desk.font_scale:
-            desk.font_scale = scale
-            desk.changed("theme")
-            desk.show_halo(desk.halo.morph if desk.halo is not None else "")
+        at = about.get("at")
+        corner = at if isinstance(at, Point) else self._middle()
+        id = desk.world.fresh_id("note")
+        note = Morph(id, "note", Rect(corner.x, corner.y, 200, 120), {"text": ""})
+        desk.undoing.stepped("new note", desk.world, desk.world.add(note))
+        desk.give_focus(id)
+        desk.hands.focus(id)
+
+    def _middle(self) -> Point:
+        """Where a menu opens that was asked for by name."""
+        size = self._desk.world.root.rect
+        return Point(size.width / 2 - 140, size.height / 4)
+
+    def _tool(self, id: str) -> str:
+        """The tool that a morph is, "" where it is none."""
+        world = self._desk.world
+        return str(world[id].state.get("name", "")) if id in world and world[id].kind == "tool" else ""
 
     def _of_proto(self, pane: str, about: Mapping[str, Any], **more: str) -> None:
         morph = self._morph(about)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from a4ps.errors import A4PSError, CallerError, Stopped
 from a4ps.ui.model.morph import State
-from a4ps.ui.model.pane import Close, Copy, Effect, Keep, Notice, Open, Outcome, SavePlot, Send, Stop
+from a4ps.ui.model.pane import Close, Copy, Effect, Keep, Notice, Open, Outcome, Refresh, SavePlot, Send, Stop
 from a4ps.ui.opening import opened
 
 if TYPE_CHECKING:
@@ -49,8 +49,9 @@ class Effects:
             desk.undoing.see(world)
         else:
             desk.undoing.stepped(f"open {pane}", desk.world, world)
-        desk.focus = id
-        desk.changed("focus")
+        desk.give_focus(id)
+        if pane == "inspector":
+            desk.scene.did("inspected")
         return id
 
     def _one(self, window: str, effect: Effect) -> None:
@@ -65,7 +66,7 @@ class Effects:
             case Notice(text, next_step, bad):
                 desk.notice(text, next_step, bad=bad)
             case Close():
-                if window in desk.world:
+                if window in desk.world:  # a pinned pane stays
                     title = desk.window(window).title
                     desk.undoing.stepped(f"close {title}", desk.world, desk.world.remove(window))
             case Copy(text):
@@ -73,6 +74,8 @@ class Effects:
                 desk.notice("Copied.")
             case SavePlot(name):
                 desk.hands.save_plot(window, name)
+            case Refresh():
+                desk.answers.refresh(window)
             case Stop(tag):
                 for (of, own), tags in self._tags.items():
                     if of == window and tag in ("", own):
@@ -81,9 +84,12 @@ class Effects:
 
     def _keep(self, window: str, state: State, label: str) -> None:
         desk = self._desk
-        morph = desk.world[window]
+        morph = desk.morph(window)
         kept = {"pane": morph.state.get("pane", ""), **state}
         if kept == morph.state:
+            return
+        if window not in desk.world:
+            desk.keep_pinned(window, kept)
             return
         after = desk.world.put(replace(morph, state=kept))
         if label:
@@ -116,8 +122,8 @@ class Effects:
 
     def _tell(self, window: str, outcome: Outcome) -> bool:
         """Whether the window, if it is still there, made anything of it."""
-        if window not in self._desk.world:
+        if not self._desk.has(window):
             return False
-        effects = self._desk.windows.told(self._desk.world[window], outcome, self._desk.society)
+        effects = self._desk.windows.told(self._desk.morph(window), outcome, self._desk.society)
         self.carry_out(window, effects)
         return bool(effects)

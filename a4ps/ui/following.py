@@ -21,7 +21,8 @@ STATUS_S = 10.0
 
 
 class Following:
-    """`changed` is called after each change of `society`, `committed` with the kinds of the rows of each commit.
+    """`changed` is called after each change of `society`, `committed` with the kinds of the rows of each commit, and
+    `failed` with each step that tells that a live method or a part of the backend has failed.
 
     `clock` is seconds since 1970, `now` any monotonic clock.
     """
@@ -31,11 +32,12 @@ class Following:
         calls: Calls,
         changed: Callable[[], None],
         committed: Callable[[frozenset[str]], None],
+        failed: Callable[[Mapping[str, Any]], None],
         now: Callable[[], float],
         clock: Callable[[], float],
     ) -> None:
         self.society = projection.unknown_society()
-        self._calls, self._changed, self._committed = calls, changed, committed
+        self._calls, self._changed, self._committed, self._failed = calls, changed, committed, failed
         self._now, self._clock = now, clock
         self._asking: set[str] = set()
         self._again: set[str] = set()
@@ -78,8 +80,10 @@ class Following:
                 self._committed(kinds)
             case Void():
                 self._refresh()
-            case Show():
-                pass
+            case Show(events):
+                for each in events:
+                    if each.get("step") in ("failed", "service"):
+                        self._failed(each)
 
     def tick(self) -> None:
         """What is due by the time."""

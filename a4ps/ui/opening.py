@@ -4,40 +4,49 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from a4ps.ui.model.arrangement import furniture
 from a4ps.ui.model.geometry import Point, Rect
 from a4ps.ui.model.morph import ROOT, Morph, State, World
 from a4ps.ui.model.pane import Pane
 
-#: The strip above, the timeline and the chat field below are kept free.
-_ABOVE, _BELOW, _BESIDE = 48.0, 110.0, 16.0
+#: What is kept free beside a new window.
+_BESIDE = 20.0
 #: Each further window lies so much lower and further to the right.
 _STEP = 28.0
 
 
 def opened(world: World, pane: Pane, state: State) -> tuple[World, str]:
-    """The world with a window of this pane on top, whose state has all of `state`; and its id."""
+    """The world with a window of this pane and subject on top, whose state has all of `state`; and its id."""
     for morph in world.of_kind("window"):
-        if morph.state.get("pane") == pane.name and all(morph.state.get(key) == state[key] for key in state):
-            if morph.collapsed:
-                world = world.put(replace(morph, collapsed=False))
+        if morph.state.get("pane") == pane.name and _is_of(morph, state):
+            now = replace(morph, collapsed=False, state={**morph.state, **state})
+            world = world if now == morph else world.put(now)
             return world.raised(morph.id), morph.id
     id = world.fresh_id(pane.name)
-    room = world.root.rect
+    size = world.root.rect
+    room = furniture(size.width, size.height).room
     width = min(pane.size[0], max(180.0, room.width - 2 * _BESIDE))
-    height = min(pane.size[1], max(90.0, room.height - _ABOVE - _BELOW))
-    at = _free_corner(world, width, height)
+    height = min(pane.size[1], max(90.0, room.height - 2 * _BESIDE))
+    at = _free_corner(world, room, width, height)
     window = Morph(id, "window", Rect(at.x, at.y, width, height), {"pane": pane.name, **state})
     return world.add(window), id
 
 
-def _free_corner(world: World, width: float, height: float) -> Point:
-    """On the right, where no other window begins."""
-    room = world.root.rect
-    x, y = max(_BESIDE, room.width - width - 2 * _BESIDE), _ABOVE
+def _is_of(morph: Morph, state: State) -> bool:
+    """Whether a window is the one that is meant: of the same subject, or of none and otherwise as it is wanted."""
+    subject = state.get("subject", "")
+    if morph.state.get("subject", "") != subject:
+        return False
+    return bool(subject) or all(morph.state.get(key) == value for key, value in state.items())
+
+
+def _free_corner(world: World, room: Rect, width: float, height: float) -> Point:
+    """Between the left and the middle, where no other window begins; further windows lie lower and further right."""
+    first = Point(room.x + max(_BESIDE, (room.width - width) * 0.4), room.y + _BESIDE)
     taken = [world.rect(each.id).corner for each in world.of_kind("window") if each.parent == ROOT]
-    at = Point(x, y)
-    while any(each.distance(at) < _STEP for each in taken):
-        at = Point(at.x - _STEP, at.y + _STEP)
-        if at.x < _BESIDE or at.y + height > room.height - _BESIDE:
-            return Point(max(_BESIDE, x - _STEP * (len(taken) % 7)), y + _STEP * (len(taken) % 5))
+    at = first
+    while any(each.distance(at) < _STEP / 2 for each in taken):
+        at = Point(at.x + _STEP, at.y + _STEP)
+        if at.x + width > room.right or at.y + height > room.bottom:
+            return first
     return at

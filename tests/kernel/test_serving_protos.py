@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -16,11 +17,15 @@ from a4ps.governance.roles import Role
 from a4ps.image.proto import Proto
 from a4ps.kernel.backend import Backend
 from a4ps.kernel.dispatch import handler_of
+from a4ps.kernel.publisher import Publisher
 from a4ps.kernel.serving.call import Call
 from a4ps.kernel.trying import tried
 from a4ps.kernel.wiring import environment
+from a4ps.protocol.codec import published
+from a4ps.protocol.messages import Provisional
 from a4ps.protocol.requests import console, forgetting, image, known_requests, protos
 from a4ps.protocol.requests.base import Request
+from a4ps.protocol.steps import Failed, step_of
 from tests.sandbox.tiers_here import missing
 
 CODEX = {"role": "keeper", "model_name": "m", "system_prompt": "Keep."}
@@ -180,6 +185,35 @@ async def test_json_is_understood_and_the_same_value_is_no_change(backend: Backe
     assert (await asked(backend, protos.SetSlot(proto="NOTE", path=["count"], text="3.5")))["change"]
 
 
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        ("system_prompt", "Keep\nit.", "Keep\nit."),
+        ("pillars", "one\n\n two ", ("one", "two")),
+        ("temperature", "0.25", 0.25),
+        ("extra", '{"hue": "teal"}', {"hue": "teal"}),
+    ],
+)
+async def test_a_part_of_the_codex_is_one_change(backend: Backend, field: Any, text: str, value: object) -> None:
+    note = backend.protos.get_proto("NOTE")
+    before = note.codex
+    done = await asked(backend, protos.SetCodex(proto="NOTE", field=field, text=text))
+    assert getattr(note.codex, field) == value
+    assert done["change"] == note.version
+    assert (await asked(backend, protos.SetCodex(proto="NOTE", field=field, text=text)))["change"] is None
+    await asked(backend, image.Revert(change=done["change"]))
+    assert note.codex == before
+
+
+@pytest.mark.parametrize(
+    ("field", "text"), [("temperature", "hot"), ("temperature", "-1"), ("temperature", "nan"), ("extra", "[1]")]
+)
+async def test_a_codex_that_cannot_be_is_refused(backend: Backend, field: Any, text: str) -> None:
+    with pytest.raises(CallerError) as refused:
+        await asked(backend, protos.SetCodex(proto="NOTE", field=field, text=text))
+    assert refused.value.next_step
+
+
 async def test_entries_are_added_and_removed(backend: Backend) -> None:
     await asked(backend, protos.SetSlot(proto="NOTE", path=["notes", 1], text="{'text': 'two'}"))
     await asked(backend, protos.SetSlot(proto="NOTE", path=["notes", 1, "by"], text="me", plain=True))
@@ -307,6 +341,22 @@ async def test_the_last_failed_call_of_a_method_is_kept_until_it_is_retried(back
     await asked(backend, protos.DefineMethod(proto="NOTE", method="split", source=mended))
     backend.protos.get_proto("NOTE").split(0)
     assert not (await asked(backend, protos.Failure(proto="NOTE", method="split")))["last"], "it has worked since"
+
+
+async def test_everybody_is_told_that_a_live_method_failed(backend: Backend) -> None:
+    await asked(backend, protos.DefineMethod(proto="NOTE", method="split", source=FAILS))
+    frames: asyncio.Queue[bytes] = asyncio.Queue()
+    publisher = Publisher(backend.store, "epoch", frames.put_nowait)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            backend.protos.get_proto("NOTE").split(0)
+        told = published(await asyncio.wait_for(frames.get(), 30))
+    finally:
+        publisher.close()
+    assert isinstance(told, Provisional)
+    step = step_of(told.events[0])
+    assert isinstance(step, Failed)
+    assert (step.proto, step.method, step.error) == ("NOTE", "split", "ZeroDivisionError")
 
 
 async def test_what_is_forgotten_is_in_no_failure(backend: Backend) -> None:

@@ -52,13 +52,15 @@ class Probe:
 
     def needs(self, state: State, society: Society) -> Sequence[Need]:
         names = [str(state["series"])] if "series" in state else []
-        return [Need("series", SeriesRequest(names=names), frozenset({"reply"}))]
+        return [Need("series", SeriesRequest(names=names), frozenset({"reply", "failed"}))]
 
     def blocks(self, seen: Seen) -> Sequence[Block]:
         self.shown += 1
         if seen.state.get("breaks"):
             raise ZeroDivisionError
         answer = seen.answer("series")
+        if "alone" in seen.state:
+            return [say("alone")]
         return [say(f"link {seen.society.link}"), say(f"answer {answer.value} {answer.fault}".strip())]
 
     def acted(self, act: Act, seen: Seen) -> Sequence[Effect]:
@@ -81,7 +83,12 @@ class Table:
     def __init__(self) -> None:
         self.link, self.now_s = FakeLink(), 100.0
         self.probe = Probe()
-        panes: dict[str, Pane] = {"probe": self.probe, "approvals": Probe("approvals"), "help": Probe("help")}
+        panes: dict[str, Pane] = {
+            "probe": self.probe,
+            "approvals": Probe("approvals"),
+            "help": Probe("help"),
+            "debugger": Probe("debugger"),
+        }
         world = World().add(Morph("probe", "window", Rect(100, 100, 300, 200), {"pane": "probe"}))
         world = world.add(Morph("ROBIN", "persona", Rect(600, 400, 96, 96), {"name": "ROBIN"}))
         self.desk = Desk(self.link, world=world, panes=lambda: panes, now=lambda: self.now_s, clock=lambda: self.now_s)
@@ -104,6 +111,16 @@ class Table:
     def texts(self, window: str = "probe") -> list[str]:
         lines = [each for each in self.desk.window(window).blocks if isinstance(each, Line)]
         return ["".join(span.text for span in line.spans) for line in lines]
+
+    def undo_label(self) -> str:
+        return self.desk.undoing.history.undo_label
+
+    def halo_at(self) -> Point:
+        assert self.desk.halo is not None
+        return self.desk.halo.centre
+
+    def work(self) -> list[tuple[str, float | None]]:
+        return [(each.label, each.fraction) for each in self.desk.work]
 
     def notices(self) -> list[str]:
         return [each.text for each in self.desk.notices]
@@ -210,6 +227,31 @@ def test_a_window_is_made_anew_only_when_what_it_rests_on_has_changed(table: Tab
     assert table.probe.shown == shown
 
 
+def test_a_window_that_shows_nothing_of_the_society_is_not_made_anew_with_each_word(table: Table) -> None:
+    table.act(Keep({"alone": True}))
+    table.live()
+    shown = table.probe.shown
+    table.link.show({"step": "token", "turn": "1", "persona": "ROBIN", "text": "word"})
+    assert table.pump() == {"society"}
+    assert table.probe.shown == shown
+    table.act(Keep({"alone": True, "subject": "x"}))
+    assert table.probe.shown == shown + 1
+
+
+def test_a_pinned_pane_is_filled_and_acts_without_a_window_of_the_world(table: Table) -> None:
+    assert table.desk.pin("of later") == ""
+    id = table.desk.pin("probe")
+    assert table.desk.pin("probe") == id
+    world = table.desk.world
+    table.live()
+    table.link.answer("series", {"series": 1})
+    assert f"window:{id}" in table.pump()
+    assert table.texts(id)[1] == "answer {'series': 1}"
+    table.act(Keep({"subject": "x"}), Close(), window=id)
+    assert table.desk.window(id).title == "Probe x"
+    assert table.desk.world is world
+
+
 def test_a_window_of_an_unknown_pane_keeps_its_state_and_says_so(table: Table) -> None:
     state = {"pane": "of later", "x": 1}
     table.desk.undoing.see(table.desk.world.add(Morph("w", "window", Rect(0, 0, 200, 100), state)))
@@ -234,9 +276,9 @@ def test_a_pane_that_fails_harms_nobody_else(table: Table) -> None:
 def test_a_state_is_kept_and_is_undone_only_where_the_pane_says_so(table: Table) -> None:
     table.act(Keep({"series": "a"}))
     assert table.desk.world["probe"].state == {"pane": "probe", "series": "a"}
-    assert not table.desk.undoing.history.undo_label
+    assert table.undo_label() == ""
     table.act(Keep({"series": "b"}, undoable=True, label="another series"))
-    assert table.desk.undoing.history.undo_label == "another series"
+    assert table.undo_label() == "another series"
     assert table.desk.key("ctrl-z")
     assert table.desk.world["probe"].state["series"] == "a"
     assert table.desk.key("ctrl-shift-z")
@@ -274,7 +316,7 @@ def test_a_living_change_is_undone_and_redone_by_reverting_it(table: Table) -> N
     table.act(Send(UseModel(persona="ROBIN"), "ROBIN's model", undoes=True))
     table.link.answer("use_model", {"change": 41})
     table.pump()
-    assert table.desk.undoing.history.undo_label == "ROBIN's model"
+    assert table.undo_label() == "ROBIN's model"
     table.desk.key("ctrl-z")
     table.desk.key("ctrl-z")  # it is under way
     assert [each.change for each in table.link.asked("image_revert") if isinstance(each, Revert)] == [41]
@@ -291,18 +333,17 @@ def test_a_living_change_is_undone_and_redone_by_reverting_it(table: Table) -> N
 def test_long_work_is_shown_with_its_progress_and_can_be_stopped(table: Table) -> None:
     table.live()
     table.act(Send(UseModel(persona="ROBIN"), "Slowly", tag="slow"))
-    assert table.desk.work == ()
+    assert table.work() == []
     table.now_s += 1
     assert "work" in table.pump()
     table.link.step("use_model", step="working", label="Half way", done=5.0, of=10.0)
     table.pump()
-    (work,) = table.desk.work
-    assert (work.label, work.fraction) == ("Half way", 0.5)
+    assert table.work() == [("Half way", 0.5)]
     table.act(Stop("slow"))
-    assert table.link.cancelled == [work.tag]
+    assert table.link.cancelled == [table.link.tag("use_model")]
     table.link.fail("use_model", Stopped("it was stopped"))
     assert "work" in table.pump()
-    assert table.desk.work == ()
+    assert table.work() == []
 
 
 def test_the_view_does_what_only_it_can(table: Table) -> None:
@@ -373,6 +414,74 @@ def test_the_answered_turn_is_asked_for_when_it_is_durable(table: Table) -> None
     assert table.desk.society.turn.answer == "Ours."
 
 
+def test_a_turn_that_the_backend_took_along_has_ended_unless_it_is_ours_and_goes_on(table: Table) -> None:
+    table.live()
+    accepted = {"step": "accepted", "turn": "7", "question": "Whose?", "resumed": False}
+    table.link.show(accepted)
+    table.link.void("epoch-2", 0)
+    table.pump()
+    assert not table.desk.society.turn.running
+    assert "resume" in table.desk.society.turn.fault
+    table.desk.say("Mine?")
+    table.link.show({**accepted, "turn": "8", "question": "Mine?"})
+    table.link.void("epoch-3", 0)
+    table.pump()
+    assert table.desk.society.turn.running
+
+
+# What fails
+
+
+def failed(method: str = "greet") -> dict[str, str]:
+    return {"step": "failed", "proto": "ROBIN", "method": method, "error": "KeyError", "message": "'x'"}
+
+
+def test_a_live_method_that_fails_opens_its_debugger_once(table: Table) -> None:
+    table.live()
+    table.link.show(failed())
+    table.pump()
+    (debugger,) = [each for each in table.desk.world.of_kind("window") if each.state["pane"] == "debugger"]
+    assert debugger.state == {"pane": "debugger", "subject": "ROBIN", "method": "greet"}
+    assert "KeyError" in table.notices()[-1]
+    assert not table.undo_label()  # it opened by itself
+    table.act(Close(), window=debugger.id)
+    table.link.show(failed())
+    table.pump()
+    assert debugger.id not in table.desk.world
+    table.link.show(failed("wave"))
+    table.pump()
+    assert table.desk.world[debugger.id].state["method"] == "wave"
+
+
+def test_a_failure_asks_anew_for_what_failures_change(table: Table) -> None:
+    table.act(Open("debugger", {"subject": "ROBIN"}))
+    table.live()
+    table.link.answer("series", {"series": 1})
+    table.pump()
+    table.link.show(failed())
+    table.pump()
+    assert len(table.link.asked("series")) == 1  # the probe's need names "failed"
+
+
+def test_a_part_of_the_backend_that_fails_is_said(table: Table) -> None:
+    table.live()
+    table.link.show({"step": "service", "name": "scrapbook", "detail": "OSError: gone; it is started again in 1 s"})
+    table.pump()
+    assert "scrapbook" in table.notices()[-1]
+
+
+def test_a_bug_of_ours_is_logged_and_the_window_goes_on(table: Table, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(_: str) -> None:
+        raise ZeroDivisionError
+
+    table.desk.hands.copy = broken
+    table.act(Copy("words"))
+    assert "log" in table.notices()[-1]
+    assert "ZeroDivisionError" in caplog.text
+    table.live()
+    assert table.texts()[0] == "link live"
+
+
 # Files
 
 
@@ -416,10 +525,9 @@ def test_a_dragged_morph_is_one_step_and_is_undone(table: Table) -> None:
 
 def test_the_halo_follows_its_morph_and_goes_with_it(table: Table) -> None:
     table.desk.pointer(Pointer("press", Point(640, 440), "middle"))
-    assert table.desk.halo is not None
-    was = table.desk.halo.centre
+    was = table.halo_at()
     table.desk.key("shift-right")
-    assert table.desk.halo.centre.x == was.x + 10
+    assert table.halo_at() == was + Point(10, 0)
     assert table.told[-1] >= {"world", "halo"}
     table.desk.key("delete")
     assert table.desk.halo is None

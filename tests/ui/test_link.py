@@ -29,6 +29,8 @@ from tests.doubles.standing import is_alive, kill, standing, wait_until
 from tests.faults.killing import ROOT
 from tests.ui.living_desk import LivingDesk, household, living_desk, places_of
 
+pytestmark = pytest.mark.slow
+
 
 class Mood:
     """A pane that shows ROBIN's mood and can change it."""

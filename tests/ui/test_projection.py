@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from a4ps.ui.model import projection
 from a4ps.ui.model.society import Contribution, Society
 from tests.ui.fake_link import ask_object
 
-Event = Mapping[str, Any]
+Event = dict[str, Any]
 
 
 def step(name: str, turn: str = "1", **fields: Any) -> Event:
@@ -203,7 +203,7 @@ def test_an_older_turn_is_not_put_before_a_newer_one() -> None:
 
 
 def test_figures_become_series_colours_and_load() -> None:
-    figures = [
+    figures: list[Event] = [
         {"step": "figure", "name": "character.ROBIN", "at_s": 10.0, "value": 0.25},
         {"step": "figure", "name": "load.fill", "at_s": 11.0, "value": 1.0},
         {"step": "figure", "name": "load.fill", "at_s": 700.0, "value": 0.5},

@@ -7,6 +7,7 @@ commits.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from a4ps.errors import CallerError, UnknownProto
@@ -127,6 +128,26 @@ async def remove_slot(backend: Backend, call: Call[protos.RemoveSlot]) -> Mappin
                     next_step="remove it where it is, or set it here",
                 )
         return _changed(wanted, transaction.changes)
+
+    return await working(call, work)
+
+
+async def set_codex(backend: Backend, call: Call[protos.SetCodex]) -> Mapping[str, Any]:
+    """`set_codex`."""
+    wanted = call.request
+
+    def work(_: object) -> Mapping[str, Any]:
+        value = _codex_value(wanted.field, wanted.text)
+        reason = wanted.reason or f"set {wanted.proto}.codex.{wanted.field}"
+        with _enrolled(backend).transaction(author=call.author, reason=reason) as transaction:
+            draft = transaction.edit(wanted.proto)
+            draft.codex = replace(draft.codex, **{wanted.field: value})
+        changes = transaction.changes
+        return {
+            "proto": wanted.proto,
+            "field": wanted.field,
+            "change": changes[0].generation if changes else None,
+        }
 
     return await working(call, work)
 
@@ -258,6 +279,7 @@ HANDLERS: Mapping[type[Request], Handler] = {
     protos.Slot: slot,
     protos.SetSlot: set_slot,
     protos.RemoveSlot: remove_slot,
+    protos.SetCodex: set_codex,
     protos.DefineMethod: define_method,
     protos.ForgetMethod: forget_method,
     protos.TryMethod: try_method,
@@ -297,6 +319,15 @@ def _slot_name(state: Any, proto: str, path: SlotPath) -> str:
     if name not in state:
         raise CallerError(f"there is no {slot_path(proto, name)}", next_step="look at its slots again")
     return name
+
+
+def _codex_value(field: str, text: str) -> Any:
+    """What was entered for a part of a codex; whether it can be there, the codex says. Raises CallerError."""
+    if field == "pillars":
+        return tuple(line.strip() for line in text.splitlines() if line.strip())
+    if field in ("temperature", "extra"):
+        return read_value(text, plain=False)
+    return text
 
 
 def _changed(wanted: protos.SetSlot | protos.RemoveSlot, changes: Any) -> Mapping[str, Any]:

@@ -6,13 +6,14 @@ Python literals as in a call: `3, times=2`.
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
 from a4ps.governance.roles import Role
 from a4ps.protocol.messages import Text
 from a4ps.protocol.proto_objects import (
+    CodexChangedObject,
     FailureObject,
     FailuresObject,
     MethodDefinedObject,
@@ -72,6 +73,15 @@ class RemoveSlot(Request, name="remove_slot", gives=SlotChangedObject, needs=Rol
 
     proto: Name
     path: Path
+    reason: Text = ""
+
+
+class SetCodex(Request, name="set_codex", gives=CodexChangedObject, needs=Role.ARCHITECT):
+    """Set a part of a Proto's codex: `pillars` one a line, `temperature` as a number, `extra` as JSON, all else as it is."""
+
+    proto: Name
+    field: Literal["role", "model_name", "system_prompt", "voice", "pillars", "temperature", "extra"]
+    text: Source
     reason: Text = ""
 
 

@@ -19,7 +19,10 @@ from a4ps.ui.model.society import Society
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """An answer that a pane shows, under a name; asked anew after commits with rows of these kinds, and when it changes."""
+    """An answer that a pane shows, under a name; asked anew after commits with rows of these kinds, and when it changes.
+
+    The kind "failed" stands for a live method that failed, of which no commit tells.
+    """
 
     name: str
     request: Request

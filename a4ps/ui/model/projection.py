@@ -42,7 +42,8 @@ def unknown_society() -> Society:
 
 
 def linked(society: Society, state: LinkState, detail: str = "") -> Society:
-    """The link's state."""
+    """The link's state. Where it is lost, nobody is seen to speak; what was said and is not durable may still be."""
+    society = _quiet(society) if state != "live" else society
     return replace(society, link=state, link_detail=detail)
 
 
@@ -297,14 +298,18 @@ def _applied(society: Society, event: Durable) -> Society:
 
 def _void(society: Society) -> Society:
     """Without what is provisional: words that are being said, and what is being done."""
-    personas = {
-        name: replace(each, saying="", activity="", load=0.0) if each.saying or each.activity or each.load else each
-        for name, each in society.personas.items()
-    }
-    seen = society.turn
-    if any(not each.done for each in seen.contributions):
-        seen = replace(seen, contributions=tuple(each for each in seen.contributions if each.done))
-    return replace(society, personas=personas, turn=seen)
+    society, seen = _quiet(society), society.turn
+    if all(each.done for each in seen.contributions):
+        return society
+    return replace(society, turn=replace(seen, contributions=tuple(each for each in seen.contributions if each.done)))
+
+
+def _quiet(society: Society) -> Society:
+    """Nobody speaks or does anything."""
+    if not any(each.saying or each.activity or each.load for each in society.personas.values()):
+        return society
+    personas = {name: replace(each, saying="", activity="", load=0.0) for name, each in society.personas.items()}
+    return replace(society, personas=personas)
 
 
 def _with_gap(society: Society) -> Society:

@@ -23,7 +23,7 @@ Shown: TypeAlias = Mapping[str, Any]
 Draw: TypeAlias = Callable[[Shown], Sequence[Block]]
 
 #: Titles that an inspector's own tabs have.
-OWN = ("Slots", "Methods", "Plots", "History", "Evidence")
+OWN = ("Slots", "Codex", "Methods", "Plots", "History", "Evidence")
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ class Debugger:
         return f"Debugger: {call['proto']}.{call['method']}" if call is not None else "Debugger"
 
     def needs(self, state: State, society: Society) -> Sequence[Need]:  # noqa: ARG002 - as every pane's
-        needs = [Need("failures", Failures(), PROTO_ROWS)]
+        needs = [Need("failures", Failures(), PROTO_ROWS | {"failed"})]
         proto = subject_of(state)
         if proto:
             needs.append(Need("proto", Proto(proto=proto), PROTO_ROWS))

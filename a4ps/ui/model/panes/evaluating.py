@@ -5,10 +5,11 @@ What was evaluated is kept with the window, the newest of it, its texts cut.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from a4ps.protocol.requests.console import Evaluate, Interrupt
+from a4ps.protocol.requests.console import Complete, Evaluate, Interrupt
 from a4ps.protocol.requests.image import Revert
 from a4ps.ui.model.blocks import Act, Block, Button, Buttons, Code, Entry, Line, Span, say
 from a4ps.ui.model.morph import State
@@ -21,11 +22,14 @@ VERBS: Final = ("do", "print", "inspect")
 
 _TEXT_MAX: Final = 2_000
 _TAG: Final = "evaluate "
+_COMPLETE: Final = "complete "
+_NAMES_MAX: Final = 60
+_NAME: Final = re.compile(r"\w*$")
 
 
 def is_evaluating(verb: str) -> bool:
     """Whether an act of a pane is one of these."""
-    return verb in (*VERBS, "interrupt", "revert-evaluated", "take-evaluated", "clear-evaluated")
+    return verb in (*VERBS, "complete", "interrupt", "revert-evaluated", "take-evaluated", "clear-evaluated")
 
 
 def evaluating_blocks(seen: Seen, proto: str, *, lines: int = 4, fills: bool = False) -> Iterator[Block]:
@@ -40,8 +44,10 @@ def evaluating_blocks(seen: Seen, proto: str, *, lines: int = 4, fills: bool = F
         lines=lines,
         live=True,
         fills=fills,
-        keys={"ctrl-d": Act("do"), "ctrl-p": Act("print"), "ctrl-i": Act("inspect")},
+        keys={"ctrl-d": Act("do"), "ctrl-p": Act("print"), "ctrl-i": Act("inspect"), "ctrl-space": Act("complete")},
     )
+    if seen.state.get("completions"):
+        yield say("  ".join(seen.state["completions"]), "muted", mono=True)
     yield Buttons(
         (
             Button("Do it", Act("do")),
@@ -64,6 +70,9 @@ def evaluating_acted(act: Act, seen: Seen, proto: str) -> Sequence[Effect]:
     match act.verb:
         case "interrupt":
             return [Send(Interrupt(), "Interrupting", tag="interrupt")]
+        case "complete":
+            line = str(act.about.get("value", ""))
+            return [Send(Complete(text=line, cursor=len(line), proto=proto), "Completing", tag=f"{_COMPLETE}{line}")]
         case "clear-evaluated":
             return [Keep({**state, "evaluated": []}, undoable=True, label="clear what was evaluated")]
         case "take-evaluated":
@@ -85,6 +94,8 @@ def evaluating_told(outcome: Outcome, seen: Seen) -> Sequence[Effect] | None:
         return None if outcome.value is None else [Notice("Reverted.")]
     if outcome.tag == "interrupt" and outcome.value is not None:
         return [] if outcome.value["interrupted"] else [Notice("Nothing is being evaluated.")]
+    if outcome.tag.startswith(_COMPLETE) and outcome.value is not None:
+        return [Keep(_completed(state, outcome.tag.removeprefix(_COMPLETE), outcome.value["names"]))]
     if not outcome.tag.startswith(_TAG) or outcome.step is not None:
         return None
     verb, _, source = outcome.tag.removeprefix(_TAG).partition(" ")
@@ -113,9 +124,28 @@ def evaluating_told(outcome: Outcome, seen: Seen) -> Sequence[Effect] | None:
     return effects
 
 
+def _completed(state: State, line: str, names: Sequence[str]) -> dict[str, Any]:
+    """What the names have in common is typed, where the line is the last; the names themselves are shown."""
+    begun = _NAME.search(line)
+    text = typed(state, KEY, "")
+    common = _common(names)
+    if begun is not None and text.endswith(line) and len(common) > len(begun[0]):
+        state = with_typed(state, KEY, text + common[len(begun[0]) :])
+    return {**state, "completions": list(names[:_NAMES_MAX]) if len(names) != 1 else []}
+
+
+def _common(names: Sequence[str]) -> str:
+    """What all of them begin with."""
+    if not names:
+        return ""
+    low, high = min(names), max(names)
+    length = next((at for at, (one, other) in enumerate(zip(low, high, strict=False)) if one != other), len(low))
+    return low[:length]
+
+
 def _with(state: State, line: Mapping[str, Any], evaluated: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     line = {**line, "source": line["source"][:_TEXT_MAX]}
-    return {**state, "evaluated": [line, *evaluated][:KEPT]}
+    return {**state, "completions": [], "evaluated": [line, *evaluated][:KEPT]}
 
 
 def _evaluated_blocks(each: Mapping[str, Any], at: int) -> Iterator[Block]:

@@ -34,6 +34,7 @@ from a4ps.ui.model.panes.parts import (
     with_typed,
 )
 from a4ps.ui.model.panes.slots import (
+    codex_blocks,
     opened_paths,
     slot_blocks,
     slots_acted,
@@ -162,6 +163,8 @@ class Inspector:
                     yield from whole_blocks(seen.answer("whole"), state)
                 else:
                     yield from slot_blocks(shown, state, editable=True)
+            case "Codex":
+                yield from codex_blocks(shown, state)
             case "Methods":
                 yield from self._methods(shown, state)
             case "Plots":

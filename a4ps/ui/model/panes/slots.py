@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from a4ps.protocol.requests.protos import RemoveSlot, SetSlot
+from a4ps.protocol.requests.protos import RemoveSlot, SetCodex, SetSlot
 from a4ps.ui.model.blocks import Act, Block, Button, Buttons, Code, Entry, Line, Span, say
 from a4ps.ui.model.morph import State
 from a4ps.ui.model.pane import Answer, Copy, Effect, Keep, Outcome, Send
@@ -61,6 +61,35 @@ def slot_blocks(proto: Mapping[str, Any], state: State, *, editable: bool) -> It
             fault=fault_of(state, key),
         )
         yield say("Return sets a slot, Ctrl-Delete removes it; both can be undone.", "muted")
+
+
+CODEX: Final = ("role", "model_name", "temperature", "voice", "pillars", "system_prompt", "extra")
+
+
+def codex_blocks(proto: Mapping[str, Any], state: State) -> Iterator[Block]:
+    """Who a Proto is: a field for each part of its codex."""
+    for name in CODEX:
+        text = codex_text(name, proto["codex"][name])
+        if name == "extra" and text == "{}":
+            continue
+        key = f"codex {name}"
+        yield Entry(
+            key,
+            typed(state, key, text),
+            Act("set-codex", {"field": name}),
+            label=name.replace("_", " "),
+            mono=name in ("model_name", "extra"),
+            lines=min(12, text.count("\n") + 1) if name in ("voice", "pillars", "system_prompt", "extra") else 1,
+            fault=fault_of(state, key),
+        )
+
+
+def codex_text(name: str, value: object) -> str:
+    """A part of a codex as it is entered."""
+    if name == "pillars":
+        assert isinstance(value, list)
+        return "\n".join(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _row(slot: Mapping[str, Any], *, is_open: bool, editable: bool) -> Line:
@@ -154,6 +183,13 @@ def slots_acted(act: Act, proto: str, state: State, whole: Answer) -> Sequence[E
             return [Copy(str(whole.value["text"]))] if whole.value is not None else []
         case "set-slot":
             return _set(act, proto, state, key_of(act.about["path"]), list(act.about["path"]), str(act.about["value"]))
+        case "set-codex":
+            field, key, text = str(act.about["field"]), f"codex {act.about['field']}", str(act.about["value"])
+            set_codex = SetCodex.model_validate({"proto": proto, "field": field, "text": text})
+            return [
+                Keep(with_typed(state, key, text)),
+                Send(set_codex, f"set {proto}.codex.{field}", undoes=True, tag=_SET + key),
+            ]
         case "new-slot":
             return _new(act, proto, state)
         case "remove-slot":

@@ -16,6 +16,8 @@ def columns(blocks: object) -> list[list[str]]:
 
 
 async def test_protos_methods_and_versions_are_chosen_from_left_to_right(backend: Backend) -> None:
+    async with backend.protos.transaction(reason="no method's") as transaction:
+        transaction.edit("NOTE").state["count"] = 4
     window = Driven(backend, "browser")
     await window.enter("find", "note")
     assert columns(await window.look()) == [["NOTE  2"], [], []]
@@ -23,7 +25,7 @@ async def test_protos_methods_and_versions_are_chosen_from_left_to_right(backend
     assert columns(await window.look())[1] == ["greet", "share"]
     await window.press("share")
     versions = columns(await window.look())[2]
-    assert len(versions) == 1
+    assert len(versions) == 1, "the versions of the method, not all of its Proto"
     assert window.title == "Browser: NOTE.share"
     assert (await window.entry("source")).text == SHARE
 

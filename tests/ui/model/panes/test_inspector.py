@@ -80,6 +80,19 @@ async def test_a_slot_of_a_megabyte_is_capped_and_can_be_seen_whole(backend: Bac
     assert "whole" not in window.state
 
 
+async def test_the_codex_is_edited_in_place(backend: Backend) -> None:
+    window = Driven(backend, "inspector", subject="BRICK", tab="codex")
+    assert (await window.entry("codex pillars")).lines == 3
+    await window.enter("codex pillars", "one\ntwo")
+    assert backend.protos.get_proto("BRICK").codex.pillars == ("one", "two")
+    assert (await window.entry("codex pillars")).text == "one\ntwo"
+    await window.enter("codex temperature", "hot")
+    entry = await window.entry("codex temperature")
+    assert entry.text == "hot"
+    assert entry.fault
+    assert len(window.changes) == 1
+
+
 async def test_slots_are_made_and_taken_away(backend: Backend) -> None:
     window = inspector(backend)
     await window.enter("new", "nonsense")

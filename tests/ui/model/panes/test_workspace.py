@@ -63,6 +63,17 @@ async def test_what_runs_can_be_interrupted(backend: Backend) -> None:
     assert any(text.endswith("KeyboardInterrupt") for text in await window.texts())
 
 
+async def test_what_is_typed_is_completed(backend: Backend) -> None:
+    window = Driven(backend, "workspace", subject="NOTE")
+    await window.enter("workspace", "x = 1\nself.cou")
+    await window.enter("workspace", "self.cou", "ctrl-space")
+    assert (await window.entry("workspace")).text == "x = 1\nself.count"
+    await window.enter("workspace", "self.co")
+    await window.enter("workspace", "self.co", "ctrl-space")
+    assert (await window.entry("workspace")).text == "self.co"
+    assert "codex  count" in await window.texts()
+
+
 async def test_only_so_much_is_kept_with_the_window(backend: Backend) -> None:
     window = Driven(backend, "workspace")
     for at in range(KEPT + 5):
