@@ -7,9 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from a4ps.errors import A4PSError
-from a4ps.personas.names import NAMES
 from a4ps.protocol.requests.image import Revert
-from a4ps.ui.model.arrangement import with_personas
+from a4ps.ui.model.arrangement import PERSONAS, with_personas
 from a4ps.ui.model.blocks import Act
 from a4ps.ui.model.geometry import Point, Rect
 from a4ps.ui.model.halo import halo_of, name_of
@@ -81,7 +80,7 @@ class Doing:
                 state = {key: value for key, value in about.items() if key not in ("pane", "morph")}
                 desk.effects.open(str(about.get("pane", "")), state)
             case "theme":
-                desk.scene.other_theme()
+                desk.scene.other_theme(str(about.get("name", "")))
             case "larger":
                 desk.scene.scale(1)
             case "smaller":
@@ -91,13 +90,15 @@ class Doing:
             case "note":
                 self._new_note(about)
             case "personas":
-                desk.undoing.stepped("bring the personas", desk.world, with_personas(desk.world, NAMES))
+                desk.undoing.stepped("bring the personas", desk.world, with_personas(desk.world, tuple(PERSONAS)))
             case "arrange":
                 desk.undoing.stepped("tidy up", desk.world, desk.scene.tidied())
             case "worlds":
                 desk.show_menu(desk.scene.menu(self._middle()))
             case "show-world":
                 desk.scene.show(str(about["name"]))
+            case "keep-world":
+                desk.scene.save_as(str(about["name"]))
             case "new-world":
                 desk.hands.chat("/world ")
             case "save-world":
@@ -123,7 +124,7 @@ class Doing:
         match verb:
             case "talk":
                 name = str(about.get("persona", ""))
-                desk.hands.chat(f"{name}, " if name in NAMES else "")
+                desk.hands.chat(f"{name}, " if name in PERSONAS else "")
             case "run":
                 persona = {"persona": about["persona"]} if about.get("persona") else {}
                 desk.effects.open("tool_bench", {"subject": str(about.get("tool", "")), **persona})

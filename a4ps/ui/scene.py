@@ -44,9 +44,9 @@ class Scene:
         scale = self._desk.world.root.state.get(_SCALE)
         return float(scale) if isinstance(scale, int | float) and 0.5 <= scale <= 3 else 1.0
 
-    def other_theme(self) -> None:
-        """Light in place of dark, or dark in place of light."""
-        self._note(_THEME, (DARK if self.theme.name == LIGHT.name else LIGHT).name)
+    def other_theme(self, name: str = "") -> None:
+        """The theme of that name; light in place of dark, or dark in place of light, where none is named."""
+        self._note(_THEME, name or (DARK if self.theme.name == LIGHT.name else LIGHT).name)
 
     def scale(self, by: int) -> None:
         """Type so many steps larger; as it was at first for 0."""

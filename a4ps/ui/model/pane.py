@@ -124,13 +124,20 @@ class Refresh:
 
 
 @dataclass(frozen=True, slots=True)
+class Do:
+    """Do an act of the world, as its menus and chords do: stop the turn, undo, go to another world."""
+
+    act: Act
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Cancel the command of this window that has this tag."""
 
     tag: str = ""
 
 
-Effect: TypeAlias = Keep | Send | Open | Notice | Close | Copy | SavePlot | Refresh | Stop
+Effect: TypeAlias = Keep | Send | Open | Notice | Close | Copy | SavePlot | Refresh | Do | Stop
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-from a4ps.personas.names import NAMES
 from a4ps.protocol.feed import Apply, Show, Void
 from a4ps.protocol.messages import Durable
+from a4ps.ui.model.arrangement import PERSONAS
 from a4ps.ui.model.society import Contribution, LinkState, Persona, Society, TurnSeen
 
 #: Seconds of figures that are kept, and figures of one series.
@@ -38,7 +38,7 @@ _WAITING, _SPEAKING, _FULL = 0.35, 0.55, 1.0
 
 def unknown_society() -> Society:
     """What is known before anything is heard: the names of the four."""
-    return Society(personas={name: Persona(name, "") for name in NAMES})
+    return Society(personas={name: Persona(name, "") for name in PERSONAS})
 
 
 def linked(society: Society, state: LinkState, detail: str = "") -> Society:
@@ -85,9 +85,9 @@ def in_line(society: Society, ahead: int) -> Society:
     return replace(society, turn=replace(society.turn, ahead=ahead))
 
 
-def ended_badly(society: Society, fault: str) -> Society:
-    """The turn that runs has ended without an answer."""
-    if not society.turn.running:
+def ended_badly(society: Society, fault: str, question: str = "") -> Society:
+    """The turn that runs, or only one of that question, has ended without an answer."""
+    if not society.turn.running or (question and question != society.turn.question):
         return society
     society = _void(society)
     return replace(society, turn=replace(society.turn, running=False, fault=fault, ahead=0))

@@ -1,0 +1,70 @@
+"""Plots: which figures are shown of which time, and what can be done with them."""
+
+from __future__ import annotations
+
+import pytest
+
+from a4ps.kernel.backend import Backend
+from a4ps.ui.model.blocks import Plot
+from a4ps.ui.model.pane import SavePlot
+from a4ps.ui.model.panes.plots import within
+from a4ps.ui.model.society import Society
+from tests.doubles.pane_driver import Driven
+
+POINTS = tuple((float(second), second / 1_000) for second in range(0, 600, 10))
+LIVE = Society(
+    series={"latency": POINTS, "dissonance": POINTS, "character.ROBIN": POINTS, "vram_bytes": ((590.0, 5e9),)}
+)
+
+
+async def plots_of(window: Driven) -> dict[str, Plot]:
+    return {block.name: block for block in await window.look() if isinstance(block, Plot)}
+
+
+async def test_dissonance_is_first_and_what_is_bounded_has_its_whole_axis(backend: Backend) -> None:
+    found = await plots_of(Driven(backend, "plots", LIVE))
+    assert list(found) == ["dissonance", "character.ROBIN", "latency", "vram_bytes"]
+    assert (found["dissonance"].low, found["dissonance"].high) == (0.0, 1.0)
+    assert found["character.ROBIN"].title == "characterological dissonance · ROBIN"
+    assert found["vram_bytes"].points == [(590.0, 5.0)], "in GB"
+
+
+async def test_a_shorter_range_shows_less_and_a_pause_holds_it(backend: Backend) -> None:
+    window = Driven(backend, "plots", LIVE)
+    await window.look()
+    await window.press("1 min")
+    assert len((await plots_of(window))["latency"].points) == 7
+    await window.press("Pause")
+    window.society = Society(series={"latency": (*POINTS, (700.0, 1.0))})
+    assert (await plots_of(window))["latency"].points[-1] == POINTS[-1]
+    await window.press("Go on")
+    assert (await plots_of(window))["latency"].points == [(700.0, 1.0)]
+
+
+async def test_a_long_range_joins_what_the_image_has(backend: Backend) -> None:
+    window = Driven(backend, "plots", LIVE)
+    await window.look()
+    await window.press("all")
+    assert (await plots_of(window))["latency"].points == list(POINTS)
+
+
+async def test_one_persona_is_shown_with_what_is_everybodys(backend: Backend) -> None:
+    assert "character.ROBIN" not in await plots_of(Driven(backend, "plots", LIVE, subject="BRICK"))
+    assert "latency" in await plots_of(Driven(backend, "plots", LIVE, subject="BRICK"))
+
+
+async def test_a_plot_is_saved_by_its_name(backend: Backend) -> None:
+    window = Driven(backend, "plots", LIVE)
+    await window.press("Save latency")
+    assert window.effects == [SavePlot("latency")]
+
+
+async def test_where_there_is_nothing_it_says_when_there_will_be(backend: Backend) -> None:
+    assert any("first answer" in text for text in await Driven(backend, "plots").texts())
+
+
+@pytest.mark.parametrize("seconds", [None, 0.0, 50.0])
+def test_nothing_of_another_time_is_within(seconds: float | None) -> None:
+    found = list(within(POINTS, seconds, 300.0))
+    assert found[-1][0] == 300.0
+    assert found[0][0] == (0.0 if seconds is None else 300.0 - seconds)

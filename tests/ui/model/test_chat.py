@@ -1,0 +1,71 @@
+"""What is entered in the chat field: questions, commands, and commands that there are not."""
+
+from __future__ import annotations
+
+import pytest
+
+from a4ps.errors import UsageError
+from a4ps.protocol.requests.turns import Resume
+from a4ps.ui.model.blocks import Act
+from a4ps.ui.model.chat import SLASH, Question, completed, said
+from a4ps.ui.model.command_palette import COMMANDS
+from a4ps.ui.model.pane import Do, Open, Send, known_panes
+
+CASES = [
+    ("Rust or Go?", Question("Rust or Go?")),
+    ("  /all hello ", Question("hello", everyone=True)),
+    ("/why", Open("why", {})),
+    ("/WHY 3", Open("why", {"subject": "3"})),
+    ("/inspect robin", Open("inspector", {"subject": "ROBIN"})),
+    ("/forget my old street", Open("memory", {"query": "my old street"})),
+    ("/world", Do(Act("worlds"))),
+    ("/world evening walk", Do(Act("show-world", {"name": "evening walk"}))),
+    ("/world save evening", Do(Act("keep-world", {"name": "evening"}))),
+    ("/theme light", Do(Act("theme", {"name": "light"}))),
+    ("/stop", Do(Act("stop"))),
+]
+
+
+@pytest.mark.parametrize(("line", "meant"), CASES)
+def test_a_line_means_one_thing(line: str, meant: object) -> None:
+    assert said(line) == meant
+
+
+def test_an_empty_line_means_nothing() -> None:
+    assert said("   ") is None
+
+
+def test_a_turn_is_gone_on_with() -> None:
+    meant = said("/resume 4")
+    assert isinstance(meant, Send)
+    assert meant.request == Resume(turn="4", attended=True)
+
+
+@pytest.mark.parametrize(
+    ("line", "next_step"),
+    [
+        ("/memry", "/memory"),
+        ("/xyzzy", "/help"),
+        ("/all", "QUESTION"),
+        ("/theme pink", "dark"),
+        ("/world save", "/world"),
+    ],
+)
+def test_what_cannot_be_meant_says_what_could_be(line: str, next_step: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        said(line)
+    assert next_step in caught.value.next_step
+
+
+def test_names_are_completed_until_one_is_written() -> None:
+    assert completed("/re") == ["/resume ", "/remember ", "/redo"]
+    assert completed("/") == [f"/{each.name}{' ' if each.takes else ''}" for each in SLASH]
+    assert completed("re") == completed("/why ") == ()
+
+
+def test_every_window_that_is_named_somewhere_is_there() -> None:
+    named = {command.act.about["pane"] for command in COMMANDS if command.act.verb == "open"}
+    opened = {
+        meant.pane for slash in SLASH if isinstance(meant := slash.does("x" if slash.name != "theme" else ""), Open)
+    }
+    assert named | opened <= known_panes().keys()
