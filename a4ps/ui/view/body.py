@@ -14,7 +14,7 @@ from typing import Any
 
 from kivy.graphics import ClearBuffers, ClearColor, Fbo, Rectangle
 
-from a4ps.ui.model.blocks import Block, Entry, Marks
+from a4ps.ui.model.blocks import Block, Entry, Plot
 from a4ps.ui.model.geometry import Point, Rect
 from a4ps.ui.model.palette import Theme, rgb
 from a4ps.ui.view.fonts import SMALL, TEXT, size
@@ -225,9 +225,9 @@ class Body:
         inset = 8 * self._scale
         return min(1.0, max(0.0, (point.x - PAD_X - inset) / max(1.0, self._width - 2 * PAD_X - 2 * inset)))
 
-    def marks_of(self, found: Found) -> Marks | None:
-        block = self._blocks[found.block] if found.block < len(self._blocks) else None
-        return block if isinstance(block, Marks) else None
+    def plot(self, name: str) -> Plot | None:
+        """The plot of that name."""
+        return next((each for each in self._blocks if isinstance(each, Plot) and each.name == name), None)
 
     def _found(self, part: Part, number: int) -> Found:
         return Found(part, number, part.rect.moved(Point(PAD_X, self._top(number))))
