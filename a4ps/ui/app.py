@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from a4ps.client.client import As
 from a4ps.errors import A4PSError, CallerError, StorageFailed, Unsupported
+from a4ps.log_file import open_log
 from a4ps.places import Places
 from a4ps.ui.desk import Desk
 from a4ps.ui.link import Link
@@ -54,6 +55,7 @@ def run(options: Options) -> int:
     if not offscreen:
         environment.check_screen(os.environ)
     places = Places.find(options.home, os.environ)
+    open_log(places.log)
     worlds = Worlds(places.home / "worlds", known_panes())
     width, height = options.size
     drawn = _script(options.script, width, height) if options.script is not None else None
@@ -107,7 +109,8 @@ def open_window(size: tuple[int, int], *, offscreen: bool) -> Any:
         from kivy.config import Config
     except ImportError:
         raise Unsupported("the window needs Kivy, which is not installed", next_step="pip install 'a4ps[ui]'") from None
-    logging.getLogger("kivy").setLevel(logging.CRITICAL)
+    # Kivy calls critical what it then does without, such as a program for the clipboard.
+    logging.getLogger("kivy").setLevel(logging.CRITICAL + 1)
     for section, key, value in (
         ("graphics", "width", str(size[0])),
         ("graphics", "height", str(size[1])),
@@ -135,10 +138,11 @@ def open_window(size: tuple[int, int], *, offscreen: bool) -> Any:
 class Showing:
     """A desk on the screen."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(
+        self, desk: Desk, *, now: Callable[[], float] = time.monotonic, clock: Callable[[], float] = time.time
+    ) -> None:
         from kivy.app import App
         from kivy.clock import Clock
-        from kivy.core.clipboard import Clipboard
         from kivy.core.window import Window
 
         from a4ps.ui.model.geometry import Point
@@ -147,7 +151,7 @@ class Showing:
         from a4ps.ui.view.root import Root
 
         self.desk = desk
-        self.stage = Root(desk)
+        self.stage = Root(desk, now=now, clock=clock)
         self.pointing = self.stage.pointing = Pointing(self.stage)
         self.keys = Keys(self.stage, self.pointing)
         # A failed pump or draw is a bug; it is logged where Kivy's loop ends with it.
@@ -167,7 +171,7 @@ class Showing:
                 return False
 
         self.program = Program()
-        desk.hands.copy = Clipboard.copy
+        desk.hands.copy = _copy
         desk.hands.chat = stage.editing.give_chat
         desk.hands.focus = self._focus
         desk.hands.save_plot = self.pointing.ask_plot
@@ -195,6 +199,13 @@ class Showing:
 
     def _ask_picture(self) -> None:
         self.stage.editing.ask_path("a picture", "a4ps.png", save_picture)
+
+
+def _copy(text: str) -> None:
+    # Looking for a clipboard takes some time, and is done when there is something for it.
+    from kivy.core.clipboard import Clipboard
+
+    Clipboard.copy(text)
 
 
 def save_picture(path: Path) -> None:

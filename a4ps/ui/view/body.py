@@ -270,8 +270,9 @@ class Body:
                     self._laid[number] = None
                 self._stack()
                 taken = self._tops[-1] - self._guess() * len(filling)
+                left = (self._height - 2 * PAD_Y - taken) / len(filling) - BETWEEN * self._scale
                 for number in filling:
-                    self._lay_one(number, (self._height - 2 * PAD_Y - taken) / len(filling))
+                    self._lay_one(number, left)
         self._stack()
         if lazy:
             # What is laid out may be higher than it was taken to be, and bring less into sight: never more.

@@ -17,6 +17,7 @@ _SETTINGS: Mapping[str, str] = {
     "KIVY_LOG_MODE": "PYTHON",
     "KIVY_WINDOW": "sdl2",
     "KIVY_TEXT": "sdl2",
+    "KIVY_CLIPBOARD": "sdl2",
     "KIVY_CLOCK": "interrupt",
     "KIVY_METRICS_DENSITY": "1",
 }

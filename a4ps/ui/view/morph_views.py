@@ -16,7 +16,7 @@ from a4ps.ui.model.palette import Theme, dissonance_colour, mixed, readable_on, 
 from a4ps.ui.model.society import Persona
 from a4ps.ui.view import textures
 from a4ps.ui.view.body import Body
-from a4ps.ui.view.fonts import NAME, SMALL, TEXT, size
+from a4ps.ui.view.fonts import NAME, SMALL, TEXT, Face, size
 from a4ps.ui.view.paint import Pen
 from a4ps.ui.view.plots import Plots
 from a4ps.ui.view.text import Texts
@@ -29,11 +29,12 @@ CAPTION = 230.0
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """What every morph is drawn with."""
+    """What every morph is drawn with. `haloed`: it has the halo, which says what else would be said beneath it."""
 
     theme: Theme
     scale: float
     focused: bool = False
+    haloed: bool = False
 
 
 class MorphView:
@@ -148,7 +149,8 @@ class PersonaView(MorphView):
             if step and within > 12:
                 pen.picture(textures.arc(round(within), 2.5, step), middle, within, theme.arc)
         self._draw_inside(look, middle, diameter, fill, dissonance)
-        self._draw_captions(look, middle.x, height)
+        if not look.haloed:
+            self._draw_captions(look, middle.x, height)
 
     def _draw_inside(self, look: Style, middle: Point, diameter: float, fill: str, dissonance: float | None) -> None:
         theme, scale, pen, persona = look.theme, look.scale, self.pen, self.persona
@@ -161,16 +163,20 @@ class PersonaView(MorphView):
         name = self.texts.cut(self.name, "bold", name_size, room + 12)
         role = self.texts.cut(persona.role, "sans", small, room) if persona is not None else ""
         number = "–" if dissonance is None else f"{dissonance:.2f}"
-        heights = [self.texts.height("bold", name_size)]
-        with_rest = diameter >= 84 * min(scale, 1.4)
-        if with_rest:
-            heights += [self.texts.height("sans", small)] * 2
-        y = middle.y - sum(heights) / 2
-        pen.words(name, middle.x, y, "bold", name_size, strong, middle=True)
-        if with_rest:
-            y += heights[0]
-            pen.words(role, middle.x, y, "sans", small, theme.muted, middle=True)
-            pen.words(number, middle.x, y + heights[1] + 1, "mono", small, theme.text, middle=True)
+        # The number is left out last: it says in words what the colour says.
+        lines: list[tuple[str, Face, int, str]] = [(name, "bold", name_size, strong)]
+        rest: tuple[tuple[str, Face, int, str], ...] = (
+            (number, "mono", small, theme.text),
+            (role, "sans", small, theme.muted),
+        )
+        for more in rest:
+            lines.insert(1, more)
+            if sum(self.texts.height(face, height) for _, face, height, _ in lines) > diameter * 0.66:
+                lines.pop(1)
+        y = middle.y - sum(self.texts.height(face, height) for _, face, height, _ in lines) / 2
+        for words, face, height, colour in lines:
+            pen.words(words, middle.x, y, face, height, colour, middle=True)
+            y += self.texts.height(face, height)
 
     def _draw_captions(self, look: Style, x: float, y: float) -> None:
         theme, scale, pen, persona = look.theme, look.scale, self.pen, self.persona
@@ -180,15 +186,18 @@ class PersonaView(MorphView):
         room = CAPTION * scale
         model = self.texts.cut(persona.model, "mono", small, room)
         doing = self.texts.cut(persona.activity or persona.mood, "sans", text, room)
-        lines = [(model, "mono", small, theme.muted), (doing, "sans", text, theme.text)]
+        lines: list[tuple[str, Face, int, str]] = [
+            (model, "mono", small, theme.muted),
+            (doing, "sans", text, theme.text),
+        ]
         shown = [each for each in lines if each[0]]
         if not shown:
             return
         step = text * 1.35
-        wide = max(self.texts.width(words, face, height) for words, face, height, _ in shown)  # type: ignore[arg-type]
-        pen.box(Rect(x - wide / 2 - 6, y + 7, wide + 12, step * len(shown) + 3), theme.ground, 5, 0.82)
+        wide = max(self.texts.width(words, face, height) for words, face, height, _ in shown)
+        pen.veil(Rect(x - wide / 2 - 10, y + 6, wide + 20, step * len(shown) + 6), theme.ground)
         for number, (words, face, height, colour) in enumerate(shown):
-            pen.words(words, x, y + 8 + number * step, face, height, colour, middle=True)  # type: ignore[arg-type]
+            pen.words(words, x, y + 8 + number * step, face, height, colour, middle=True)
 
     def _draw_collapsed(self, morph: Morph, look: Style, colour: str) -> None:
         rect = Rect(0, 0, morph.rect.width, min(TITLE_HEIGHT, morph.rect.height))
@@ -253,7 +262,7 @@ class WindowView(MorphView):
         whole = Rect(0, 0, morph.rect.width, seen_rect(morph).height)
         pen.shadow(whole, theme.shadow)
         pen.box(whole, theme.window, ROUND)
-        accent = morph.colour or (theme.calm if look.focused else theme.muted)
+        accent = morph.colour or self._accent(morph, theme)
         bar = mixed(theme.title, morph.colour, 0.22) if morph.colour else theme.title
         title = Rect(0, 0, whole.width, TITLE_HEIGHT)
         if morph.collapsed:
@@ -276,6 +285,14 @@ class WindowView(MorphView):
             for step in (5, 9):
                 a = Point(whole.width - 3 - step, whole.height - 4)
                 pen.stroke((a, Point(whole.width - 4, whole.height - 3 - step)), 1, theme.muted, 0.6)
+
+    @staticmethod
+    def _accent(morph: Morph, theme: Theme) -> str:
+        """The dot in the title: the colour of the persona that the window is about, or of what waits for the user."""
+        subject = str(morph.state.get("subject", ""))
+        if subject in theme.personas:
+            return theme.persona(subject)
+        return {"approvals": theme.warn, "debugger": theme.bad}.get(str(morph.state.get("pane", "")), theme.muted)
 
     def _draw_title(self, morph: Morph, look: Style, accent: str) -> None:
         theme, pen = look.theme, self.pen

@@ -87,7 +87,8 @@ def _beside(size_: Rect, ring: Rect, taken: Sequence[Rect], room: Rect) -> Rect:
         Rect(ring.x - gap - size_.width, middle.y - size_.height / 2, size_.width, size_.height),
         Rect(middle.x - size_.width / 2, ring.bottom + 52, size_.width, size_.height),
     )
-    fitting = [each.kept_inside(room) for each in places]
+    inner = Rect(room.x + 10, room.y + 8, room.width - 20, room.height - 16)
+    fitting = [each.kept_inside(inner) for each in places]
     return min(fitting, key=lambda each: sum(_overlap(each, other) for other in (*taken, ring)))
 
 
@@ -117,15 +118,18 @@ def _tail(pen: Pen, rect: Rect, ring: Rect, colour: str) -> None:
     pen.add(Mesh(vertices=vertices, indices=[0, 1, 2], mode="triangles"))
 
 
-def draw_halo(pen: Pen, halo: Halo | None, hovered: Placed | None, theme: Theme, scale: float) -> None:
-    """The ring of handles; the hovered one's name and what it does beside it, the morph's name beneath."""
+def draw_halo(
+    pen: Pen, halo: Halo | None, hovered: Placed | None, name: str, theme: Theme, scale: float, room: Rect
+) -> None:
+    """The ring of handles; the hovered one's name and what it does beside it, the morph's `name` beneath."""
     pen.clear()
     if halo is None:
         return
     outline = halo.outline
-    pen.outline(
-        outline, theme.muted, int(outline.width / 2) if halo.round else 10, 0.35
-    ) if not halo.round else _dotted_ring(pen, halo, theme)
+    if halo.round:
+        _dotted_ring(pen, halo, theme)
+    else:
+        pen.outline(outline, theme.muted, 10, 0.35)
     text, small = size(TEXT, scale), size(SMALL, scale)
     for each in halo.handles:
         is_hovered = hovered is not None and each.handle.name == hovered.handle.name
@@ -141,7 +145,11 @@ def draw_halo(pen: Pen, halo: Halo | None, hovered: Placed | None, theme: Theme,
         if texture is not None:
             y = each.at.y - texture.height / 2
             pen.words(each.sign, each.at.x, y, "sans", sign_size, readable_on(each.handle.colour), middle=True)
-    _label(pen, halo.name, halo.name_at, theme, text, "bold", bound=None)
+    shown = pen.texts.cut(name, "sans", text, room.width - 40)
+    wide, high = pen.texts.width(shown, "sans", text) + 18, pen.texts.height("sans", text) + 5
+    label = Rect(halo.name_at.x - wide / 2, halo.name_at.y, wide, high).kept_inside(room)
+    pen.box(label, theme.title, 6, 0.94)
+    pen.words(shown, label.centre.x, label.y + 2, "sans", text, theme.strong, middle=True)
     if hovered is not None:
         right = hovered.at.x >= halo.centre.x
         name_wide = pen.texts.width(hovered.name, "bold", text)
@@ -149,7 +157,7 @@ def draw_halo(pen: Pen, halo: Halo | None, hovered: Placed | None, theme: Theme,
         wide = max(name_wide, help_wide) + 20
         high = pen.texts.height("bold", text) + pen.texts.height("sans", small) + 11
         x = hovered.at.x + halo.size / 2 + 9 if right else hovered.at.x - halo.size / 2 - 9 - wide
-        rect = Rect(x, hovered.at.y - high / 2, wide, high)
+        rect = Rect(x, hovered.at.y - high / 2, wide, high).kept_inside(room)
         pen.box(rect, theme.title, 6, 0.97)
         pen.outline(rect, theme.edge, 6)
         pen.words(hovered.name, rect.x + 10, rect.y + 4, "bold", text, theme.strong)
@@ -160,13 +168,6 @@ def draw_halo(pen: Pen, halo: Halo | None, hovered: Placed | None, theme: Theme,
 def _dotted_ring(pen: Pen, halo: Halo, theme: Theme) -> None:
     points = [halo.centre.towards(degrees, halo.radius) for degrees in range(0, 361, 4)]
     pen.stroke(points, 1, theme.muted, 0.5, (3, 5))
-
-
-def _label(pen: Pen, words: str, at: Point, theme: Theme, text: int, face: str, bound: Rect | None) -> None:
-    wide = pen.texts.width(words, face, text)  # type: ignore[arg-type]
-    high = pen.texts.height(face, text)  # type: ignore[arg-type]
-    pen.box(Rect(at.x - wide / 2 - 9, at.y, wide + 18, high + 5), theme.title, 6, 0.92)
-    pen.words(words, at.x, at.y + 2, face, text, theme.strong, middle=True)  # type: ignore[arg-type]
 
 
 def draw_menu(pen: Pen, menu: Menu | None, theme: Theme) -> None:

@@ -78,6 +78,12 @@ class Pen:
         self.tint(colour, alpha)
         self.group.add(patched(around, textures.shadow(), 2 * reach))
 
+    def veil(self, rect: Rect, colour: str, alpha: float = 0.9) -> None:
+        """Hides what lies there, with soft edges."""
+        edge = min(2.0 * textures.SHADOW, rect.width / 2, rect.height / 2)
+        self.tint(colour, alpha)
+        self.group.add(patched(rect, textures.soft(), edge, share=0.45))
+
     def disc(self, centre: Point, diameter: float, colour: str, alpha: float = 1.0) -> None:
         self.picture(textures.disc(max(2, round(diameter))), centre, diameter, colour, alpha)
 
@@ -135,9 +141,12 @@ def upright(texture: Any) -> tuple[float, ...]:
     return (t[6], t[7], t[4], t[5], t[2], t[3], t[0], t[1])
 
 
-def patched(rect: Rect, texture: Any, corner: float, rows: int = 3) -> Any:
-    """A texture over a rectangle of which only the middle is stretched; of its three rows the upper ones where `rows` is 2."""
-    edge = corner / texture.width
+def patched(rect: Rect, texture: Any, corner: float, rows: int = 3, share: float = 0.0) -> Any:
+    """A texture over a rectangle of which only the middle is stretched; of its three rows the upper ones where `rows` is 2.
+
+    `share` is how much of the texture's width its corners are, where that is not `corner`.
+    """
+    edge = share or corner / texture.width
     xs = ((rect.x, 0.0), (rect.x + corner, edge), (rect.right - corner, 1 - edge), (rect.right, 1.0))
     if rows == 3:
         ys = ((rect.y, 0.0), (rect.y + corner, edge), (rect.bottom - corner, 1 - edge), (rect.bottom, 1.0))

@@ -111,7 +111,8 @@ class Stage(Widget):
         return Style(self.desk.theme, self.desk.font_scale)
 
     def style_of(self, id: str) -> Style:
-        return Style(self.desk.theme, self.desk.font_scale, self.desk.focus == id)
+        halo = self.desk.halo
+        return Style(self.desk.theme, self.desk.font_scale, self.desk.focus == id, halo is not None and halo.morph == id)
 
     def point(self, x: float, y: float) -> Point:
         """A point of the screen as one of the world."""
@@ -185,7 +186,7 @@ class Stage(Widget):
             changed |= _ALL
             overlay.draw_grid(self._ground, self.width, self.height, theme)
             self.editing.dress(theme, scale)
-        if changed & {"world", "focus"}:
+        if changed & {"world", "focus", "halo"}:
             self._sync_world()
         for name in changed:
             if name.startswith("window:"):
@@ -338,7 +339,9 @@ class Stage(Widget):
         overlay.draw_links(self._links, links(society), rings, self.desk.theme, self.desk.font_scale)
         root = self.desk.world
         windows = [seen_in_world(root, id) for id, view in self.views.items() if isinstance(view, WindowView)]
-        taken = [*windows, *rings.values()]
+        # Beneath a ring are its captions.
+        captions = [Rect(each.centre.x - 80, each.bottom, 160, 44) for each in rings.values()]
+        taken = [*windows, *rings.values(), *captions]
         room = self.furniture.room
         overlay.draw_bubbles(self._bubbles, speaking, taken, room, self.desk.theme, self.desk.font_scale)
         self._glow()
@@ -382,7 +385,17 @@ class Stage(Widget):
 
     def draw_halo(self) -> None:
         """The halo, with what the pointer is on."""
-        overlay.draw_halo(self._halo, self.desk.halo, self.hovered_handle, self.desk.theme, self.desk.font_scale)
+        theme, scale, halo = self.desk.theme, self.desk.font_scale, self.desk.halo
+        whole = Rect(4, 4, self.width - 8, self.height - 8)
+        name = self._name_beneath(halo.morph, halo.name) if halo is not None else ""
+        overlay.draw_halo(self._halo, halo, self.hovered_handle, name, theme, scale, whole)
+
+    def _name_beneath(self, id: str, name: str) -> str:
+        view = self.views.get(id)
+        if isinstance(view, PersonaView) and view.persona is not None:
+            parts = (name, view.persona.model, view.persona.activity or view.persona.mood)
+            return " · ".join(each for each in parts if each)
+        return view.title or name if isinstance(view, WindowView) else name
 
     def _sync_timeline(self) -> None:
         rect = self.timeline_rect

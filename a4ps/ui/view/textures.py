@@ -118,6 +118,15 @@ def shadow() -> Any:
 
 
 @lru_cache(maxsize=1)
+def soft() -> Any:
+    """A square whose edge fades, strong up to near it."""
+    size = 64
+    x, y, _ = _from_centre(size)
+    inside = size / 2 - np.maximum(np.abs(x), np.abs(y))
+    return texture_of(np.clip(inside / (0.2 * size), 0, 1))
+
+
+@lru_cache(maxsize=1)
 def stroke() -> Any:
     """Across a line: its soft edges."""
     return texture_of(np.array([[0.0, 1.0, 1.0, 0.0]]))
@@ -125,5 +134,5 @@ def stroke() -> Any:
 
 def forget() -> None:
     """Let all of them go: they belong to a window that is gone."""
-    for each in (disc, ring, arc, glow, rounded, outlined, shadow, stroke):
+    for each in (disc, ring, arc, glow, rounded, outlined, shadow, soft, stroke):
         each.cache_clear()

@@ -21,7 +21,7 @@ class Offscreen:
         from kivy.base import EventLoop
 
         self.mock, self.desk = mock, mock.desk
-        self.showing = Showing(mock.desk)
+        self.showing = Showing(mock.desk, now=lambda: mock.now_s, clock=lambda: 1000.0)
         self.stage = self.showing.stage
         self.drawn = 0
         self.window.bind(on_flip=self._flipped)
@@ -38,6 +38,7 @@ class Offscreen:
     def frame(self, number: int = 1) -> None:
         """Let so many frames pass."""
         for _ in range(number):
+            self.mock.now_s += 1 / 60
             self._loop.idle()
 
     def until(self, holds: Callable[[], object]) -> None:
