@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,7 @@ def run(options: Options) -> int:
     worlds = Worlds(places.worlds, known_panes())
     width, height = options.size
     drawn = _script(options.script, width, height) if options.script is not None else None
-    open_window(options.size, offscreen=offscreen)
+    open_window(options.size, offscreen=offscreen, folder=places.home / "cache" / "kivy")
     link = Link(places, As("ui"))
     desk = Desk(link, world=drawn, worlds=None if drawn is not None else worlds, size=options.size)
     try:
@@ -102,9 +103,14 @@ def _dress(desk: Desk, options: Options, *, keeps: bool) -> None:
             desk.undoing.see(desk.world.put(replace(root, state=state)))
 
 
-def open_window(size: tuple[int, int], *, offscreen: bool) -> Any:
-    """Import Kivy and open its window. Raises Unsupported where there is no Kivy, no OpenGL or no screen."""
-    environment.prepare(offscreen=offscreen)
+def open_window(size: tuple[int, int], *, offscreen: bool, folder: Path) -> Any:
+    """Import Kivy, which keeps its own things in `folder`, and open its window.
+
+    Raises Unsupported where there is no Kivy, no OpenGL or no screen.
+    """
+    environment.prepare(offscreen=offscreen, folder=str(folder))
+    with suppress(OSError):  # then Kivy warns of it, and goes on
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         from kivy.config import Config
     except ImportError:

@@ -35,8 +35,10 @@ def check_screen(environ: Mapping[str, str], platform: str = sys.platform) -> No
         )
 
 
-def prepare(environ: MutableMapping[str, str] = os.environ, *, offscreen: bool) -> None:
-    """Set the environment for Kivy's import; `offscreen` draws without X."""
+def prepare(environ: MutableMapping[str, str] = os.environ, *, offscreen: bool, folder: str = "") -> None:
+    """Set the environment for Kivy's import; `offscreen` draws without X. Kivy makes a folder for itself: `folder`."""
     environ.update(_SETTINGS)
+    if folder:
+        environ["KIVY_HOME"] = folder
     if offscreen:
         environ["SDL_VIDEODRIVER"] = "offscreen"

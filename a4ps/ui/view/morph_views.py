@@ -132,6 +132,11 @@ class PersonaView(MorphView):
         width, height = morph.rect.width, morph.rect.height
         diameter = min(width, height)
         middle = Point(width / 2, height / 2)
+        captions = [] if look.haloed or diameter < 64 else self._captions(look)
+        if captions:
+            # Lines between personas are not drawn through what is written, and the glow is.
+            wide = max(self.texts.width(words, face, high) for words, face, high, _ in captions)
+            pen.veil(Rect(middle.x - wide / 2 - 10, height + 6, wide + 20, self._step(look) * len(captions) + 6), theme.ground)
         tint = Color(*rgb(colour), 0)
         shape = Rectangle(texture=textures.glow())
         pen.add(tint)
@@ -149,8 +154,8 @@ class PersonaView(MorphView):
             if step and within > 12:
                 pen.picture(textures.arc(round(within), 2.5, step), middle, within, theme.arc)
         self._draw_inside(look, middle, diameter, fill, dissonance)
-        if not look.haloed:
-            self._draw_captions(look, middle.x, height)
+        for number, (words, face, high, tone) in enumerate(captions):
+            pen.words(words, middle.x, height + 8 + number * self._step(look), face, high, tone, middle=True)
 
     def _draw_inside(self, look: Style, middle: Point, diameter: float, fill: str, dissonance: float | None) -> None:
         theme, scale, pen, persona = look.theme, look.scale, self.pen, self.persona
@@ -178,26 +183,20 @@ class PersonaView(MorphView):
             pen.words(words, middle.x, y, face, height, colour, middle=True)
             y += self.texts.height(face, height)
 
-    def _draw_captions(self, look: Style, x: float, y: float) -> None:
-        theme, scale, pen, persona = look.theme, look.scale, self.pen, self.persona
+    def _captions(self, look: Style) -> list[tuple[str, Face, int, str]]:
+        """What is written beneath: the model, and what the persona does or how it feels."""
+        theme, persona = look.theme, self.persona
         if persona is None:
-            return
-        small, text = size(SMALL, scale), size(TEXT, scale)
-        room = CAPTION * scale
-        model = self.texts.cut(persona.model, "mono", small, room)
-        doing = self.texts.cut(persona.activity or persona.mood, "sans", text, room)
+            return []
+        small, text, room = size(SMALL, look.scale), size(TEXT, look.scale), CAPTION * look.scale
         lines: list[tuple[str, Face, int, str]] = [
-            (model, "mono", small, theme.muted),
-            (doing, "sans", text, theme.text),
+            (self.texts.cut(persona.model, "mono", small, room), "mono", small, theme.muted),
+            (self.texts.cut(persona.activity or persona.mood, "sans", text, room), "sans", text, theme.text),
         ]
-        shown = [each for each in lines if each[0]]
-        if not shown:
-            return
-        step = text * 1.35
-        wide = max(self.texts.width(words, face, height) for words, face, height, _ in shown)
-        pen.veil(Rect(x - wide / 2 - 10, y + 6, wide + 20, step * len(shown) + 6), theme.ground)
-        for number, (words, face, height, colour) in enumerate(shown):
-            pen.words(words, x, y + 8 + number * step, face, height, colour, middle=True)
+        return [each for each in lines if each[0]]
+
+    def _step(self, look: Style) -> float:
+        return size(TEXT, look.scale) * 1.35
 
     def _draw_collapsed(self, morph: Morph, look: Style, colour: str) -> None:
         rect = Rect(0, 0, morph.rect.width, min(TITLE_HEIGHT, morph.rect.height))

@@ -64,7 +64,7 @@ def draw_bubbles(
         inner = width - 28
         said = persona.saying[-_LAST_CHARS:]
         lines = wrapped([said.lstrip() + "▌"], inner, lambda each, _: pen.texts.width(each, "sans", text))
-        shown = lines[-BUBBLE_LINES:]
+        shown = lines[-max(1, min(BUBBLE_LINES, int(room.height // 90))) :]
         rect = _beside(Rect(0, 0, width, len(shown) * row + 18), ring, taken, room)
         pen.shadow(rect, theme.shadow, 0.5)
         colour = theme.hover

@@ -10,6 +10,7 @@ from typing import Any
 from kivy.core.text import Label
 
 from a4ps.ui.view.fonts import FILES, Face
+from a4ps.ui.view.wrapping import is_rtl
 
 #: So many textures and measured words are kept; a full screen has some hundreds.
 TEXTURES_MAX, WIDTHS_MAX = 3_000, 60_000
@@ -30,6 +31,14 @@ def _replaced(found: re.Match[str]) -> str:
     return "" if unicodedata.category(found[0]) == "Cf" else "�"
 
 
+def _way(text: str) -> dict[str, str]:
+    """What is written from right to left is told so, with its script's name (ISO 15924)."""
+    if not is_rtl(text):
+        return {}
+    script = "Hebr" if any("\u0590" <= each <= "\u05ff" for each in text) else "Arab"
+    return {"font_direction": "rtl", "font_script_name": script}
+
+
 class Texts:
     """Makes and measures texts."""
 
@@ -37,7 +46,7 @@ class Texts:
         self._most = most
         self._textures: OrderedDict[tuple[str, Face, int], Any] = OrderedDict()
         self._widths: dict[tuple[Face, int], dict[str, float]] = {}
-        self._labels: dict[tuple[Face, int], Any] = {}
+        self._labels: dict[tuple[Face, int, str], Any] = {}
         self._measured = 0
 
     def __len__(self) -> int:
@@ -53,7 +62,7 @@ class Texts:
         if found is not None:
             self._textures.move_to_end(key)
             return found
-        label = Label(text=text, font_size=size, font_name=FILES[face])
+        label = Label(text=text, font_size=size, font_name=FILES[face], **_way(text))
         label.refresh()
         found = self._textures[key] = label.texture
         if len(self._textures) > self._most:
@@ -68,7 +77,8 @@ class Texts:
             if face == "mono" and text.isascii():
                 found = len(text) * self._advance(size, widths)
             else:
-                found = float(self._label(face, size).get_extents(plain(text[:RUN_MAX]))[0])
+                label = self._label(face, size, **_way(text))
+                found = float(label.get_extents(plain(text[:RUN_MAX]))[0])
             self._measured += 1
             if self._measured > WIDTHS_MAX:
                 self._widths.clear()
@@ -101,9 +111,10 @@ class Texts:
             found = widths["0123456789"] = float(self._label("mono", size).get_extents("0123456789")[0])
         return found / 10
 
-    def _label(self, face: Face, size: int) -> Any:
-        label = self._labels.get((face, size))
+    def _label(self, face: Face, size: int, **way: str) -> Any:
+        key = face, size, way.get("font_script_name", "")
+        label = self._labels.get(key)
         if label is None:
-            label = self._labels[face, size] = Label(font_size=size, font_name=FILES[face])
+            label = self._labels[key] = Label(font_size=size, font_name=FILES[face], **way)
             label.resolve_font_name()
         return label

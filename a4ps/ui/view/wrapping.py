@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -64,8 +65,15 @@ def wrapped(texts: Sequence[str], width: float, measure: Measure) -> list[list[R
     return lines
 
 
+def is_rtl(text: str) -> bool:
+    """Whether a text is written from right to left: its first letter says so."""
+    if text.isascii():
+        return False
+    return next((way != "L" for each in text if (way := unicodedata.bidirectional(each)) in ("L", "R", "AL")), False)
+
+
 def _put(line: list[Run], x: float, text: str, span: int, width: float) -> None:
-    if line and line[-1].span == span:
+    if line and line[-1].span == span and (text.isspace() or is_rtl(text) == is_rtl(line[-1].text)):
         last = line[-1]
         line[-1] = Run(last.x, last.text + text, span, x + width - last.x)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ class Offscreen:
     """The window: `frame` draws one, `until` waits for what a frame brings, `touch` is a pointer."""
 
     def __init__(self, mock: MockDesk, size: tuple[int, int] = (1600, 1000)) -> None:
-        self.window = open_window(size, offscreen=True)
+        self.window = open_window(size, offscreen=True, folder=Path(tempfile.mkdtemp(prefix="a4ps-kivy-")))
         from kivy.base import EventLoop
 
         self.mock, self.desk = mock, mock.desk
