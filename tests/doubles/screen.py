@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from tests.doubles.standing import wait_until
+
 
 def missing() -> str:
     """What this machine lacks for a window on a screen, "" where nothing."""
@@ -26,9 +28,15 @@ class Screen:
 
     def wait_window(self) -> None:
         """Until a window is shown; it has the keys then, as there is no window manager to give them."""
-        window = self._xdotool("search", "--sync", "--onlyvisible", "--class", ".").split()[0]
-        self._xdotool("windowmove", "--sync", window, "0", "0")
-        self._xdotool("windowfocus", "--sync", window)
+        wait_until(self._windows)
+        (window, *_) = self._windows()
+        self._xdotool("windowmove", window, "0", "0")
+        self._xdotool("windowfocus", window)
+
+    def _windows(self) -> list[str]:
+        """Those that are shown. xdotool's own waiting (`--sync`) may never end."""
+        done = self._run("search", "--onlyvisible", "--class", ".")
+        return done.stdout.split()
 
     def click(self, x: float, y: float, *, button: int = 1, ctrl: bool = False) -> None:
         """Press and let go, a moment apart: Kivy sees the pointer once a frame."""
@@ -53,15 +61,13 @@ class Screen:
         self._xdotool("key", "--delay", "50", *names)
 
     def _xdotool(self, *arguments: str) -> str:
-        done = subprocess.run(
-            ["xdotool", *arguments],
-            env={**os.environ, "DISPLAY": self.display},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        done = self._run(*arguments)
         assert done.returncode == 0, f"xdotool {arguments}: {done.stderr}"
         return done.stdout
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environ = {**os.environ, "DISPLAY": self.display}
+        return subprocess.run(["xdotool", *arguments], env=environ, capture_output=True, text=True, timeout=60)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from tests.doubles.standing import backend_of, kill, standing, wait_until
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(40),
+    pytest.mark.timeout(180),
     pytest.mark.skipif(bool(missing()), reason=f"not installed here: {missing()}"),
 ]
 
@@ -61,6 +61,9 @@ class Architect(Household):
         try:
             screen.wait_window()
             wait_until(self.script.exists)
+            alone = 1  # the command that asks
+            wait_until(lambda: self.json("status")["backend"]["sessions"] > alone)
+            screen.click(*GROUND)
             if "tour" in self.world:  # at the first start alone
                 self.presses(screen, "tour", "dismiss")
                 wait_until(lambda: "tour" not in self.world)
@@ -147,7 +150,6 @@ def test_a_backend_that_is_killed_under_the_window_is_found_again_and_nothing_is
 
 def test_a_window_that_is_killed_takes_nothing_along(person: Architect) -> None:
     with screen() as shown, standing(person) as (process, _), person.at_world(shown) as window:
-        wait_until(lambda: backend_of(person)["sessions"] > 0)
         asking = person.start("ask", "--json", "hello")
         subprocess.run(["pkill", "-KILL", "-P", str(window.pid)], check=True)
         assert window.wait(30) == 1
