@@ -26,13 +26,11 @@ from typing import Any, Final, NoReturn
 
 from a4ps.errors import A4PSError, CallerError, ConsoleStuck
 from a4ps.image.call_thread import Call, CallThread, GivenUp
-from a4ps.image.handle import Handle
-from a4ps.image.proto import Proto
 from a4ps.image.proto_manager import ProtoManager
 from a4ps.image.transaction import Transaction
 from a4ps.kernel.console_completion import completions
 from a4ps.kernel.console_output import Output, kept_apart
-from a4ps.kernel.console_protos import ConsoleImage, ConsoleProto, found_as
+from a4ps.kernel.console_protos import ConsoleImage, found_as, name_of
 from a4ps.kernel.console_text import error_text, last_lines, reason_of, shown, stack_text
 
 GRACE_S: Final = 1.0
@@ -257,7 +255,7 @@ class Console:
                 with transaction.prepared():
                     value = self._run(source, name)
                     text, cut = ("", False) if value is None else shown(value, self._output_max)
-                    proto = value.name if isinstance(value, ConsoleProto | Proto | Handle) else ""
+                    proto = name_of(value)
                     del value
             except BaseException as error:  # noqa: BLE001 - whatever the Architect's code raises is its outcome
                 return _Ended("", *error_text(error, self._output_max))

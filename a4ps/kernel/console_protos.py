@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, MutableMapping
-from typing import Any
+from typing import Any, cast
 
 from a4ps.errors import CallerError, NotInTransaction, UnknownProto
 from a4ps.image import transaction
@@ -174,6 +174,14 @@ def found_as(value: object, image: ConsoleImage) -> object:
         own = not isinstance(value, PinnedProto) and value.name in home and home.get_proto(value.name) is value
         return image._console_proto(value) if own else value
     return _apart(value) if inspect.isroutine(value) or isinstance(value, functools.partial) else value
+
+
+def name_of(value: object) -> str:
+    """The name of the Proto that a value is, "" where it is none. Of one that was removed as well."""
+    kind = type(value)  # not isinstance: that asks an object for its __class__
+    if issubclass(kind, ConsoleProto):
+        return cast(ConsoleProto, value)._console_handle.name
+    return cast(Handle, value).name if issubclass(kind, Proto | Handle) else ""
 
 
 def seen(proto: ConsoleProto) -> Proto | Handle:

@@ -30,6 +30,7 @@ class Work:
 
 @dataclass(slots=True)
 class _Call:
+    name: str
     ended: Ended
     stepped: StepHeard | None
     work: Work | None
@@ -50,7 +51,7 @@ class Calls:
         self._number += 1
         tag = f"{request.name}-{self._number}"
         work = Work(label, None, tag) if label else None
-        self._calls[tag] = _Call(ended, stepped, work, self._now())
+        self._calls[tag] = _Call(request.name, ended, stepped, work, self._now())
         self._link.send(request, tag, follows=stepped is not None or work is not None)
         return tag
 
@@ -77,10 +78,9 @@ class Calls:
                 del self._calls[told.tag]
                 call.ended(None, error)
 
-    @property
-    def under_way(self) -> int:
-        """How many commands have no outcome yet."""
-        return len(self._calls)
+    def under_way(self, *names: str) -> Sequence[str]:
+        """The tags of the commands that have no outcome yet, the oldest first; with `names`, of requests of these names."""
+        return [tag for tag, each in self._calls.items() if not names or each.name in names]
 
     @property
     def work(self) -> Sequence[Work]:

@@ -22,48 +22,55 @@ if TYPE_CHECKING:
 #: A folder is looked through so far to find out how large it is.
 _LOOKED_AT = 2_000
 
+#: Requests that are answered by a turn.
+_TURNS = ("ask", "resume", "rerun")
+
 
 class Chatting:
     """That of one desk."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._asked: list[str] = []
 
     @property
     def asks(self) -> bool:
-        """Whether a question of ours has no answer yet."""
-        return bool(self._asked)
+        """Whether a turn of ours has no answer yet."""
+        return bool(self._desk.calls.under_way(*_TURNS))
 
     def say(self, text: str) -> None:
-        """A question, or a /command. Raises UsageError for one that there is not."""
+        """A question, or a /command. Raises UsageError for one that is unknown or lacks something."""
         match said(text):
             case None:
-                return
+                pass
             case Question(question, everyone):
                 self.ask(question, everyone=everyone)
             case effect:
                 self._desk.effects.carry_out("", [effect])
+
+    def wanted(self, step: Mapping[str, Any]) -> None:
+        """A step of a command that waits for the Architect's word puts the approval before them; others are nothing."""
+        match step:
+            case {"step": "wanted", "approval": Mapping() as approval}:
+                following = self._desk.following
+                following.fold(projection.approval_wanted(following.society, approval))
+                self._desk.effects.open("approvals", {}, undoable=False)
 
     def ask(self, question: str, *, everyone: bool = False) -> None:
         """Put a question to the society; what waits for the Architect's word is asked here."""
         desk, following = self._desk, self._desk.following
 
         def stepped(step: Mapping[str, Any]) -> None:
+            self.wanted(step)
             match step:
                 case {"step": "in_line", "ahead": int(ahead)}:
                     following.fold(projection.in_line(following.society, ahead))
-                case {"step": "wanted", "approval": Mapping() as approval}:
-                    following.fold(projection.approval_wanted(following.society, approval))
-                    desk.effects.open("approvals", {}, undoable=False)
 
         def ended(value: Mapping[str, Any] | None, error: A4PSError | None) -> None:
-            self._asked.remove(tag)
             if value is not None:
                 following.fold(projection.answered(following.society, value))
             if error is None:
                 return
-            following.fold(projection.ended_badly(following.society, error.message))
+            following.fold(projection.ended_badly(following.society, error.message, question))
             desk.failed(error)
             if isinstance(error, ApprovalNeeded):
                 desk.effects.open("approvals", {}, undoable=False)
@@ -71,13 +78,12 @@ class Chatting:
         desk.scene.did("asked")
         following.fold(projection.asked(following.society, question))
         request = Ask(text=question, everyone=everyone, attended=True)
-        tag = desk.calls.send(request, ended, stepped=stepped)
-        self._asked.append(tag)
+        desk.calls.send(request, ended, stepped=stepped)
 
     def stop(self) -> None:
-        """Stop the oldest question of ours that has no answer."""
-        if self._asked:
-            self._desk.calls.cancel(self._asked[0])
+        """Stop the oldest turn of ours that has no answer."""
+        if asked := self._desk.calls.under_way(*_TURNS):
+            self._desk.calls.cancel(asked[0])
         elif self._desk.society.turn.running:
             self._desk.notice("Somebody else asked this; it is theirs to stop.", "or end the backend: a4ps down")
         else:

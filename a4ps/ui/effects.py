@@ -28,7 +28,7 @@ class Effects:
         self._depth = 0
 
     def carry_out(self, window: str, effects: Sequence[Effect]) -> None:
-        """What a window's pane asked for. Raises what the desk turns into a notice."""
+        """What a window's pane asked for, or for "" the chat field. Raises what the desk turns into a notice."""
         if self._depth >= _DEEPEST:
             raise CallerError("this window answers itself without end")
         self._depth += 1
@@ -74,10 +74,10 @@ class Effects:
                 desk.notice("Copied.")
             case SavePlot(name):
                 desk.hands.save_plot(window, name)
-            case Refresh():
-                desk.answers.refresh(window)
             case Do(act):
                 desk.doing.act(act)
+            case Refresh():
+                desk.answers.refresh(window)
             case Stop(tag):
                 for (of, own), tags in self._tags.items():
                     if of == window and tag in ("", own):
@@ -104,7 +104,9 @@ class Effects:
         tags = self._tags.setdefault(place, [])
 
         def stepped(step: Mapping[str, Any]) -> None:
-            self._tell(window, Outcome(sent.tag, step=step))
+            self._desk.chatting.wanted(step)
+            if sent.follows:
+                self._tell(window, Outcome(sent.tag, step=step))
 
         def ended(value: Mapping[str, Any] | None, error: A4PSError | None) -> None:
             tags.remove(tag)
@@ -113,13 +115,15 @@ class Effects:
             if error is None:
                 if sent.undoes and isinstance(change := (value or {}).get("change"), int):
                     self._desk.undoing.lived(sent.label, change)
+                if not window:
+                    self._desk.notice(f"Done: {sent.label}.")
                 self._tell(window, Outcome(sent.tag, value))
                 return
             told = self._tell(window, Outcome(sent.tag, fault=error.message, next_step=error.next_step))
             if not told and not isinstance(error, Stopped):  # whoever shows it itself need not have it said twice
                 self._desk.failed(error)
 
-        tag = self._desk.calls.send(sent.request, ended, stepped=stepped if sent.follows else None, label=sent.label)
+        tag = self._desk.calls.send(sent.request, ended, stepped=stepped, label=sent.label)
         tags.append(tag)
 
     def _tell(self, window: str, outcome: Outcome) -> bool:

@@ -16,12 +16,18 @@ _STEP = 28.0
 
 
 def opened(world: World, pane: Pane, state: State) -> tuple[World, str]:
-    """The world with a window of this pane and subject on top, whose state has all of `state`; and its id."""
+    """The world with the window of this pane and subject on top, which shows what `state` says; and its id.
+
+    One that is there keeps what else it shows of its subject; one of no subject shows nothing but what is wanted.
+    """
+    subject = state.get("subject", "")
     for morph in world.of_kind("window"):
-        if morph.state.get("pane") == pane.name and _is_of(morph, state):
-            now = replace(morph, collapsed=False, state={**morph.state, **state})
-            world = world if now == morph else world.put(now)
-            return world.raised(morph.id), morph.id
+        if morph.state.get("pane") != pane.name or morph.state.get("subject", "") != subject:
+            continue
+        now = {**(morph.state if subject or not state else {"pane": pane.name}), **state}
+        if morph.collapsed or now != morph.state:
+            world = world.put(replace(morph, collapsed=False, state=now))
+        return world.raised(morph.id), morph.id
     id = world.fresh_id(pane.name)
     size = world.root.rect
     room = furniture(size.width, size.height).room
@@ -30,14 +36,6 @@ def opened(world: World, pane: Pane, state: State) -> tuple[World, str]:
     at = _free_corner(world, room, width, height)
     window = Morph(id, "window", Rect(at.x, at.y, width, height), {"pane": pane.name, **state})
     return world.add(window), id
-
-
-def _is_of(morph: Morph, state: State) -> bool:
-    """Whether a window is the one that is meant: of the same subject, or of none and otherwise as it is wanted."""
-    subject = state.get("subject", "")
-    if morph.state.get("subject", "") != subject:
-        return False
-    return bool(subject) or all(morph.state.get(key) == value for key, value in state.items())
 
 
 def _free_corner(world: World, room: Rect, width: float, height: float) -> Point:

@@ -52,7 +52,7 @@ class LivingDesk:
     @property
     def asking(self) -> bool:
         """Whether anything that was sent has no outcome yet."""
-        return bool(self.desk.calls.under_way)
+        return bool(self.desk.calls.under_way())
 
     def until(self, holds: Callable[[], object]) -> None:
         """Pump whenever the link wakes us, until it holds."""

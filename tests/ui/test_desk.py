@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from a4ps.errors import BackendLost, CallerError, Stopped, UnknownProto
 from a4ps.protocol.requests.figures import SeriesRequest
 from a4ps.protocol.requests.image import Revert
 from a4ps.protocol.requests.models import UseModel
-from a4ps.protocol.requests.turns import Ask
+from a4ps.protocol.requests.turns import Ask, Resume
 from a4ps.ui.desk import Desk
 from a4ps.ui.model.blocks import Act, Block, Line, say
 from a4ps.ui.model.geometry import Point, Rect
@@ -83,12 +84,8 @@ class Table:
     def __init__(self) -> None:
         self.link, self.now_s = FakeLink(), 100.0
         self.probe = Probe()
-        panes: dict[str, Pane] = {
-            "probe": self.probe,
-            "approvals": Probe("approvals"),
-            "help": Probe("help"),
-            "debugger": Probe("debugger"),
-        }
+        others = ("approvals", "help", "debugger", "inspector", "tool_bench")
+        panes: dict[str, Pane] = {"probe": self.probe, **{name: Probe(name) for name in others}}
         world = World().add(Morph("probe", "window", Rect(100, 100, 300, 200), {"pane": "probe"}))
         world = world.add(Morph("ROBIN", "persona", Rect(600, 400, 96, 96), {"name": "ROBIN"}))
         self.desk = Desk(self.link, world=world, panes=lambda: panes, now=lambda: self.now_s, clock=lambda: self.now_s)
@@ -261,7 +258,7 @@ def test_a_window_of_an_unknown_pane_keeps_its_state_and_says_so(table: Table) -
 
 
 def test_a_pane_that_fails_harms_nobody_else(table: Table) -> None:
-    table.act(Open("probe", {"breaks": True}))
+    table.act(Open("probe", {"breaks": True, "subject": "x"}))
     assert "failed" in table.texts("probe-2")[0]
     table.desk.act("probe", Act("break"))
     assert "failed" in table.notices()[-1]
@@ -295,6 +292,19 @@ def test_a_window_that_is_there_is_brought_forward(table: Table) -> None:
     table.act(Open("probe", {"subject": "A"}), Open("probe", {"subject": "B"}), Open("probe", {"subject": "A"}))
     windows = [each.state.get("subject") for each in table.desk.world.of_kind("window")]
     assert windows == [None, "B", "A"]
+
+
+def test_a_window_of_no_subject_shows_what_is_wanted_now_and_nothing_of_before(table: Table) -> None:
+    table.act(Keep({"query": "tea", "page": 3}))
+    table.act(Open("probe", {"query": "coffee"}))
+    assert table.desk.world["probe"].state == {"pane": "probe", "query": "coffee"}
+    table.act(Open("probe"))
+    assert table.desk.world["probe"].state == {"pane": "probe", "query": "coffee"}
+    table.act(
+        Open("probe", {"subject": "A", "tab": "Slots", "page": 2}), Open("probe", {"subject": "A", "tab": "History"})
+    )
+    state = {"pane": "probe", "subject": "A", "tab": "History", "page": 2}
+    assert table.desk.world["probe-2"].state == state
 
 
 def test_the_outcome_goes_to_the_pane_and_a_failure_that_it_makes_nothing_of_is_said(table: Table) -> None:
@@ -381,6 +391,42 @@ def test_a_question_is_seen_at_once_and_its_approvals_are_put_before_the_archite
     table.link.answer("ask", ask_object("1", "Tea or coffee?", [("ALFRED", "synthesis", "Tea.")]))
     table.pump()
     assert (table.desk.society.turn.answer, table.desk.society.turn.running) == ("Tea.", False)
+
+
+def test_our_question_that_fails_in_line_ends_nobody_elses_turn(table: Table) -> None:
+    table.live()
+    table.link.show({"step": "accepted", "turn": "7", "question": "Whose?", "resumed": False})
+    table.pump()
+    table.desk.say("Mine?")
+    table.link.fail("ask", BackendLost("no backend"))
+    table.pump()
+    assert (table.desk.society.turn.question, table.desk.society.turn.running) == ("Whose?", True)
+
+
+def test_an_approval_that_a_panes_command_waits_for_is_put_before_the_architect(table: Table) -> None:
+    table.live()
+    table.act(Send(Resume(turn="3", attended=True), "go on"))
+    table.link.step("resume", step="wanted", approval={"id": "3.1"})
+    table.pump()
+    assert "approvals" in table.desk.world
+    assert table.probe.told_of == []  # it did not ask to hear steps
+    table.desk.stop()
+    assert table.link.cancelled == [table.link.tag("resume")]
+
+
+def test_a_command_of_the_chat_field_does_what_it_says(table: Table) -> None:
+    table.live()
+    table.desk.say("/theme light")
+    assert table.desk.theme.name == "light"
+    table.desk.say("/remember The key is under the mat.")
+    table.link.answer("remember", {"memories": ["m1"]})
+    table.pump()
+    assert "remember" in table.notices()[-1]
+    table.desk.say("/all Tea?")
+    assert table.link.asked("ask") == [Ask(text="Tea?", everyone=True, attended=True)]
+    table.desk.say("/teh")
+    assert table.desk.notices[-1].bad
+    assert len(table.link.asked("ask")) == 1
 
 
 def test_a_turn_is_stopped_where_it_was_asked(table: Table) -> None:
@@ -480,6 +526,78 @@ def test_a_bug_of_ours_is_logged_and_the_window_goes_on(table: Table, caplog: py
     assert "ZeroDivisionError" in caplog.text
     table.live()
     assert table.texts()[0] == "link live"
+
+
+# Living things
+
+
+def proto(name: str, kind: str = "persona", **more: Any) -> dict[str, Any]:
+    return {"name": name, "kind": kind, "role": "objects", "model": "m", "mood": "calm", "failed": [], **more}
+
+
+def known(table: Table, *protos: dict[str, Any]) -> None:
+    table.live()
+    table.link.answer("protos", {"protos": list(protos)})
+    table.pump()
+
+
+def subjects(table: Table, pane: str) -> list[tuple[str, str]]:
+    windows = [each.state for each in table.desk.world.of_kind("window") if each.state["pane"] == pane]
+    return [(str(each.get("subject", "")), str(each.get("tab", each.get("method", "")))) for each in windows]
+
+
+def test_personas_are_seen_as_the_image_has_them(table: Table) -> None:
+    known(table, proto("ROBIN", role="doubt", mood="calm"), proto("NOTE", "proto"))
+    robin = table.desk.society.personas["ROBIN"]
+    assert (robin.role, robin.model, robin.mood) == ("doubt", "m", "calm")
+    assert len(table.desk.society.personas) == 4
+    table.link.commit(("proto", "ROBIN"))
+    table.pump()
+    assert len(table.link.asked("protos")) == 1
+
+
+def test_inspecting_opens_what_it_is_of(table: Table) -> None:
+    known(table, proto("ROBIN"), proto("tool:fib", "tool"))
+    table.desk.act("", Act("place-tool", {"tool": "fib"}))
+    table.desk.act("ROBIN", Act("inspect"))
+    table.desk.act("tool-fib", Act("inspect"))
+    assert [name for name, _ in subjects(table, "inspector")] == ["ROBIN", "tool:fib"]
+    table.desk.act("ROBIN", Act("evidence"))
+    assert subjects(table, "inspector")[-1] == ("ROBIN", "evidence")
+    table.desk.act("tool-fib", Act("evidence"))
+    table.desk.act("", Act("run", {"tool": "fib", "persona": "ROBIN"}))
+    assert subjects(table, "tool_bench") == [("fib", "")]
+    table.desk.doing.act(Act("inspect", {"morph": "probe"}))
+    state = table.desk.world["inspector-3"].state
+    assert '"pane": "probe"' in state["value"]
+
+
+def test_inspecting_what_failed_last_opens_its_debugger(table: Table) -> None:
+    known(table, proto("ROBIN", failed=["greet"]))
+    table.desk.act("ROBIN", Act("inspect"))
+    assert subjects(table, "debugger") == [("ROBIN", "greet")]
+    assert subjects(table, "inspector") == []
+
+
+def test_the_command_palette_finds_every_living_thing(table: Table) -> None:
+    known(table, proto("ROBIN"), proto("tool:fib", "tool"))
+    table.desk.key("ctrl-p")
+    for each in "put fib":
+        table.desk.key(each if each != " " else "space")
+    table.desk.key("enter")
+    assert table.desk.world["tool-fib"].kind == "tool"
+    table.desk.key("ctrl-z")
+    assert "tool-fib" not in table.desk.world
+
+
+def test_a_living_thing_is_copied_as_text(table: Table) -> None:
+    known(table, proto("ROBIN"))
+    copied: list[str] = []
+    table.desk.hands.copy = copied.append
+    table.desk.doing.act(Act("export", {"proto": "ROBIN"}))
+    table.link.answer("proto", {"name": "ROBIN", "slots": ["ö"]})
+    table.pump()
+    assert "ö" in copied[0]
 
 
 # Files

@@ -20,10 +20,11 @@ from a4ps.places import Places
 from a4ps.protocol.requests.protos import Proto, SetSlot
 from a4ps.protocol.requests.system import Snapshot
 from a4ps.ui.link import Link
+from a4ps.ui.model.arrangement import first_world
 from a4ps.ui.model.blocks import Act, Block, Line, say
 from a4ps.ui.model.geometry import Rect
 from a4ps.ui.model.morph import Morph, State, World
-from a4ps.ui.model.pane import Effect, Need, Outcome, Seen, Send
+from a4ps.ui.model.pane import Effect, Need, Outcome, Seen, Send, known_panes
 from a4ps.ui.model.society import Society
 from tests.doubles.standing import is_alive, kill, standing, wait_until
 from tests.faults.killing import ROOT
@@ -103,6 +104,30 @@ def test_a_question_is_seen_and_a_living_thing_is_changed_and_changed_back(
         living.until(lambda: desk.undoing.history.redo_label)
         desk.key("ctrl-shift-z")
         living.until(lambda: text(living) == "stormy")
+
+
+def test_every_pane_there_is_shows_something_of_a_living_society(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = household(tmp_path)
+    places = places_of(person, monkeypatch)
+    with standing(person), living_desk(places, starts=False, world=first_world(1600, 1000)) as living:
+        desk = living.desk
+        living.until(lambda: desk.society.link == "live")
+        desk.say("Tea or coffee?")
+        living.until(lambda: desk.society.turn.answer)
+        for pane in known_panes():
+            desk.act("", Act("open", {"pane": pane}))
+            desk.act("", Act("open", {"pane": pane, "subject": "ROBIN"}))
+        living.until(lambda: not living.asking)
+        windows = [each for each in desk.world.of_kind("window") if each.state["pane"] in known_panes()]
+        assert len(windows) >= 2 * len(known_panes())
+        for each in windows:
+            shown = desk.window(each.id)
+            assert shown.title
+            assert shown.blocks
+            assert "This window failed" not in repr(shown.blocks), each.state
+        assert not [each for each in desk.notices if each.bad]
 
 
 def test_a_backend_that_is_killed_is_missed_at_once_and_nothing_durable_is_missed(

@@ -150,11 +150,11 @@ def fitted(world: World, width: float, height: float, scale: float = 1.0) -> Wor
     room = furniture(width, height, scale).room
     kept = _Places(root.state.get(PLACES), root.rect)
     wanted = {id: kept.wanted(world[id]) for id in root.children}
-    outside = [
+    outside = {
         id
         for id, place in wanted.items()
         if not place.holds(width, height) and not _inside(world[id], place.rect, room)
-    ]
+    }
     # Personas that cannot all stay keep their places relative to each other.
     together = any(world[id].kind == "persona" for id in outside)
     morphs, places = dict(world.morphs), {}

@@ -19,6 +19,9 @@ from a4ps.ui.model.society import BY_PROFILE, Contribution, LinkState, Persona, 
 #: Seconds of figures that are kept, and figures of one series.
 SERIES_S, SERIES_POINTS = 600.0, 2_400
 
+#: A figure of the memory that stays the same is noted so often.
+_STEADY_S = 60.0
+
 #: What stands where words were dropped on the way, until the whole text is there.
 GAP = " … "
 
@@ -85,9 +88,9 @@ def in_line(society: Society, ahead: int) -> Society:
     return replace(society, turn=replace(society.turn, ahead=ahead))
 
 
-def ended_badly(society: Society, fault: str) -> Society:
-    """The turn that runs has ended without an answer."""
-    if not society.turn.running:
+def ended_badly(society: Society, fault: str, question: str = "") -> Society:
+    """The turn that runs, or only one of that question, has ended without an answer."""
+    if not society.turn.running or (question and question != society.turn.question):
         return society
     society = _void(society)
     return replace(society, turn=replace(society.turn, running=False, fault=fault, ahead=0))
@@ -131,7 +134,12 @@ def status_seen(society: Society, status: Mapping[str, Any], now_s: float) -> So
     engine = status["engine"]
     if engine["budget_bytes"] is not None or engine["residents"]:
         vram = float(sum(each["vram_bytes"] for each in engine["residents"]))
-        series["vram_bytes"] = _merged(series.get("vram_bytes", ()), ((now_s, vram),))
+        before = series.get("vram_bytes", ())
+        if not before or before[-1][1] != vram or now_s - before[-1][0] >= _STEADY_S:
+            series["vram_bytes"] = _merged(before, ((now_s, vram),))
+    known = society.status
+    if known is not None and series == society.series and {**known, "uptime_s": status["uptime_s"]} == status:
+        return society  # time went by, and nothing happened: nothing is drawn for that
     society = replace(society, status=status, series=series)
     return _with_colours(society, {name: points[-1][1] for name, points in series.items() if points})
 

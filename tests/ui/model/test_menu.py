@@ -145,6 +145,14 @@ def test_starts_of_words_find_a_command_first(query: str, first: str) -> None:
     assert found(query)[0] == first
 
 
+def test_letters_that_lie_together_are_worth_more_than_scattered_ones() -> None:
+    together, near, far = score("ab", "xxab"), score("ab", "xaxb"), score("ab", "xaxxxb")
+    assert together is not None
+    assert near is not None
+    assert far is not None
+    assert together > near > far
+
+
 def test_letters_that_are_not_in_it_in_this_order_find_nothing() -> None:
     assert score("ba", "ab") is None
     assert score("", "ab") == 0

@@ -14,6 +14,7 @@ from a4ps.ui.model.morph import State
 from a4ps.ui.model.pane import Effect, Keep, Need, Notice, Open, Outcome, Seen, Send, pane
 from a4ps.ui.model.panes.methods import editing_acted, editing_blocks, editing_told, method_named, without_trial
 from a4ps.ui.model.panes.parts import PROTO_ROWS, subject_of, typed, waiting, when, with_typed
+from a4ps.ui.model.panes.sound import sound, soundly
 from a4ps.ui.model.society import Society
 
 _ROWS_MAX: Final = 200
@@ -28,10 +29,12 @@ class Browser:
     size = (760.0, 560.0)
 
     def title(self, seen: Seen) -> str:
+        seen = soundly(seen)
         proto, method = subject_of(seen.state), seen.state.get("method", "")
         return f"Browser: {proto}.{method}" if proto and method else f"Browser: {proto}" if proto else "Browser"
 
     def needs(self, state: State, society: Society) -> Sequence[Need]:  # noqa: ARG002 - as every pane's
+        state = sound(state)
         proto, method = subject_of(state), str(state.get("method", ""))
         needs = [Need("protos", Protos(), PROTO_ROWS)]
         if proto:
@@ -41,9 +44,10 @@ class Browser:
         return needs
 
     def blocks(self, seen: Seen) -> Sequence[Block]:
-        return list(self._blocks(seen))
+        return list(self._blocks(soundly(seen)))
 
     def acted(self, act: Act, seen: Seen) -> Sequence[Effect]:
+        seen = soundly(seen)
         state, proto = seen.state, subject_of(seen.state)
         name = str(state.get("method", ""))
         match act.verb:
@@ -68,6 +72,7 @@ class Browser:
         return editing_acted(act, proto, name, method_named(seen.answer("proto").value, name), state) or ()
 
     def told(self, outcome: Outcome, seen: Seen) -> Sequence[Effect]:
+        seen = soundly(seen)
         if outcome.tag == "reverting":
             if outcome.value is None:
                 return [Notice(outcome.fault, outcome.next_step, bad=True)]

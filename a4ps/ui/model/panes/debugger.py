@@ -23,6 +23,7 @@ from a4ps.ui.model.panes.parts import (
     waiting,
     when,
 )
+from a4ps.ui.model.panes.sound import sound, soundly
 from a4ps.ui.model.society import Society
 
 
@@ -36,10 +37,12 @@ class Debugger:
     size = (640.0, 560.0)
 
     def title(self, seen: Seen) -> str:
+        seen = soundly(seen)
         call = self._call(seen)
         return f"Debugger: {call['proto']}.{call['method']}" if call is not None else "Debugger"
 
     def needs(self, state: State, society: Society) -> Sequence[Need]:  # noqa: ARG002 - as every pane's
+        state = sound(state)
         needs = [Need("failures", Failures(), PROTO_ROWS | {"failed"})]
         proto = subject_of(state)
         if proto:
@@ -47,9 +50,10 @@ class Debugger:
         return needs
 
     def blocks(self, seen: Seen) -> Sequence[Block]:
-        return list(self._blocks(seen))
+        return list(self._blocks(soundly(seen)))
 
     def acted(self, act: Act, seen: Seen) -> Sequence[Effect]:
+        seen = soundly(seen)
         state, call = seen.state, self._call(seen)
         match act.verb:
             case "look-again":
@@ -77,6 +81,7 @@ class Debugger:
         return editing_acted(act, proto, name, method, state) or ()
 
     def told(self, outcome: Outcome, seen: Seen) -> Sequence[Effect]:
+        seen = soundly(seen)
         return editing_told(outcome, seen.state) or ()
 
     @staticmethod

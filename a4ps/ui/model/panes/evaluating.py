@@ -14,7 +14,7 @@ from a4ps.protocol.requests.image import Revert
 from a4ps.ui.model.blocks import Act, Block, Button, Buttons, Code, Entry, Line, Span, say
 from a4ps.ui.model.morph import State
 from a4ps.ui.model.pane import Effect, Keep, Notice, Open, Outcome, Seen, Send
-from a4ps.ui.model.panes.parts import sentence, typed, with_typed
+from a4ps.ui.model.panes.parts import ENTERED_MAX, sentence, typed, with_typed
 
 KEY: Final = "workspace"
 KEPT: Final = 20
@@ -82,6 +82,8 @@ def evaluating_acted(act: Act, seen: Seen, proto: str) -> Sequence[Effect]:
     source = str(act.about.get("value", "")) or typed(state, KEY, "")
     if not source.strip():
         return [Notice("There is nothing to evaluate.", "write an expression into the field")]
+    if len(source) > ENTERED_MAX:
+        return [Notice(f"An expression has at most {ENTERED_MAX:,} characters.", "put it into a file", bad=True)]
     request = Evaluate(source=source, proto=proto)
     # The tag has the text: nothing about what runs is kept with the window, which may be closed and opened meanwhile.
     return [Send(request, f"Evaluating {_short(source)}", undoes=True, tag=f"{_TAG}{act.verb} {source}")]

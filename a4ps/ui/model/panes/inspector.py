@@ -42,6 +42,7 @@ from a4ps.ui.model.panes.slots import (
     value_blocks,
     whole_blocks,
 )
+from a4ps.ui.model.panes.sound import sound, soundly
 from a4ps.ui.model.society import Society
 from a4ps.ui.model.views import OWN, views_of
 
@@ -60,6 +61,7 @@ class Inspector:
     size = (460.0, 560.0)
 
     def title(self, seen: Seen) -> str:
+        seen = soundly(seen)
         proto = subject_of(seen.state)
         if not proto:
             return "Inspector"
@@ -67,6 +69,7 @@ class Inspector:
         return f"{proto} at {shown['version']}" if shown is not None else proto
 
     def needs(self, state: State, society: Society) -> Sequence[Need]:  # noqa: ARG002 - as every pane's
+        state = sound(state)
         proto = subject_of(state)
         if not proto:
             return ()
@@ -81,9 +84,10 @@ class Inspector:
         return needs
 
     def blocks(self, seen: Seen) -> Sequence[Block]:
-        return list(self._blocks(seen))
+        return list(self._blocks(soundly(seen)))
 
     def acted(self, act: Act, seen: Seen) -> Sequence[Effect]:
+        seen = soundly(seen)
         state, proto = seen.state, subject_of(seen.state)
         if is_evaluating(act.verb):
             return evaluating_acted(act, seen, proto)
@@ -118,6 +122,7 @@ class Inspector:
         return editing_acted(act, proto, name, method_named(seen.answer("proto").value, name), state) or ()
 
     def told(self, outcome: Outcome, seen: Seen) -> Sequence[Effect]:
+        seen = soundly(seen)
         if outcome.tag == "reverting":
             if outcome.value is None:
                 return [Notice(outcome.fault, outcome.next_step, bad=True)]

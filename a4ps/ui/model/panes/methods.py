@@ -14,6 +14,7 @@ from a4ps.ui.model.blocks import Act, Block, Button, Line, Span, say
 from a4ps.ui.model.morph import State
 from a4ps.ui.model.pane import Effect, Keep, Notice, Outcome, Send
 from a4ps.ui.model.panes.parts import (
+    ENTERED_MAX,
     accept_buttons,
     arguments_entry,
     source_entry,
@@ -75,6 +76,8 @@ def editing_acted(
     """What an act on the text comes to; None where it is another's."""
     source = typed(state, "source", TEMPLATE.format(name=name) if method is None else method["source"])
     arguments = typed(state, "arguments", "")
+    if act.verb in ("accept", "try") and len(source) > ENTERED_MAX:
+        return [Notice(f"A method has at most {ENTERED_MAX:,} characters.", "shorten it", bad=True)]
     match act.verb:
         case "typed":
             return [Keep(with_typed(state, str(act.about["key"]), str(act.about.get("value", ""))))]

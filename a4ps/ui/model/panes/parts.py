@@ -13,6 +13,9 @@ from a4ps.ui.model.pane import Answer, Outcome
 #: After commits of these rows what a window shows of Protos is asked anew.
 PROTO_ROWS: Final = frozenset({"proto", "trust"})
 
+ENTERED_MAX: Final = 1_000_000
+"""Characters that a request takes."""
+
 _OUTPUT_MAX: Final = 2_000
 _SHOWN_OF_TRIAL: Final = ("good", "where", "value", "output", "cut", "seconds", "changed")
 

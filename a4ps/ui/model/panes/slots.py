@@ -11,7 +11,7 @@ from a4ps.protocol.requests.protos import RemoveSlot, SetCodex, SetSlot
 from a4ps.ui.model.blocks import Act, Block, Button, Buttons, Code, Entry, Line, Span, say
 from a4ps.ui.model.morph import State
 from a4ps.ui.model.pane import Answer, Copy, Effect, Keep, Outcome, Send
-from a4ps.ui.model.panes.parts import fault_of, typed, waiting, with_fault, with_typed
+from a4ps.ui.model.panes.parts import ENTERED_MAX, fault_of, typed, waiting, with_fault, with_typed
 
 PAGE: Final = 20_000
 """Characters of a text that are shown at once; one up to this is edited, a longer one is read."""
@@ -210,6 +210,9 @@ def slots_told(outcome: Outcome, state: State) -> Sequence[Effect] | None:
 def _set(
     act: Act, proto: str, state: State, key: str, path: list[str | int], text: str, *, plain: bool | None = None
 ) -> Sequence[Effect]:
+    if len(text) > ENTERED_MAX:
+        refused = Outcome("", fault=f"at most {ENTERED_MAX:,} characters are set at once", next_step="shorten it")
+        return [Keep(with_fault(with_typed(state, key, text), key, refused))]
     is_plain = bool(act.about.get("plain")) if plain is None else plain
     request = SetSlot(proto=proto, path=path, text=text, plain=is_plain)
     return [

@@ -9,6 +9,7 @@ from a4ps.ui.model.morph import State
 from a4ps.ui.model.pane import Effect, Keep, Need, Open, Outcome, Seen, pane
 from a4ps.ui.model.panes.evaluating import evaluating_acted, evaluating_blocks, evaluating_told, is_evaluating
 from a4ps.ui.model.panes.parts import subject_of, with_typed
+from a4ps.ui.model.panes.sound import soundly
 from a4ps.ui.model.society import Society
 
 
@@ -20,6 +21,7 @@ class Workspace:
     size = (520.0, 420.0)
 
     def title(self, seen: Seen) -> str:
+        seen = soundly(seen)
         proto = subject_of(seen.state)
         return f"Workspace on {proto}" if proto else "Workspace"
 
@@ -27,9 +29,10 @@ class Workspace:
         return ()
 
     def blocks(self, seen: Seen) -> Sequence[Block]:
-        return list(self._blocks(seen))
+        return list(self._blocks(soundly(seen)))
 
     def acted(self, act: Act, seen: Seen) -> Sequence[Effect]:
+        seen = soundly(seen)
         if act.verb == "typed":
             return [Keep(with_typed(seen.state, str(act.about["key"]), str(act.about.get("value", ""))))]
         if act.verb == "open-proto":
@@ -39,6 +42,7 @@ class Workspace:
         return []
 
     def told(self, outcome: Outcome, seen: Seen) -> Sequence[Effect]:
+        seen = soundly(seen)
         return evaluating_told(outcome, seen) or ()
 
     @staticmethod

@@ -43,6 +43,17 @@ async def test_a_refused_edit_says_why_and_keeps_what_was_typed(backend: Backend
     assert "typed" not in window.state or not window.state["typed"]
 
 
+async def test_more_than_a_request_takes_is_refused_in_its_field(backend: Backend) -> None:
+    window = inspector(backend)
+    await window.enter('["about"]', "x" * 1_000_001)
+    entry = await window.entry('["about"]')
+    assert len(entry.text) == 1_000_001
+    assert "at most 1,000,000 characters" in entry.fault
+    for chord in ("ctrl-d", "ctrl-p"):
+        await window.enter("workspace", "x" * 1_000_001, chord)
+        assert isinstance(window.effects[-1], Notice)
+
+
 async def test_what_lies_inside_is_opened_and_edited(backend: Backend) -> None:
     window = inspector(backend)
     await window.press("notes")
