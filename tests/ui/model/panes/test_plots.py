@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
 from a4ps.kernel.backend import Backend
 from a4ps.ui.model.blocks import Plot
 from a4ps.ui.model.pane import SavePlot
-from a4ps.ui.model.panes.plots import within
 from a4ps.ui.model.society import Society
 from tests.doubles.pane_driver import Driven
 
@@ -63,8 +62,10 @@ async def test_where_there_is_nothing_it_says_when_there_will_be(backend: Backen
     assert any("first answer" in text for text in await Driven(backend, "plots").texts())
 
 
-@pytest.mark.parametrize("seconds", [None, 0.0, 50.0])
-def test_nothing_of_another_time_is_within(seconds: float | None) -> None:
-    found = list(within(POINTS, seconds, 300.0))
-    assert found[-1][0] == 300.0
-    assert found[0][0] == (0.0 if seconds is None else 300.0 - seconds)
+async def test_a_word_that_is_said_has_no_curve_drawn_anew(backend: Backend) -> None:
+    window = Driven(backend, "plots", LIVE)
+    before = await plots_of(window)
+    window.society = replace(LIVE, sequence=9, series={**LIVE.series, "latency": (*POINTS, (600.0, 1.0))})
+    after = await plots_of(window)
+    assert after["dissonance"].points is before["dissonance"].points
+    assert after["latency"].points is not before["latency"].points
