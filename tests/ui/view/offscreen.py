@@ -11,7 +11,7 @@ from a4ps.ui.app import Showing, open_window, save_picture
 from tests.ui.view.mock_desk import MockDesk
 
 #: What has not come after so many frames does not come.
-FRAMES_MAX = 600
+FRAMES_MAX = 3_000
 
 
 class Offscreen:
@@ -57,7 +57,7 @@ class Offscreen:
         from kivy.graphics.opengl import GL_RGB, GL_UNSIGNED_BYTE, glReadPixels
 
         self.window.dispatch("on_draw")
-        data = glReadPixels(int(x), int(self.window.height - 1 - y), 1, 1, GL_RGB, GL_UNSIGNED_BYTE)
+        data = glReadPixels(int(x), int(self.window.height) - 1 - int(y), 1, 1, GL_RGB, GL_UNSIGNED_BYTE)
         return data[0], data[1], data[2]
 
     def save(self, path: str) -> None:
