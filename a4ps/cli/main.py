@@ -22,6 +22,7 @@ from a4ps.version import __version__
 #: Command → (module that has `command`, the help line that `a4ps --help` shows).
 COMMANDS = {
     "up": ("a4ps.cli.up", "Run the backend, and a chat where somebody is there."),
+    "ui": ("a4ps.cli.ui", "Open the world in a window: see, open and change what lives here."),
     "down": ("a4ps.cli.down", "End the backend in order."),
     "status": ("a4ps.cli.status", "Show what the backend does."),
     "console": ("a4ps.cli.console", "Evaluate Python among the living objects."),

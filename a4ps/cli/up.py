@@ -25,22 +25,34 @@ def command(frame: Frame, headless: bool, idle_exit: float | None) -> None:
     """Run the backend: the image stays open, the society awake, memory in order, whether or not anyone looks.
 
     In a terminal, it goes on in the background and a chat begins; leaving the chat does not end it (a4ps down does).
-    Where there is none, and with --headless, it runs here. Other commands use it; where none runs they start one that
-    ends by itself.
+    Where there is none, and with --headless, it runs here. Where there is a display, the world is opened on it (a4ps ui
+    opens it again); not with --headless. Other commands use the backend; where none runs they start one that ends by
+    itself.
     """
-    if headless or idle_exit is not None or frame.as_json or not somebody_is_there():
-        _run(frame, idle_exit)
+    if headless or idle_exit is not None or frame.as_json:
+        _run(frame, idle_exit, window=False)
+        return
+    if not somebody_is_there():
+        _run(frame, None, window=True)
         return
     from a4ps.cli.chat import chat
     from a4ps.client.starting import start_backend
 
     if not asyncio.run(_stays(frame)):
         asyncio.run(start_backend(frame.places, idle_exit_s=None))
+        _open_window(frame)
     chat(frame)
     click.secho("A4PS goes on in the background. To end it: a4ps down", dim=True)
 
 
-def _run(frame: Frame, idle_exit_s: float | None) -> None:
+def _open_window(frame: Frame) -> None:
+    from a4ps.cli.window import has_display, has_ui, open_window
+
+    if has_ui() and has_display(os.environ):
+        open_window(frame.places)
+
+
+def _run(frame: Frame, idle_exit_s: float | None, *, window: bool) -> None:
     from a4ps.kernel.running import run_backend
     from a4ps.log_file import log_path
 
@@ -55,6 +67,8 @@ def _run(frame: Frame, idle_exit_s: float | None) -> None:
         else:
             click.echo(f"A4PS is up: {places.image}, process {os.getpid()}. To end it: a4ps down")
         tell_ready(os.environ)
+        if window:
+            _open_window(frame)
 
     asyncio.run(run_backend(frame.env, log=log_path(), idle_exit_s=idle_exit_s, ready=ready))
 

@@ -56,6 +56,7 @@ STAYS_INSIDE: Mapping[str, str] = {
 #: Modules that use sockets, processes or files and lead nowhere, and why.
 HARMLESS: Mapping[str, str] = {
     "cli.up": "opens the null device",
+    "cli.window": "starts the window, and asks whether the display is there that the environment names",
     "cli.uninstall": "asks systemd to let go of the unit",
     "client.starting": "starts the backend, and asks its lock",
     "cli.readiness": "tells the service manager that started it that it is ready",

@@ -51,11 +51,12 @@ class Answers:
             key = _key(need.request)
             names[need.name] = key
             asked = self._asked.setdefault(key, _Asked(need.request))
+            if not asked.users:  # what happened while nobody wanted it was not heeded
+                asked.stale = True
             asked.users[window] = need.kinds
         for key in set(self._names.get(window, {}).values()) - set(names.values()):
             del self._asked[key].users[window]
-            if not self._asked[key].users:
-                del self._asked[key]
+            self._forget_unused(key)
         self._names[window] = names
         if not names:
             del self._names[window]
@@ -90,15 +91,13 @@ class Answers:
         if not self._live:
             return
         for key, asked in [*self._asked.items()]:
-            if asked.stale and not asked.asking:
+            if asked.stale and asked.users and not asked.asking:
                 asked.stale, asked.asking = False, True
                 self._calls.send(asked.request, _Ended(self, key))
 
     def ended(self, key: str, value: Mapping[str, Any] | None, error: A4PSError | None) -> None:
         """An asking has ended."""
-        asked = self._asked.get(key)
-        if asked is None:
-            return
+        asked = self._asked[key]
         asked.asking = False
         if error is None:
             answer = Answer(value, asking=False)
@@ -107,7 +106,14 @@ class Answers:
         if answer != asked.answer:
             asked.answer = answer
             self._changed([*asked.users])
+        self._forget_unused(key)
         self._ask_stale()
+
+    def _forget_unused(self, key: str) -> None:
+        """What nobody shows any more; while it is being asked it is kept, lest it be asked twice at once."""
+        asked = self._asked[key]
+        if not asked.users and not asked.asking:
+            del self._asked[key]
 
 
 @dataclass(frozen=True, slots=True)

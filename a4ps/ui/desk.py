@@ -95,6 +95,7 @@ class Desk:
         self._settled_world: World | None = None
         self._settled_look: tuple[Theme, float] | None = None
         self._settled_work: Sequence[Work] = ()
+        self._woken_at_s = 0.0
         self._depth = 0
         #: (Proto, method) → when its debugger was opened last.
         self._debugged_s: dict[tuple[str, str], float] = {}
@@ -324,8 +325,10 @@ class Desk:
     def _wake_when_due(self) -> None:
         parts = (self.following.due_s, self.notes.due_s, self.calls.due_s, self.scene.due_s)
         due_s = min((each for each in parts if each is not None), default=float("inf"))
-        if due_s != float("inf"):
-            self._link.wake_in(max(0.01, due_s - self._now()))
+        if due_s == float("inf") or (due_s == self._woken_at_s and due_s > self._now()):
+            return
+        self._woken_at_s = due_s
+        self._link.wake_in(max(0.01, due_s - self._now()))
 
     # Parts
 

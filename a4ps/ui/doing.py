@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from a4ps.errors import A4PSError
 from a4ps.protocol.requests.image import Revert
+from a4ps.protocol.requests.protos import Proto
 from a4ps.ui.model.arrangement import PERSONAS, with_personas
 from a4ps.ui.model.blocks import Act
 from a4ps.ui.model.geometry import Point, Rect
 from a4ps.ui.model.halo import halo_of, name_of
 from a4ps.ui.model.history import Back
 from a4ps.ui.model.layout import changed_by
-from a4ps.ui.model.menu import colour_menu, command_menu, halo_menu, world_menu
+from a4ps.ui.model.menu import Item, colour_menu, command_menu, halo_menu, world_menu
 from a4ps.ui.model.morph import ROOT, Morph
 
 if TYPE_CHECKING:
@@ -37,6 +39,12 @@ CHORDS: Mapping[str, Act] = {
     "ctrl-0": Act("normal"),
     "f1": Act("open", {"pane": "help"}),
 }
+
+#: What the names of tools' Protos begin with.
+_TOOLS = "tool:"
+
+#: Panes whose subject is a Proto.
+_OF_PROTOS = frozenset({"inspector", "browser", "workspace", "debugger"})
 
 
 class Doing:
@@ -75,7 +83,7 @@ class Doing:
                 self._went_back(desk.undoing.redo(), "redo")
             case "commands":
                 desk.scene.did("commands")
-                desk.show_menu(command_menu(desk.world.root.rect, desk.font_scale))
+                desk.show_menu(command_menu(desk.world.root.rect, desk.font_scale, self._living()))
             case "open":
                 state = {key: value for key, value in about.items() if key not in ("pane", "morph")}
                 desk.effects.open(str(about.get("pane", "")), state)
@@ -124,7 +132,8 @@ class Doing:
         match verb:
             case "talk":
                 name = str(about.get("persona", ""))
-                desk.hands.chat(f"{name}, " if name in PERSONAS else "")
+                text = str(about.get("text", ""))
+                desk.hands.chat(f"{name}, {text}" if name in PERSONAS else text)
             case "run":
                 persona = {"persona": about["persona"]} if about.get("persona") else {}
                 desk.effects.open("tool_bench", {"subject": str(about.get("tool", "")), **persona})
@@ -140,14 +149,16 @@ class Doing:
                 at = desk.halo["recolour"].at if desk.halo is not None else desk.world.rect(id).centre
                 desk.show_menu(colour_menu(id, at, desk.font_scale))
             case "inspect":
-                self._of_proto("inspector", about)
+                self._inspect(about)
+            case "place-tool":
+                self._place_tool(str(about["tool"]))
             case "evidence" | "show-tests" if tool := self._tool(id):
                 desk.effects.open("tool_bench", {"subject": tool})
             case "evidence" | "history" | "plots" | "show-tests" | "pin-version":
                 tab = {"show-tests": "evidence", "pin-version": "history"}.get(verb, verb)
                 self._of_proto("inspector", about, tab=tab)
             case "export":
-                desk.notice("The whole image is written as text by a command.", "a4ps image export FOLDER")
+                self._export(about)
             case "browse":
                 self._of_proto("browser", about)
             case "workspace":
@@ -210,10 +221,55 @@ class Doing:
     def _of_proto(self, pane: str, about: Mapping[str, Any], **more: str) -> None:
         morph = self._morph(about)
         subject = str(about.get("proto") or (proto_of(morph) if morph is not None else ""))
-        if not subject:
+        if subject:
+            self._desk.effects.open(pane, {"subject": subject, **more})
+        elif morph is not None:  # what there is of it is its own state
+            state = json.dumps(dict(morph.state), ensure_ascii=False, indent=1)
+            self._desk.effects.open("inspector", {"value": state, "of": f"the {morph.kind} {name_of(morph)}"})
+        else:
             self._desk.notice("There is no living thing behind this.", "inspect a persona, or a tool")
-            return
-        self._desk.effects.open(pane, {"subject": subject, **more})
+
+    def _inspect(self, about: Mapping[str, Any]) -> None:
+        """Look into it; where the last call of one of its methods failed, at that."""
+        morph = self._morph(about)
+        subject = str(about.get("proto") or (proto_of(morph) if morph is not None else ""))
+        failed = self._desk.following.protos.get(subject, {}).get("failed", ())
+        if failed:
+            self._desk.effects.open("debugger", {"subject": subject, "method": str(failed[0])})
+        else:
+            self._of_proto("inspector", about)
+
+    def _living(self) -> Sequence[Item]:
+        """What the command palette has of living things: to look into each, and to put tools into the world."""
+        items = []
+        for name, proto in sorted(self._desk.following.protos.items()):
+            items.append(Item(f"Inspect {name}", Act("inspect", {"proto": name}), also=str(proto["role"])))
+            if proto["kind"] == "tool":
+                tool = name.removeprefix(_TOOLS)
+                items.append(Item(f"Put {tool} into the world", Act("place-tool", {"tool": tool}), also="tool morph"))
+        return items
+
+    def _place_tool(self, tool: str) -> None:
+        """A morph of a tool, in the middle, to be run and to drop personas on."""
+        desk = self._desk
+        at = self._middle()
+        id = desk.world.fresh_id(f"tool-{tool}")
+        morph = Morph(id, "tool", Rect(at.x, at.y, 150, 44), {"name": tool})
+        desk.undoing.stepped(f"put {tool} into the world", desk.world, desk.world.add(morph))
+        desk.give_focus(id)
+
+    def _export(self, about: Mapping[str, Any]) -> None:
+        """All of a Proto as text, onto the clipboard."""
+        desk, name = self._desk, str(about["proto"])
+
+        def ended(value: Mapping[str, Any] | None, error: A4PSError | None) -> None:
+            if error is not None:
+                desk.failed(error)
+                return
+            desk.hands.copy(json.dumps(value, ensure_ascii=False, indent=1))
+            desk.notice(f"{name} is on the clipboard as text.", "a4ps image export FOLDER writes the whole image")
+
+        desk.calls.send(Proto(proto=name), ended)
 
     def _morph(self, about: Mapping[str, Any]) -> Morph | None:
         id = about.get("morph")
@@ -221,9 +277,9 @@ class Doing:
 
 
 def proto_of(morph: Morph) -> str:
-    """The Proto that a morph shows: a persona's own, a window's subject; "" where it shows none."""
-    if morph.kind == "persona":
-        return str(morph.state.get("name", ""))
+    """The Proto that a morph shows: a persona's or a tool's own, a window's subject; "" where it shows none."""
+    name, subject = str(morph.state.get("name", "")), str(morph.state.get("subject", ""))
     if morph.kind == "window":
-        return str(morph.state.get("subject", ""))
-    return ""
+        tool = morph.state.get("pane") == "tool_bench"
+        return f"{_TOOLS}{subject}" if tool and subject else subject if morph.state.get("pane") in _OF_PROTOS else ""
+    return name if morph.kind == "persona" else f"{_TOOLS}{name}" if morph.kind == "tool" and name else ""

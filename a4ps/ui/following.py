@@ -37,6 +37,8 @@ class Following:
         clock: Callable[[], float],
     ) -> None:
         self.society = projection.unknown_society()
+        #: The Protos of the image by name, each as the request `protos` gives it.
+        self.protos: Mapping[str, Mapping[str, Any]] = {}
         self._calls, self._changed, self._committed, self._failed = calls, changed, committed, failed
         self._now, self._clock = now, clock
         self._asking: set[str] = set()
@@ -83,6 +85,7 @@ class Following:
             case Show(events):
                 for each in events:
                     if each.get("step") in ("failed", "service"):
+                        self._ask("protos")  # which say what has failed in them
                         self._failed(each)
 
     def tick(self) -> None:
@@ -140,6 +143,7 @@ class Following:
         self.fold(projection.status_seen(self.society, value, self._clock()))
 
     def _protos(self, value: Mapping[str, Any]) -> None:
+        self.protos = {each["name"]: each for each in value["protos"]}
         society = self.society
         for each in value["protos"]:
             society = projection.proto_seen(

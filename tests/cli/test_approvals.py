@@ -19,6 +19,8 @@ from tests.doubles.household import Household
 from tests.doubles.tool_society import ToolSociety, serving
 from tests.tools.workshop import SLUG
 
+pytestmark = pytest.mark.slow
+
 QUESTION = "Which slug does the title “Hello World” get?"
 TASK = "turn a title into a slug"
 

@@ -15,6 +15,8 @@ from pydantic import TypeAdapter
 from a4ps.protocol.objects import OBJECTS
 from tests.doubles.household import Household, ollama_server, read_until
 
+pytestmark = pytest.mark.slow
+
 QUESTION = "I have two free weekends: should I learn Rust or Go to write a command-line tool?"
 
 

@@ -19,6 +19,8 @@ from a4ps.sought import Sought
 from tests.doubles.household import Household, at_terminal
 from tests.doubles.standing import backend_of
 
+pytestmark = pytest.mark.slow
+
 PROMPT = "❯"
 
 

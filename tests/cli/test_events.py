@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.doubles.household import Household, ollama_server
 from tests.doubles.standing import backend_of, following, kill, wait_until
+
+pytestmark = pytest.mark.slow
 
 QUESTION = "Should the greenhouse face south or west?"
 

@@ -16,6 +16,8 @@ from tests.cli.test_image import keys_of
 from tests.doubles.byte_search import found_in
 from tests.doubles.household import Household, at_terminal
 
+pytestmark = pytest.mark.slow
+
 SECRET = "Rumpelstilz-7734"
 QUESTION = f"My PIN is {SECRET}, is tea or coffee better in the morning?"
 

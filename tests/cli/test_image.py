@@ -15,6 +15,8 @@ from a4ps.image.proto_manager import ProtoManager
 from a4ps.protocol.objects import OBJECTS
 from tests.doubles.household import Household, at_terminal, ollama_server, read_until
 
+pytestmark = pytest.mark.slow
+
 FOUR = ["ALFRED", "BABS", "BRICK", "ROBIN"]
 
 

@@ -19,6 +19,8 @@ from tests.cli.test_image import keys_of
 from tests.doubles.byte_search import found_in
 from tests.doubles.household import ROOT, Household
 
+pytestmark = pytest.mark.slow
+
 LEASE = "# Lease\n\n## Deposit\n\nThe deposit is three monthly rents.\n\n## Keys\n\nTwo keys are handed over.\n"
 
 

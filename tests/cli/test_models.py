@@ -11,6 +11,8 @@ from tests.doubles.file_server import FileServer, file_server
 from tests.doubles.household import Household
 from tests.models import manifest
 
+pytestmark = pytest.mark.slow
+
 TINY = (manifest.FOLDER / "tiny.gguf").read_bytes()
 
 

@@ -10,6 +10,8 @@ from pydantic import TypeAdapter
 from a4ps.protocol.objects import OBJECTS
 from tests.doubles.household import Household, ollama_server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def person(tmp_path: Path) -> Household:

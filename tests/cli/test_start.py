@@ -51,10 +51,14 @@ class Checkout:
         for lack in lacks:
             (self.bin / f"{name}.{lack}").touch()
 
-    def start(self) -> subprocess.CompletedProcess[str]:
+    def start(self, command: str = "hello", **environ: str) -> subprocess.CompletedProcess[str]:
         self.calls.write_text("")
         return subprocess.run(
-            [str(self.root / "start"), "hello"], env=self.env, capture_output=True, text=True, check=False
+            [str(self.root / "start"), command],
+            env={**self.env, **environ},
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     @property
@@ -116,6 +120,23 @@ def test_changed_dependencies_are_installed_into_the_same_environment(checkout: 
     assert checkout.start().returncode == 0
     assert checkout.made == []
     assert checkout.installed
+
+
+@pytest.mark.parametrize(
+    ("command", "environ"), [("hello", {"DISPLAY": ":0"}), ("hello", {"WAYLAND_DISPLAY": "wayland-0"}), ("ui", {})]
+)
+def test_the_window_is_installed_where_there_is_a_display_or_it_is_asked_for(
+    command: str, environ: dict[str, str], checkout: Checkout
+) -> None:
+    """Also later than the rest, once, and a start without a display needs nothing more."""
+    checkout.start()
+    assert "[ui]" not in checkout.calls.read_text()
+    assert checkout.start(command, **environ).returncode == 0
+    assert f"-e {checkout.root}[ui]" in checkout.calls.read_text()
+    assert checkout.made == []
+    for again in (checkout.start(command, **environ), checkout.start()):
+        assert (again.returncode, again.stderr) == (0, "")
+        assert not checkout.installed
 
 
 @pytest.mark.parametrize("how", [shutil.move, shutil.copytree], ids=["moved", "copied"])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter
 
 from a4ps.protocol.objects import StatusObject
 from tests.doubles.household import Household
 from tests.doubles.standing import backend_of, standing
+
+pytestmark = pytest.mark.slow
 
 
 def test_where_none_runs_it_says_so_and_starts_none(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import pytest
 from tests.doubles.household import Household, at_terminal, ollama_server, read_until
 from tests.doubles.standing import backend_of, kill, standing
 
+pytestmark = pytest.mark.slow
+
 QUESTION = "Should the greenhouse face south or west?"
 
 

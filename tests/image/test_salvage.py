@@ -30,6 +30,8 @@ from a4ps.image.salvage import Limits, Salvaged, salvage
 from a4ps.image.turns import Contribution, Reply, Turn, TurnLog
 from tests.image.plain_values import Point
 
+pytestmark = pytest.mark.slow
+
 FORMATS = Path(__file__).parent.parent / "data" / "formats"
 CODEX = {"role": "logic", "model_name": "none", "system_prompt": "Think.", "extra": {"deep": {"n": 1}}}
 AT = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -102,11 +103,12 @@ async def test_reading_in_that_is_stopped_ends_and_is_gone_on_with(
     file.write_text("\n\n".join(f"{number} {'word ' * 120}" for number in range(3)))
     monkeypatch.setattr("a4ps.memory.documents.PARTS_AT_ONCE", 1)
 
-    loop, begun = asyncio.get_running_loop(), asyncio.Event()
+    loop, begun, told = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
 
     def endless(*given: Any) -> Iterator[tuple[int, int] | TakenIn]:
         first = next(take_in(*given))
         loop.call_soon_threadsafe(begun.set)
+        told.wait()  # a client who is told more than its socket holds would miss the outcome
         while True:
             yield first
 
@@ -118,6 +120,7 @@ async def test_reading_in_that_is_stopped_ends_and_is_gone_on_with(
             stopped = asyncio.create_task(peer.done(command, key="k" * 12))
             await begun.wait()
             here.server._tasks["k" * 12].cancel()
+            told.set()
             assert isinstance(await stopped, Failure)
         again = await peer.done(command)
         assert isinstance(again, Result)

@@ -132,6 +132,7 @@ def test_what_is_no_vector_of_this_embedder_is_passed_over(records: Records, ope
     assert tables(folder) == ["0001"], "it was not made anew"
 
 
+@pytest.mark.slow
 class TestFromFlatToIvf:
     def test_many_rows_are_indexed_and_tuned_to_the_recall(self, records: Records, opens: Opens) -> None:
         rows = vectors(600)
@@ -299,6 +300,7 @@ def test_closed_in_mid_work_it_ends(tmp_path: Path) -> None:
         assert index.near(vectors(1)[0], 3) is None
 
 
+@pytest.mark.slow
 def test_where_it_cannot_be_indexed_all_vectors_are_looked_at(
     records: Records, opens: Opens, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -14,6 +14,8 @@ from a4ps.tools.specification import Specification
 from a4ps.tools.tool import Evidence, Tool
 from tests.tools.workshop import SLUG, SLUG_RAW, SLUG_SPEC, Craftsmen, Workshop, workshop
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def executor() -> Iterator[SecureCodeExecutor]:

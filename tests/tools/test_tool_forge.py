@@ -29,6 +29,8 @@ from tests.tools.workshop import (
     workshop,
 )
 
+pytestmark = pytest.mark.slow
+
 TASK = "turn a title into a slug for an address"
 
 

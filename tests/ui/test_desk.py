@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from a4ps.errors import BackendLost, CallerError, Stopped, UnknownProto
 from a4ps.protocol.requests.figures import SeriesRequest
 from a4ps.protocol.requests.image import Revert
 from a4ps.protocol.requests.models import UseModel
+from a4ps.protocol.requests.tools import RunTool
 from a4ps.protocol.requests.turns import Ask, Resume
 from a4ps.ui.desk import Desk
 from a4ps.ui.model.blocks import Act, Block, Line, say
@@ -83,12 +86,8 @@ class Table:
     def __init__(self) -> None:
         self.link, self.now_s = FakeLink(), 100.0
         self.probe = Probe()
-        panes: dict[str, Pane] = {
-            "probe": self.probe,
-            "approvals": Probe("approvals"),
-            "help": Probe("help"),
-            "debugger": Probe("debugger"),
-        }
+        others = ("approvals", "help", "debugger", "inspector", "tool_bench")
+        panes: dict[str, Pane] = {"probe": self.probe, **{name: Probe(name) for name in others}}
         world = World().add(Morph("probe", "window", Rect(100, 100, 300, 200), {"pane": "probe"}))
         world = world.add(Morph("ROBIN", "persona", Rect(600, 400, 96, 96), {"name": "ROBIN"}))
         self.desk = Desk(self.link, world=world, panes=lambda: panes, now=lambda: self.now_s, clock=lambda: self.now_s)
@@ -324,6 +323,29 @@ def test_the_outcome_goes_to_the_pane_and_a_failure_that_it_makes_nothing_of_is_
     assert "a second time" not in table.notices()
 
 
+def test_a_file_that_an_argument_names_is_read_here_and_a_pipe_is_not_waited_for(table: Table, tmp_path: Path) -> None:
+    table.live()
+    (tmp_path / "ride.gpx").write_bytes(b"<gpx/>")
+    os.mkfifo(tmp_path / "pipe")
+    table.act(Send(RunTool(tool="t", arguments=[f"a=@{tmp_path}/ride.gpx", f"b=@{tmp_path}/pipe", "c=@@x"]), "run"))
+    (sent,) = table.link.asked("run_tool")
+    assert isinstance(sent, RunTool)
+    assert sent.files == {
+        f"{tmp_path}/ride.gpx": b"<gpx/>",
+        f"{tmp_path}/pipe": "cannot be read: it is no regular file",
+    }
+
+
+def test_files_that_are_too_large_together_are_refused_where_they_were_named(table: Table, tmp_path: Path) -> None:
+    table.live()
+    names = [f"{tmp_path}/{each}" for each in "ab"]
+    for each in names:
+        Path(each).write_bytes(bytes(3_900_000))
+    table.act(Send(RunTool(tool="t", arguments=[f"@{each}" for each in names]), "run", tag="ran"))
+    assert not table.link.asked("run_tool")
+    assert "7500000 bytes together" in table.probe.told_of[-1].fault
+
+
 def test_a_living_change_is_undone_and_redone_by_reverting_it(table: Table) -> None:
     table.live()
     table.act(Send(UseModel(persona="ROBIN"), "ROBIN's model", undoes=True))
@@ -529,6 +551,78 @@ def test_a_bug_of_ours_is_logged_and_the_window_goes_on(table: Table, caplog: py
     assert "ZeroDivisionError" in caplog.text
     table.live()
     assert table.texts()[0] == "link live"
+
+
+# Living things
+
+
+def proto(name: str, kind: str = "persona", **more: Any) -> dict[str, Any]:
+    return {"name": name, "kind": kind, "role": "objects", "model": "m", "mood": "calm", "failed": [], **more}
+
+
+def known(table: Table, *protos: dict[str, Any]) -> None:
+    table.live()
+    table.link.answer("protos", {"protos": list(protos)})
+    table.pump()
+
+
+def subjects(table: Table, pane: str) -> list[tuple[str, str]]:
+    windows = [each.state for each in table.desk.world.of_kind("window") if each.state["pane"] == pane]
+    return [(str(each.get("subject", "")), str(each.get("tab", each.get("method", "")))) for each in windows]
+
+
+def test_personas_are_seen_as_the_image_has_them(table: Table) -> None:
+    known(table, proto("ROBIN", role="doubt", mood="calm"), proto("NOTE", "proto"))
+    robin = table.desk.society.personas["ROBIN"]
+    assert (robin.role, robin.model, robin.mood) == ("doubt", "m", "calm")
+    assert len(table.desk.society.personas) == 4
+    table.link.commit(("proto", "ROBIN"))
+    table.pump()
+    assert len(table.link.asked("protos")) == 1
+
+
+def test_inspecting_opens_what_it_is_of(table: Table) -> None:
+    known(table, proto("ROBIN"), proto("tool:fib", "tool"))
+    table.desk.act("", Act("place-tool", {"tool": "fib"}))
+    table.desk.act("ROBIN", Act("inspect"))
+    table.desk.act("tool-fib", Act("inspect"))
+    assert [name for name, _ in subjects(table, "inspector")] == ["ROBIN", "tool:fib"]
+    table.desk.act("ROBIN", Act("evidence"))
+    assert subjects(table, "inspector")[-1] == ("ROBIN", "evidence")
+    table.desk.act("tool-fib", Act("evidence"))
+    table.desk.act("", Act("run", {"tool": "fib", "persona": "ROBIN"}))
+    assert subjects(table, "tool_bench") == [("fib", "")]
+    table.desk.doing.act(Act("inspect", {"morph": "probe"}))
+    state = table.desk.world["inspector-3"].state
+    assert '"pane": "probe"' in state["value"]
+
+
+def test_inspecting_what_failed_last_opens_its_debugger(table: Table) -> None:
+    known(table, proto("ROBIN", failed=["greet"]))
+    table.desk.act("ROBIN", Act("inspect"))
+    assert subjects(table, "debugger") == [("ROBIN", "greet")]
+    assert subjects(table, "inspector") == []
+
+
+def test_the_command_palette_finds_every_living_thing(table: Table) -> None:
+    known(table, proto("ROBIN"), proto("tool:fib", "tool"))
+    table.desk.key("ctrl-p")
+    for each in "put fib":
+        table.desk.key(each if each != " " else "space")
+    table.desk.key("enter")
+    assert table.desk.world["tool-fib"].kind == "tool"
+    table.desk.key("ctrl-z")
+    assert "tool-fib" not in table.desk.world
+
+
+def test_a_living_thing_is_copied_as_text(table: Table) -> None:
+    known(table, proto("ROBIN"))
+    copied: list[str] = []
+    table.desk.hands.copy = copied.append
+    table.desk.doing.act(Act("export", {"proto": "ROBIN"}))
+    table.link.answer("proto", {"name": "ROBIN", "slots": ["ö"]})
+    table.pump()
+    assert "ö" in copied[0]
 
 
 # Files

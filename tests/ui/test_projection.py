@@ -19,6 +19,17 @@ from tests.ui.fake_link import ask_object
 Event = dict[str, Any]
 
 
+def test_a_persona_keeps_the_model_it_spoke_with_where_the_profile_gives_it_one() -> None:
+    def seen(society: Society, model: str) -> str:
+        return projection.proto_seen(society, "ROBIN", role="empathy", model=model, mood="").personas["ROBIN"].model
+
+    society = projection.unknown_society()
+    assert seen(society, "by profile") == "by profile"
+    began_to_speak = projection.happened(society, Show((began("ROBIN", "thesis"),), 0))
+    assert seen(began_to_speak, "by profile") == "model-ROBIN"
+    assert seen(began_to_speak, "its-own") == "its-own"
+
+
 def step(name: str, turn: str = "1", **fields: Any) -> Event:
     return {"step": name, "turn": turn, **fields}
 
@@ -219,7 +230,11 @@ def test_figures_become_series_colours_and_load() -> None:
 
 def status(**series: Sequence[tuple[float, float]]) -> dict[str, Any]:
     shown = {name.replace("_of_", "."): {"points": points} for name, points in series.items()}
-    return {"series": shown, "engine": {"budget_bytes": 9, "residents": [{"vram_bytes": 3}, {"vram_bytes": 4}]}}
+    return {
+        "uptime_s": 1.0,
+        "series": shown,
+        "engine": {"budget_bytes": 9, "residents": [{"vram_bytes": 3}, {"vram_bytes": 4}]},
+    }
 
 
 def test_the_status_brings_what_was_before_and_nothing_twice() -> None:
@@ -227,8 +242,16 @@ def test_the_status_brings_what_was_before_and_nothing_twice() -> None:
     society = projection.status_seen(society, status(load_of_fill=[(10.0, 0.1), (20.0, 0.1235)]), 21.0)
     assert society.series["load.fill"] == ((10.0, 0.1), (20.04, 0.123456))
     assert society.series["vram_bytes"] == ((21.0, 7.0),)
-    again = projection.status_seen(society, status(load_of_fill=[(10.0, 0.1), (20.0, 0.1235)]), 21.0)
-    assert again.series == society.series
+
+
+def test_a_status_in_which_only_time_went_by_changes_nothing() -> None:
+    points = [(10.0, 0.1), (20.0, 0.1235)]
+    society = projection.status_seen(projection.unknown_society(), status(load_of_fill=points), 21.0)
+    later = {**status(load_of_fill=points), "uptime_s": 11.0}
+    assert projection.status_seen(society, later, 31.0) is society
+    assert len(projection.status_seen(society, later, 90.0).series["vram_bytes"]) == 2
+    other = {**later, "engine": {"budget_bytes": 9, "residents": []}}
+    assert projection.status_seen(society, other, 31.0).series["vram_bytes"][-1] == (31.0, 0.0)
 
 
 def test_durable_events_are_counted_and_dated() -> None:

@@ -14,10 +14,13 @@ from typing import Any
 from a4ps.protocol.feed import Apply, Show, Void
 from a4ps.protocol.messages import Durable
 from a4ps.ui.model.arrangement import PERSONAS
-from a4ps.ui.model.society import Contribution, LinkState, Persona, Society, TurnSeen
+from a4ps.ui.model.society import BY_PROFILE, Contribution, LinkState, Persona, Society, TurnSeen
 
 #: Seconds of figures that are kept, and figures of one series.
 SERIES_S, SERIES_POINTS = 600.0, 2_400
+
+#: A figure of the memory that stays the same is noted so often.
+_STEADY_S = 60.0
 
 #: What stands where words were dropped on the way, until the whole text is there.
 GAP = " … "
@@ -131,16 +134,22 @@ def status_seen(society: Society, status: Mapping[str, Any], now_s: float) -> So
     engine = status["engine"]
     if engine["budget_bytes"] is not None or engine["residents"]:
         vram = float(sum(each["vram_bytes"] for each in engine["residents"]))
-        series["vram_bytes"] = _merged(series.get("vram_bytes", ()), ((now_s, vram),))
+        before = series.get("vram_bytes", ())
+        if not before or before[-1][1] != vram or now_s - before[-1][0] >= _STEADY_S:
+            series["vram_bytes"] = _merged(before, ((now_s, vram),))
+    known = society.status
+    if known is not None and series == society.series and {**known, "uptime_s": status["uptime_s"]} == status:
+        return society  # time went by, and nothing happened: nothing is drawn for that
     society = replace(society, status=status, series=series)
     return _with_colours(society, {name: points[-1][1] for name, points in series.items() if points})
 
 
 def proto_seen(society: Society, name: str, *, role: str, model: str, mood: str) -> Society:
-    """A persona as the image has it."""
+    """A persona as the image has it. Where its model is the profile's, it is the one that it spoke with last."""
     if (before := society.personas.get(name)) is None:
         return society
-    now = replace(before, role=role, model=model or before.model, mood=mood)
+    model = before.model or model if model == BY_PROFILE else model or before.model
+    now = replace(before, role=role, model=model, mood=mood)
     return _with_persona(society, now)
 
 

@@ -83,8 +83,10 @@ class Memory:
             case "planned":
                 return [Keep({**state, "plan": [dict(each) for each in value["places"]]})]
             case "forgotten":
+                # The words that were sought are not kept with the window either.
+                left = ("chosen", "query") if "text" in state.get("sought", {}) else ("chosen",)
                 return [
-                    Keep({key: each for key, each in _calm(state).items() if key != "chosen"}),
+                    Keep({key: each for key, each in _calm(state).items() if key not in left}),
                     Notice("Forgotten."),
                     Refresh(),
                 ]

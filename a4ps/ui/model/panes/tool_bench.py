@@ -1,245 +1,220 @@
-"""The tool bench: what the four have written, how well it does, and how far it is trusted; used, mended, promoted here."""
+"""The tool bench: functions that the four have written. Read, run, have made and mended, trusted further, taken away."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from shlex import split
 from typing import Any, Final
 
-from a4ps.protocol.requests.tools import ForgeTool, MendTool, PromoteTool, RemoveTool, RunTool, Tool, Tools
-from a4ps.ui.model.blocks import Act, Block, Button, Buttons, Code, Columns, Entry, Line, Rule, Span, Tone, say
+from a4ps.protocol.requests.tools import Folder, ForgeTool, MendTool, PromoteTool, RemoveTool, RunTool, Tool, Tools
+from a4ps.ui.model.blocks import Act, Block, Button, Buttons, Line, Rule, Span
 from a4ps.ui.model.morph import State
-from a4ps.ui.model.pane import Effect, Keep, Need, Notice, Outcome, Refresh, Seen, Send, Stop, pane
-from a4ps.ui.model.panes.parts import fault_of, typed, waiting, when, with_fault, with_typed
+from a4ps.ui.model.pane import Copy, Do, Effect, Keep, Need, Notice, Open, Outcome, Seen, Send, Stop, pane
+from a4ps.ui.model.panes.parts import sentence, typed, waiting, with_fault, with_typed
+from a4ps.ui.model.panes.tool_blocks import LEVELS, forge_blocks, list_blocks, making_blocks, parameters_of, tool_blocks
 from a4ps.ui.model.society import Society
 
-_ROWS: Final = frozenset({"tool", "proto", "trust", "approval", "effect", "reply"})
-_RESULT_MAX: Final = 4_000
-_STEPS_MAX: Final = 40
-
-#: Level → what it means for whoever has to decide.
-LEVELS: Final[Mapping[str, str]] = {
-    "sandboxed": "Each call runs in a sandbox of its own, with its arguments and nothing else.",
-    "granted": "Still in a sandbox, which also sees the folders that are named: a4ps tools promote NAME granted --folder …",
-    "in-process": "It runs as a part of A4PS itself and can do whatever you can. Read it before you allow that.",
-}
+#: After commits of these rows a tool is another one, or has been used.
+_ROWS: Final = frozenset({"proto", "trust", "tool-use", "tool-failed"})
+_STEPS_KEPT: Final = 40
+_RESULT_CHARS: Final = 20_000
 
 
 @pane
 class ToolBench:
-    """State: `subject`, the tool that is looked at; `steps`: of what is being made; `result`, `report`: what came of it."""
+    """State: `subject`, a tool's name, "" for the list; `tab`; `persona` who was dropped on it; `making`, what is being
+    written and its `steps`; `report`, `result`, `fault`: what came of the last; `promoting`, a level, of the text `digest`.
+    """
 
     name = "tool_bench"
-    size = (430.0, 420.0)
+    size = (470.0, 420.0)
 
     def title(self, seen: Seen) -> str:
         subject = str(seen.state.get("subject", ""))
-        return f"Tool: {subject}" if subject else "Tool bench"
+        return f"Tool bench: {subject}" if subject else "Tool bench"
 
     def needs(self, state: State, society: Society) -> Sequence[Need]:  # noqa: ARG002 - as every pane's
         subject = str(state.get("subject", ""))
-        return (Need("tool", Tool(tool=subject), _ROWS),) if subject else (Need("tools", Tools(), _ROWS),)
+        return (Need("tool", Tool(tool=subject), _ROWS) if subject else Need("tools", Tools(), _ROWS),)
 
     def blocks(self, seen: Seen) -> Sequence[Block]:
-        return list(_one(seen) if seen.state.get("subject") else _all(seen))
+        return list(self._blocks(seen))
 
     def acted(self, act: Act, seen: Seen) -> Sequence[Effect]:
-        state, tool = seen.state, str(seen.state.get("subject", ""))
+        state = seen.state
+        subject = str(state.get("subject", ""))
         match act.verb:
             case "choose":
-                return [Keep({**_clean(state), "subject": str(act.about["tool"])})]
+                return [Open("tool_bench", {"subject": str(act.about["tool"])})]
+            case "list":
+                return [Open("tool_bench")]
+            case "tab":
+                return [Keep({**_calm(state), "tab": str(act.about["value"])})]
             case "typed":
                 return [Keep(with_typed(state, str(act.about["key"]), str(act.about["value"])))]
-            case "run":
-                return self._run(tool, str(act.about.get("value", typed(state, "arguments", ""))), state)
             case "forge":
-                task = str(act.about["value"]).strip()
-                made = Send(ForgeTool(task=task), f"make a tool: {task[:60]}", follows=True, tag="forged")
-                return [Keep({**_clean(state), "steps": []}), made] if task else []
+                return _forge(state)
             case "mend":
-                mended = Send(MendTool(tool=tool), f"mend {tool}", follows=True, tag="forged")
-                return [Keep({**_clean(state), "subject": tool, "steps": []}), mended]
+                sent = Send(MendTool(tool=subject), f"mend {subject}", follows=True, tag="made")
+                return [Keep({**_calm(state), "making": f"Mending {subject}", "steps": []}), sent]
             case "stop":
-                return [Stop("forged")]
-            case "promote":
-                promote = PromoteTool(tool=tool, level=act.about["level"], digest=str(act.about["hash"]))
-                return [Send(promote, f"trust {tool}: {act.about['level']}", tag="promoted")]
+                return [Stop(), Keep({key: each for key, each in state.items() if key not in ("making", "running")})]
+            case "run":
+                return _run(seen)
             case "ask":
-                return [Keep({**state, "asking": str(act.about["what"])})]
+                arguments = ", ".join(_arguments(seen))
+                told = f"use the tool {subject}{f' with {arguments}' if arguments else ''}"
+                return [Do(Act("talk", {"persona": str(state.get("persona", "")), "text": told}))]
+            case "copy" if state.get("result") is not None:
+                return [Copy(str(state["result"]["result"]))]
+            case "promote":
+                return [Keep({**_calm(state), "promoting": str(act.about["level"]), "digest": act.about["digest"]})]
+            case "leave":
+                return [Keep(_calm(state))]
+            case "promoted":
+                return _promote(seen)
             case "remove":
-                return [Send(RemoveTool(tool=tool), f"remove {tool}", undoes=True, tag="removed")]
+                return [Send(RemoveTool(tool=subject), f"remove {subject}", undoes=True, tag="removed")]
         return ()
 
     def told(self, outcome: Outcome, seen: Seen) -> Sequence[Effect]:
-        state, value = seen.state, outcome.value
         if outcome.step is not None:
-            if outcome.tag != "forged" or outcome.step.get("step") != "forging":
-                return ()
-            step = {"line": str(outcome.step["line"]), "passed": outcome.step["passed"]}
-            return [Keep({**state, "steps": [*state.get("steps", []), step][-_STEPS_MAX:]})]
+            return _stepped(outcome.step, seen.state)
+        state = {key: each for key, each in seen.state.items() if key not in ("making", "running")}
+        value = outcome.value
         if value is None:
-            if outcome.tag == "ran":
-                return [Keep({**with_fault(state, "arguments", outcome), "running": False})]
-            left = {key: each for key, each in state.items() if key != "steps"}
-            return [Keep(left), *([Notice(outcome.fault, outcome.next_step, bad=True)] if outcome.fault else [])]
+            return self._failed(outcome, state)
         match outcome.tag:
+            case "made":
+                return _made(value, state)
             case "ran":
-                result = {"text": str(value["result"])[:_RESULT_MAX], "ms": value["ms"], "tier": value["tier"]}
-                return [Keep({**state, "running": False, "result": result}), Refresh()]
-            case "forged":
-                report = {key: value[key] for key in ("name", "verified", "attempts", "failures", "summary")}
-                kept = {key: each for key, each in state.items() if key not in ("steps", "typed")}
-                return [Keep({**kept, "report": report}), Refresh()]
+                return [Keep({**state, "result": {**value, "result": str(value["result"])[:_RESULT_CHARS]}})]
             case "promoted":
-                return [Keep({key: each for key, each in state.items() if key != "asking"}), Refresh()]
+                return [Keep(_calm(state)), Notice(f"{value['tool']} is {value['level']} from now on.")]
             case "removed":
-                return [Keep({}), Notice(f"{value['removed']} is removed.", "Ctrl-Z brings it back")]
+                told = Notice(f"{value['removed']} is removed.", "Ctrl-Z brings it back")
+                return [Keep({key: each for key, each in _calm(state).items() if key != "subject"}), told]
         return ()
 
     @staticmethod
-    def _run(tool: str, arguments: str, state: State) -> Sequence[Effect]:
-        try:
-            words = split(arguments)
-        except ValueError as error:
-            refused = Outcome("ran", fault=f"these are no arguments: {error}", next_step='3 "two words" times=2')
-            return [Keep(with_fault(with_typed(state, "arguments", arguments), "arguments", refused))]
-        kept = with_typed({key: each for key, each in state.items() if key != "result"}, "arguments", arguments)
-        run = Send(RunTool(tool=tool, arguments=words, spelt=True), f"run {tool}", tag="ran")
-        return [Keep({**kept, "running": True}), run]
+    def _failed(outcome: Outcome, state: dict[str, Any]) -> Sequence[Effect]:
+        match outcome.tag:
+            case "promoted" if state.get("promoting") == "granted":
+                return [Keep(with_fault(state, "folders", outcome))]
+            case "ran" | "promoted":
+                return [Keep({**state, "fault": sentence(outcome.fault, outcome.next_step)})]
+            case "made":
+                return [Keep(state), Notice(outcome.fault, outcome.next_step, bad=True)]
+        return ()
 
-
-def _all(seen: Seen) -> Iterator[Block]:
-    answer = seen.answer("tools")
-    yield from waiting(answer, "the tools")
-    found = answer.value
-    if found is not None:
-        for tool in found["tools"]:
-            state, tone = _state_of(tool)
-            yield Columns(
-                (Span(tool["name"], mono=True), Span(f"v{tool['version']}", "muted"), Span(state, tone)),
-                (0.42, 0.12, 0.46),
-                Act("choose", {"tool": tool["name"]}),
+    def _blocks(self, seen: Seen) -> Iterator[Block]:
+        state = seen.state
+        if not state.get("subject"):
+            answer = seen.answer("tools")
+            yield from waiting(answer, "the tools")
+            if answer.value is not None:
+                yield from list_blocks(answer.value)
+            yield Rule()
+            if not state.get("making"):
+                yield from forge_blocks(state)
+            yield from making_blocks(state)
+            return
+        yield Line((Span("◂ all tools", "link", act=Act("list")),))
+        answer = seen.answer("tool")
+        yield from waiting(answer, "the tool")
+        if answer.value is None or answer.fault:  # with a fault it is gone, and what is known is what it was
+            return
+        yield from tool_blocks(answer.value, state)
+        yield Rule()
+        yield from making_blocks(state)
+        if not state.get("making") and not state.get("promoting"):
+            failures = answer.value["failures"]
+            yield Buttons(
+                (Button("Have it mended", Act("mend"), enabled=bool(failures)), Button("Remove", Act("remove"), "bad")),
+                None if failures else Span("it has not failed", "muted"),
             )
-        for name in found["unreadable"]:
-            yield Columns(
-                (Span(name, mono=True), Span("cannot be read", "bad")), (0.54, 0.46), Act("choose", {"tool": name})
-            )
-        if not found["tools"] and not found["unreadable"]:
-            yield say("There are no tools yet. Where a turn needs one, it is written and tested.", "muted")
-    yield Rule()
-    yield from _made(seen.state)
-    yield Entry(
-        "forge",
-        typed(seen.state, "forge", ""),
-        Act("forge"),
-        label="have one made that …",
-        hint="gives the ISO week of a date",
+
+
+def _forge(state: State) -> Sequence[Effect]:
+    task = typed(state, "task", "").strip()
+    if not task or state.get("making"):
+        return ()
+    examples = [line.strip() for line in typed(state, "examples", "").splitlines() if line.strip()]
+    request = ForgeTool(task=task, examples=examples)
+    making = {**_calm(state), "making": f"Making {task[:60]}", "steps": []}
+    return [Keep(making), Send(request, f"have a tool written: {task[:40]}", follows=True, tag="made")]
+
+
+def _stepped(step: Mapping[str, Any], state: State) -> Sequence[Effect]:
+    if step.get("step") != "forging" or not state.get("making"):
+        return ()
+    kept = {name: step.get(name) for name in ("line", "attempt", "passed")}
+    return [Keep({**state, "steps": [*state.get("steps", ()), kept][-_STEPS_KEPT:]})]
+
+
+def _made(report: Mapping[str, Any], state: dict[str, Any]) -> Sequence[Effect]:
+    """A verified tool is opened; of what is not, the window says why."""
+    tool = report["tool"]
+    if report["verified"] and tool is not None:
+        rest = {key: each for key, each in _calm(state).items() if key not in ("typed", "steps")}
+        return [Keep(rest), Notice(report["summary"]), Open("tool_bench", {"subject": report["name"]})]
+    kept = {name: report[name] for name in ("summary", "verified", "failures")}
+    return [Keep({**state, "report": {**kept, "source": "" if tool is None else tool["source"].rstrip()}})]
+
+
+def _arguments(seen: Seen) -> list[str]:
+    """What was typed for each parameter, as "NAME=VALUE"; one that may be left out and is empty is left out."""
+    tool = seen.answer("tool").value
+    texts: Mapping[str, str] = seen.state.get("typed", {})
+    return [
+        f"{each.name}={texts[key]}"
+        for each in (() if tool is None else parameters_of(tool["signature"]))
+        if (key := f"argument:{each.name}") in texts and (each.needed or texts[key])
+    ]
+
+
+def _run(seen: Seen) -> Sequence[Effect]:
+    state, subject = seen.state, str(seen.state.get("subject", ""))
+    if seen.answer("tool").value is None or state.get("running"):
+        return ()
+    request = RunTool(tool=subject, arguments=_arguments(seen), spelt=True)
+    return [Keep({**_calm(state), "running": True}), Send(request, f"run {subject}", tag="ran")]
+
+
+def _promote(seen: Seen) -> Sequence[Effect]:
+    state, tool = seen.state, seen.answer("tool").value
+    level = str(state.get("promoting", ""))
+    if tool is None or level not in LEVELS:
+        return ()
+    folders = []
+    if level == "granted":
+        shown = "\n".join(f"{each}:rw" if each in tool["writable"] else each for each in tool["folders"])
+        for line in typed(state, "folders", shown).splitlines():
+            path = line.strip()
+            if not path:
+                continue
+            if not path.startswith("/"):
+                refused = Outcome("promoted", fault=f"{path[:80]} is no whole path", next_step="begin it with /")
+                return [Keep(with_fault(state, "folders", refused))]
+            writable = path.endswith(":rw")
+            folders.append(Folder(path=path.removesuffix(":rw").removesuffix(":ro"), writable=writable))
+        if not folders:
+            refused = Outcome("promoted", fault="it needs a folder", next_step="name one, such as /home/you/rides")
+            return [Keep(with_fault(state, "folders", refused))]
+    request = PromoteTool.model_validate(
+        {
+            "tool": tool["name"],
+            "level": level,
+            "folders": folders,
+            "digest": str(state.get("digest", "")),
+            "reason": typed(state, "reason", ""),
+        }
     )
+    return [Send(request, f"{tool['name']}: {level}", tag="promoted")]
 
 
-def _state_of(tool: Mapping[str, Any]) -> tuple[str, Tone]:
-    calls = f"{tool['calls']:,} calls"
-    if tool["failures"]:
-        return f"{calls} · {tool['failures']:,} failed", "bad" if tool["failures"] * 2 > tool["calls"] else "warn"
-    level = "" if tool["level"] == "sandboxed" else f" · {tool['level']}"
-    return f"{calls} · 0 failures{level}" if tool["calls"] else f"not called yet{level}", "ok" if tool[
-        "calls"
-    ] else "muted"
-
-
-def _one(seen: Seen) -> Iterator[Block]:
-    state, answer = seen.state, seen.answer("tool")
-    yield Line((Span("‹ all tools", "link"),), act=Act("choose", {"tool": ""}))
-    yield from waiting(answer, str(state["subject"]))
-    tool = answer.value
-    if tool is None:
-        return
-    yield Line((Span(f"{tool['name']}{tool['signature']}", "strong", mono=True),))
-    yield say(tool["contract"] or tool["summary"])
-    evidence = tool["evidence"]
-    told = [f"version {tool['version']} by {tool['author']}", f"{evidence['attempts']} attempts"]
-    told.append(
-        f"{evidence['checks']} checks, {evidence['unseen']} unseen by its writer" if tool["verified"] else "unverified"
-    )
-    if evidence["tier"]:
-        told.append(evidence["tier"])
-    yield say(" · ".join(told), "muted")
-    state_text, tone = _state_of(tool)
-    yield say(state_text, tone)
-    yield Entry(
-        "arguments",
-        typed(state, "arguments", ""),
-        Act("run"),
-        label="call it with",
-        hint='3 "two words" times=2',
-        mono=True,
-        fault=fault_of(state, "arguments"),
-    )
-    if state.get("running"):
-        yield say("It runs …", "muted")
-    if (result := state.get("result")) is not None:
-        yield Line((Span("→ ", "muted"), Span(result["text"], mono=True)))
-        yield say(f"{result['ms']:.0f} ms in {result['tier']}", "muted")
-    yield from _made(state)
-    yield from _trust(tool, state)
-    yield Code(tool["source"])
-    yield say("Tests", "strong")
-    for test in tool["tests"]:
-        yield Columns(
-            (
-                Span(test["text"], mono=True),
-                Span(test["origin"] + (" · held out" if test["held_out"] else ""), "muted"),
-            ),
-            (0.72, 0.28),
-        )
-    for failed in tool["failed"]:
-        yield Line((Span(f"{when(failed['at'])} {failed['args']}: ", "muted", mono=True), Span(failed["why"], "bad")))
-    for note in evidence["notes"]:
-        yield say(note, "muted")
-
-
-def _trust(tool: Mapping[str, Any], state: State) -> Iterator[Block]:
-    asking = str(state.get("asking", ""))
-    buttons = [Button("Mend it", Act("mend"), enabled=bool(tool["failed"]))]
-    if asking == "in-process":
-        yield say(LEVELS["in-process"], "warn")
-        about = {"level": "in-process", "hash": tool["hash"]}
-        yield Buttons(
-            (
-                Button("I have read it: allow", Act("promote", about), "bad"),
-                Button("Leave it", Act("ask", {"what": ""})),
-            )
-        )
-    elif asking == "remove":
-        yield Buttons((Button("Remove it", Act("remove"), "bad"), Button("Leave it", Act("ask", {"what": ""}))))
-    else:
-        yield say(f"{tool['level']}: {LEVELS[tool['level']]}", "muted")
-        if tool["level"] != "in-process":
-            buttons.append(Button("Trust it in-process …", Act("ask", {"what": "in-process"})))
-        if tool["level"] != "sandboxed":
-            about = {"level": "sandboxed", "hash": tool["hash"]}
-            buttons.append(Button("Back to the sandbox", Act("promote", about), "good"))
-        buttons.append(Button("Remove …", Act("ask", {"what": "remove"}), "bad"))
-    yield Buttons(tuple(buttons))
-
-
-def _made(state: State) -> Iterator[Block]:
-    """A tool that is being made, or what came of it."""
-    if "steps" in state:
-        for step in state["steps"]:
-            tone: Tone = "muted" if step["passed"] is None else "ok" if step["passed"] else "bad"
-            yield say(step["line"], tone, indent=1)
-        yield Buttons((Button("Stop", Act("stop"), "bad"),), Span("it is being made …", "muted"))
-    elif (report := state.get("report")) is not None:
-        tone = "ok" if report["verified"] else "bad"
-        yield say(report["summary"] or ("It is kept." if report["verified"] else "It was not kept."), tone)
-        for failure in report["failures"][-3:]:
-            yield say(failure, "muted", indent=1)
-        if report["verified"]:
-            yield Line((Span(f"look at {report['name']}", "link"),), 1, Act("choose", {"tool": report["name"]}))
-
-
-def _clean(state: State) -> dict[str, Any]:
-    """Without what belongs to the tool that was looked at before."""
-    left = ("subject", "steps", "report", "result", "asking", "running", "typed", "faults")
-    return {key: each for key, each in state.items() if key not in left}
+def _calm(state: State) -> dict[str, Any]:
+    """Without what came of the last thing that was done here."""
+    gone = ("report", "result", "fault", "promoting", "digest")
+    kept = {key: each for key, each in state.items() if key not in gone}
+    texts = {key: each for key, each in state.get("typed", {}).items() if key not in ("folders", "reason")}
+    return {**kept, "typed": texts, "faults": {}} if "typed" in state else kept
