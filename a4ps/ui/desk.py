@@ -78,7 +78,7 @@ class Desk:
         self.undoing = Undoing(World() if world is None else world, now)
         self.answers = Answers(self.calls, self._answers_changed)
         self.following = Following(
-            self.calls, self._society_changed, self.answers.committed, self._something_failed, now, clock
+            self.calls, self._society_changed, self._committed, self._something_failed, now, clock
         )
         self.windows = Windows(self.answers, panes)
         self.effects = Effects(self)
@@ -340,6 +340,10 @@ class Desk:
             self.notice(told.detail or "The backend is gone.", told.next_step, bad=True)
         elif told.state == "live" and before == "lost":
             self.notice("The backend is there again.")
+
+    def _committed(self, kinds: frozenset[str]) -> None:
+        self.answers.committed(kinds)
+        self.scene.committed(kinds)
 
     def _society_changed(self) -> None:
         self.changed("society")
