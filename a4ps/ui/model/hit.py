@@ -76,8 +76,7 @@ def part_at(world: World, id: str, point: Point) -> Part:
     """Which part of a morph a point of the world is in, taking it that it is in the morph."""
     morph = world[id]
     rect = seen_rect(morph)
-    local = _within_parent(world, id, point)
-    at = turned(local, rect.centre, -morph.angle) - rect.corner
+    at = within(world, id, point)
     if morph.kind == "window" and at.y < TITLE_HEIGHT:
         if at.x >= rect.width - BUTTON_WIDTH:
             return "close"
@@ -85,6 +84,13 @@ def part_at(world: World, id: str, point: Point) -> Part:
     if not morph.collapsed and morph.kind in RESIZED and at.x >= rect.width - CORNER and at.y >= rect.height - CORNER:
         return "corner"
     return "body"
+
+
+def within(world: World, id: str, point: Point) -> Point:
+    """A point of the world as the morph sees it: relative to its upper left corner, and turned as it is."""
+    morph = world[id]
+    rect = seen_rect(morph)
+    return turned(_within_parent(world, id, point), rect.centre, -morph.angle) - rect.corner
 
 
 def _within_parent(world: World, id: str, point: Point) -> Point:
