@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from a4ps.errors import CallerError, DiskFull, StorageFailed
+from a4ps.ui.model.arrangement import first_world
 from a4ps.ui.model.geometry import Rect
 from a4ps.ui.model.morph import Morph, World
 from a4ps.ui.worlds import FIRST, Worlds, checked

@@ -112,7 +112,9 @@ class Stage(Widget):
 
     def style_of(self, id: str) -> Style:
         halo = self.desk.halo
-        return Style(self.desk.theme, self.desk.font_scale, self.desk.focus == id, halo is not None and halo.morph == id)
+        return Style(
+            self.desk.theme, self.desk.font_scale, self.desk.focus == id, halo is not None and halo.morph == id
+        )
 
     def point(self, x: float, y: float) -> Point:
         """A point of the screen as one of the world."""
@@ -367,7 +369,13 @@ class Stage(Widget):
         """The status strip; it comes again when its words are others though nothing has happened."""
         strip = strip_of(self.desk.society, self._clock())
         self.strip_parts = chrome.draw_strip(
-            self._strip, strip, self.desk.scene.name, self.furniture, self.desk.theme, self.desk.font_scale, self.hovered_strip
+            self._strip,
+            strip,
+            self.desk.scene.name,
+            self.furniture,
+            self.desk.theme,
+            self.desk.font_scale,
+            self.hovered_strip,
         )
         if self._strip_later is not None:
             self._strip_later.cancel()
@@ -428,5 +436,3 @@ def _of_strip(blocks: Sequence[Block]) -> Sequence[Block]:
     """Of the timeline's blocks what the strip has room for: the marks, and what is chosen of them."""
     marks = next((number for number, each in enumerate(blocks) if isinstance(each, Marks)), None)
     return tuple(blocks[:2]) if marks is None else tuple(blocks[marks : marks + 2])
-
-
