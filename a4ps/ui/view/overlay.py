@@ -291,11 +291,10 @@ def _lines(pen: Pen, lines: Sequence[str], x: float, y: float, row: int, text: i
 
 
 def draw_grid(pen: Pen, width: float, height: float, theme: Theme) -> None:
-    """The ground."""
+    """The grid of the ground, whose colour is what the window is cleared with."""
     from kivy.graphics import Mesh
 
     pen.clear()
-    pen.fill(Rect(0, 0, width, height), theme.ground)
     pen.tint(theme.grid)
     vertices: list[float] = []
     for x in range(20, int(width) + 1, 40):

@@ -76,7 +76,12 @@ class Pen:
         reach = textures.SHADOW
         around = Rect(rect.x - reach, rect.y - reach + 5, rect.width + 2 * reach, rect.height + 2 * reach)
         self.tint(colour, alpha)
-        self.group.add(patched(around, textures.shadow(), 2 * reach))
+        self.group.add(patched(around, textures.shadow(), 2 * reach, hollow=True))
+
+    def frame(self, rect: Rect, colour: str, radius: int) -> None:
+        """The rim of a box with round corners, as wide as they are; what is in it is drawn by somebody else."""
+        self.tint(colour)
+        self.group.add(patched(rect, textures.rounded(radius), radius, hollow=True))
 
     def veil(self, rect: Rect, colour: str, alpha: float = 0.9) -> None:
         """Hides what lies there, with soft edges."""
@@ -155,10 +160,11 @@ def upright(texture: Any) -> tuple[float, ...]:
     return (t[6], t[7], t[4], t[5], t[2], t[3], t[0], t[1])
 
 
-def patched(rect: Rect, texture: Any, corner: float, rows: int = 3, share: float = 0.0) -> Any:
+def patched(rect: Rect, texture: Any, corner: float, rows: int = 3, share: float = 0.0, hollow: bool = False) -> Any:
     """A texture over a rectangle of which only the middle is stretched; of its three rows the upper ones where `rows` is 2.
 
-    `share` is how much of the texture's width its corners are, where that is not `corner`.
+    `share` is how much of the texture's width its corners are, where that is not `corner`. `hollow`: without the middle,
+    which a software renderer would fill for nothing where something else hides it.
     """
     edge = share or corner / texture.width
     xs = ((rect.x, 0.0), (rect.x + corner, edge), (rect.right - corner, 1 - edge), (rect.right, 1.0))
@@ -173,6 +179,8 @@ def patched(rect: Rect, texture: Any, corner: float, rows: int = 3, share: float
     indices: list[int] = []
     for row in range(len(ys) - 1):
         for column in range(3):
+            if hollow and row == column == 1:
+                continue
             a = row * 4 + column
             indices += (a, a + 1, a + 5, a + 5, a + 4, a)
     return Mesh(vertices=vertices, indices=indices, mode="triangles", texture=texture)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kivy.clock import Clock
+from kivy.core.window import Window
 from kivy.graphics import InstructionGroup, PopMatrix, PushMatrix, Rectangle, Scale, Translate
 from kivy.uix.widget import Widget
 
@@ -23,6 +24,7 @@ from a4ps.ui.model.glow import EASE_S, eased
 from a4ps.ui.model.halo import Placed
 from a4ps.ui.model.hit import seen_in_world
 from a4ps.ui.model.morph import ROOT, Morph, World
+from a4ps.ui.model.palette import rgb
 from a4ps.ui.model.strip import strip_of
 from a4ps.ui.view import chrome, overlay
 from a4ps.ui.view.body import Body
@@ -186,6 +188,7 @@ class Stage(Widget):
         theme, scale = self.desk.theme, self.desk.font_scale
         if "theme" in changed:
             changed |= _ALL
+            Window.clearcolor = (*rgb(theme.ground), 1)
             overlay.draw_grid(self._ground, self.width, self.height, theme)
             self.editing.dress(theme, scale)
         if changed & {"world", "focus", "halo"}:

@@ -52,11 +52,12 @@ class Offscreen:
             raise AssertionError("it does not come")
         self.frame(3)
 
-    def pixel(self, x: float, y: float) -> tuple[int, int, int]:
-        """The colour at a point of the world."""
+    def pixel(self, x: float, y: float, *, drawn: bool = True) -> tuple[int, int, int]:
+        """The colour at a point of the world; not `drawn`: as the last frame left it."""
         from kivy.graphics.opengl import GL_RGB, GL_UNSIGNED_BYTE, glReadPixels
 
-        self.window.dispatch("on_draw")
+        if drawn:
+            self.window.dispatch("on_draw")
         data = glReadPixels(int(x), int(self.window.height) - 1 - int(y), 1, 1, GL_RGB, GL_UNSIGNED_BYTE)
         return data[0], data[1], data[2]
 
