@@ -8,7 +8,7 @@ from typing import Any, Final
 from a4ps.protocol.requests.figures import SeriesRequest
 from a4ps.ui.model.blocks import Act, Block, Button, Buttons, Plot, Tabs, say
 from a4ps.ui.model.morph import State
-from a4ps.ui.model.pane import Effect, Keep, Need, Outcome, SavePlot, Seen, pane
+from a4ps.ui.model.pane import Effect, Keep, Need, Outcome, Seen, pane
 from a4ps.ui.model.panes.curves import Curves
 from a4ps.ui.model.panes.parts import waiting
 from a4ps.ui.model.society import Society
@@ -66,8 +66,6 @@ class Plots:
                 live = [points[-1][0] for points in seen.society.series.values() if points]
                 paused = 0.0 if seen.state.get("until") else max(live, default=0.0)
                 return [Keep({**seen.state, "until": paused})]
-            case "save":
-                return [SavePlot(str(act.about["name"]))]
         return ()
 
     def told(self, outcome: Outcome, seen: Seen) -> Sequence[Effect]:  # noqa: ARG002 - it asks for nothing to be done
@@ -96,8 +94,8 @@ class Plots:
             shown += 1
             title, unit, low, high = FIGURES.get(_family(name), (name, "", None, None))
             whose = name.partition(".")[2] if _family(name) in ("character", "drift") else ""
-            yield Plot(name, f"{title} · {whose}" if whose else title, cut, unit, low, high)
-            yield Buttons((Button(f"Save {name.replace('_', ' ')}", Act("save", {"name": name})),))
+            seconds = RANGES[_range(state)] or max(60.0, cut[-1][0] - cut[0][0])
+            yield Plot(name, f"{title} · {whose}" if whose else title, cut, unit, low, high, seconds=seconds)
         if not shown:
             yield say("There are no figures of that time.", "muted")
             yield say("They come with the first answer; choose a longer range to look further back.", "muted")

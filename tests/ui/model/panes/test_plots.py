@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from a4ps.kernel.backend import Backend
 from a4ps.ui.model.blocks import Plot
-from a4ps.ui.model.pane import SavePlot
 from a4ps.ui.model.society import Society
 from tests.doubles.pane_driver import Driven
 
@@ -52,10 +51,11 @@ async def test_one_persona_is_shown_with_what_is_everybodys(backend: Backend) ->
     assert "latency" in await plots_of(Driven(backend, "plots", LIVE, subject="BRICK"))
 
 
-async def test_a_plot_is_saved_by_its_name(backend: Backend) -> None:
+async def test_a_curve_has_the_axis_of_its_range(backend: Backend) -> None:
     window = Driven(backend, "plots", LIVE)
-    await window.press("Save latency")
-    assert window.effects == [SavePlot("latency")]
+    assert (await plots_of(window))["latency"].seconds == 600.0
+    await window.press("all")
+    assert (await plots_of(window))["latency"].seconds == POINTS[-1][0] - POINTS[0][0]
 
 
 async def test_where_there_is_nothing_it_says_when_there_will_be(backend: Backend) -> None:
