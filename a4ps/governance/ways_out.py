@@ -42,7 +42,7 @@ WAYS_OUT: tuple[WayOut, ...] = (
     WayOut("whatever is evaluated in the console", "architect", ("kernel.console",)),
     WayOut("commands, to the backend at the setting backend", "setting", ("client.client",)),
     WayOut("what is remembered, as text", "architect", ("cli.memory",)),
-    WayOut("pictures of the world and of its plots", "architect", ("ui.view.png",)),
+    WayOut("pictures of the world and of its plots", "architect", ("ui.view.png", "ui.view.plots")),
 )
 
 #: Actions that let nothing out, and why.
