@@ -8,7 +8,7 @@ from a4ps.cli.approving import approval_lines
 from a4ps.cli.connected import call
 from a4ps.cli.frame import Frame, framed
 from a4ps.cli.plain import plain
-from a4ps.cli.tool_arguments import files_of
+from a4ps.client.given_files import files_of
 from a4ps.protocol.objects import ApprovalObject, ApprovalsObject
 from a4ps.protocol.requests.approvals import Approval, Approvals, Decide, EditApproval
 

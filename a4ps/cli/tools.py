@@ -18,7 +18,7 @@ from a4ps.cli.granting import read_folders
 from a4ps.cli.lines import confirm
 from a4ps.cli.plain import plain, spelt_out
 from a4ps.cli.session import begin
-from a4ps.cli.tool_arguments import files_of
+from a4ps.client.given_files import files_of
 from a4ps.errors import A4PSError, Stopped
 from a4ps.governance.trust import Level, needs_promotion
 from a4ps.places import Places

@@ -370,7 +370,7 @@ class Desk:
         before_s = self._debugged_s.get((proto, method))
         if "debugger" in self.panes() and (before_s is None or self._now() - before_s > _DEBUG_AGAIN_S):
             self._debugged_s[proto, method] = self._now()
-            self.effects.open("debugger", {"subject": proto, "method": method}, undoable=False)
+            self.effects.show("debugger", {"subject": proto, "method": method}, undoable=False)
 
 
 class _Settling:

@@ -6,7 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from a4ps.client.given_files import files_of
 from a4ps.errors import A4PSError, CallerError, Stopped
+from a4ps.protocol.requests.approvals import EditApproval
+from a4ps.protocol.requests.base import Request
+from a4ps.protocol.requests.tools import RunTool
 from a4ps.ui.model.morph import State
 from a4ps.ui.model.pane import Close, Copy, Do, Effect, Keep, Notice, Open, Outcome, Refresh, SavePlot, Send, Stop
 from a4ps.ui.opening import opened
@@ -38,7 +42,7 @@ class Effects:
         finally:
             self._depth -= 1
 
-    def open(self, pane: str, state: State, *, undoable: bool = True) -> str:
+    def show(self, pane: str, state: State, *, undoable: bool = True) -> str:
         """Bring forward the window of that pane and subject, or open one; its id. Raises CallerError for an unknown pane."""
         desk = self._desk
         known = desk.panes().get(pane)
@@ -62,7 +66,7 @@ class Effects:
             case Send():
                 self._send(window, effect)
             case Open(pane, state):
-                self.open(pane, state)
+                self.show(pane, state)
             case Notice(text, next_step, bad):
                 desk.notice(text, next_step, bad=bad)
             case Close():
@@ -100,6 +104,11 @@ class Effects:
             desk.undoing.see(after)
 
     def _send(self, window: str, sent: Send) -> None:
+        try:
+            request = _with_files(sent.request)
+        except A4PSError as error:
+            self._refused(window, sent, error)
+            return
         place = window, sent.tag
         tags = self._tags.setdefault(place, [])
 
@@ -119,12 +128,15 @@ class Effects:
                     self._desk.notice(f"Done: {sent.label}.")
                 self._tell(window, Outcome(sent.tag, value))
                 return
-            told = self._tell(window, Outcome(sent.tag, fault=error.message, next_step=error.next_step))
-            if not told and not isinstance(error, Stopped):  # whoever shows it itself need not have it said twice
-                self._desk.failed(error)
+            self._refused(window, sent, error)
 
-        tag = self._desk.calls.send(sent.request, ended, stepped=stepped, label=sent.label)
+        tag = self._desk.calls.send(request, ended, stepped=stepped, label=sent.label)
         tags.append(tag)
+
+    def _refused(self, window: str, sent: Send, error: A4PSError) -> None:
+        told = self._tell(window, Outcome(sent.tag, fault=error.message, next_step=error.next_step))
+        if not told and not isinstance(error, Stopped):  # whoever shows it itself need not have it said twice
+            self._desk.failed(error)
 
     def _tell(self, window: str, outcome: Outcome) -> bool:
         """Whether the window, if it is still there, made anything of it."""
@@ -133,3 +145,11 @@ class Effects:
         effects = self._desk.windows.told(self._desk.morph(window), outcome, self._desk.society)
         self.carry_out(window, effects)
         return bool(effects)
+
+
+def _with_files(request: Request) -> Request:
+    """With what the files hold that are named with @ in it. Raises UsageError where that is too much."""
+    match request:
+        case RunTool(arguments=given) | EditApproval(changes=given):
+            return request.model_copy(update={"files": files_of(given, regular=True)})
+    return request

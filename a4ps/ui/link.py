@@ -25,6 +25,8 @@ from a4ps.ui.model.society import LinkState
 
 #: A backend is looked for so often while there is none; one over TCP, which costs a connection, so often.
 _LOOK_S, _LOOK_TCP_S = 0.5, 3.0
+#: One that refused us is asked again after so long: it may have been replaced.
+_REFUSED_S = 5.0
 #: `close` waits so long for the thread; what is left then ends with the process.
 _CLOSE_S = 3.0
 #: More waiting for the window than this, and provisional events are dropped: they are void anyhow before they are seen.
@@ -124,6 +126,7 @@ class Link:
         self._timer: asyncio.TimerHandle | None = None
         self._sequence: int | None = None
         self._epoch = ""
+        self._said: Linked | None = None
 
     def start(self, wake: Callable[[], None]) -> None:
         """Begin. `wake` is called from another thread when there is something to `take`, once until that is done."""
@@ -202,11 +205,10 @@ class Link:
                 await self._one_client()
             except A4PSError as error:
                 refused = isinstance(error, _REFUSALS)
-                self._tell(Linked("refused" if refused else "lost", error.message, error.next_step))
+                self._say(Linked("refused" if refused else "lost", error.message, error.next_step))
                 held, self._held = self._held, {}
                 self._tell(*(Failed(tag, error) for tag in held))
-            await self._wait_for_a_backend()
-            self._tell(Linked("connecting"))
+                await self._wait_for_a_backend(_REFUSED_S if refused else self._look_s)
 
     async def _one_client(self) -> None:
         """Connect, and follow the events until the client gives up, which raises."""
@@ -255,20 +257,30 @@ class Link:
         if linked:
             self._say_live(self._client)
         else:
-            self._tell(Linked("lost", why, "ask something, or: a4ps up"))
+            self._say(Linked("lost", why, "ask something, or: a4ps up"))
 
     def _say_live(self, client: Client) -> None:
-        self._tell(Linked("live", epoch=client.welcome.epoch, sequence=client.welcome.sequence))
+        self._say(Linked("live", epoch=client.welcome.epoch, sequence=client.welcome.sequence))
 
-    async def _wait_for_a_backend(self) -> None:
+    def _say(self, linked: Linked) -> None:
+        """Tell of the link's state, once."""
+        if linked != self._said:
+            self._said = linked
+            self._tell(linked)
+
+    async def _wait_for_a_backend(self, look_s: float) -> None:
         """Until there may be one again, or something is asked that is worth starting one."""
         self._wanted.clear()
         while not self._held:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_TCP_S if self._address else _LOOK_S):
+                async with asyncio.timeout(look_s):
                     await self._wanted.wait()
             if self._address or is_running(self._places):
                 return
+
+    @property
+    def _look_s(self) -> float:
+        return _LOOK_TCP_S if self._address else _LOOK_S
 
     # What is sent
 

@@ -63,10 +63,13 @@ class Worlds:
     Every method raises StorageFailed, or DiskFull, where the disk refuses; a file is then as it was.
     """
 
-    def __init__(self, folder: Path, panes: Collection[str] | None = None) -> None:
-        """`panes` are the kinds of windows that there are; None: every one."""
+    def __init__(self, folder: Path, panes: Collection[str] | None = None, *, writes: bool = True) -> None:
+        """`panes` are the kinds of windows that there are; None: every one. Without `writes` the folder stays as it is, as
+        for a picture: what would be saved is not.
+        """
         self.folder = folder
         self._panes = panes
+        self._writes = writes
         #: World → its file as it was read or written last, None where there was none.
         self._seen: dict[str, _Mark | None] = {}
 
@@ -93,14 +96,16 @@ class Worlds:
         """The world of that name, fitted into a window of that size, and remembered as the last.
 
         Where there is none, it begins as the first one does. So it does where the file is no script: that is set aside
-        under another name, which the notice tells. Raises CallerError for a name that cannot be.
+        under another name, which the notice tells. Raises CallerError for a name that cannot be, and what `script.read`
+        raises where nothing is written.
         """
         name = checked(name)
         path = self._path(name)
         self._seen[name] = _mark(path)
         # A disk that is read-only or full is told when the world is saved.
-        with contextlib.suppress(A4PSError):
-            self._write(self.folder / _LAST, name + "\n")
+        if self._writes:
+            with contextlib.suppress(A4PSError):
+                self._write(self.folder / _LAST, name + "\n")
         try:
             data = _content(path)
         except FileNotFoundError:
@@ -110,6 +115,8 @@ class Worlds:
         try:
             found = read(data, self._panes)
         except (CallerError, Unsupported) as fault:
+            if not self._writes:
+                raise
             aside = self._set_aside(path, "newer" if isinstance(fault, Unsupported) else "damaged")
             self._seen[name] = None
             notice = Notice(f"The world {name} could not be read: {fault.message}", f"it is kept as {aside}", bad=True)
@@ -124,6 +131,8 @@ class Worlds:
         Raises Conflict where somebody else has written it since it was loaded or saved here: what they wrote stays.
         """
         name = checked(name)
+        if not self._writes:
+            return
         text, path = written(world), self._path(name)
         with self._alone():
             if self.is_changed(name):

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from a4ps.cli.tool_arguments import FILE_BYTES, files_of
 from a4ps.client.client import As, Client
+from a4ps.client.given_files import FILE_BYTES, files_of
 from a4ps.errors import RoleRefused, UsageError
 from a4ps.governance.roles import Role
 from a4ps.image.keys import KeyFolder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from a4ps.errors import BackendLost, CallerError, Stopped, UnknownProto
 from a4ps.protocol.requests.figures import SeriesRequest
 from a4ps.protocol.requests.image import Revert
 from a4ps.protocol.requests.models import UseModel
+from a4ps.protocol.requests.tools import RunTool
 from a4ps.protocol.requests.turns import Ask, Resume
 from a4ps.ui.desk import Desk
 from a4ps.ui.model.blocks import Act, Block, Line, say
@@ -21,6 +23,7 @@ from a4ps.ui.model.morph import Morph, State, World
 from a4ps.ui.model.pane import (
     Close,
     Copy,
+    Do,
     Effect,
     Keep,
     Need,
@@ -321,6 +324,29 @@ def test_the_outcome_goes_to_the_pane_and_a_failure_that_it_makes_nothing_of_is_
     assert "a second time" not in table.notices()
 
 
+def test_a_file_that_an_argument_names_is_read_here_and_a_pipe_is_not_waited_for(table: Table, tmp_path: Path) -> None:
+    table.live()
+    (tmp_path / "ride.gpx").write_bytes(b"<gpx/>")
+    os.mkfifo(tmp_path / "pipe")
+    table.act(Send(RunTool(tool="t", arguments=[f"a=@{tmp_path}/ride.gpx", f"b=@{tmp_path}/pipe", "c=@@x"]), "run"))
+    (sent,) = table.link.asked("run_tool")
+    assert isinstance(sent, RunTool)
+    assert sent.files == {
+        f"{tmp_path}/ride.gpx": b"<gpx/>",
+        f"{tmp_path}/pipe": "cannot be read: it is no regular file",
+    }
+
+
+def test_files_that_are_too_large_together_are_refused_where_they_were_named(table: Table, tmp_path: Path) -> None:
+    table.live()
+    names = [f"{tmp_path}/{each}" for each in "ab"]
+    for each in names:
+        Path(each).write_bytes(bytes(3_900_000))
+    table.act(Send(RunTool(tool="t", arguments=[f"@{each}" for each in names]), "run", tag="ran"))
+    assert not table.link.asked("run_tool")
+    assert "7500000 bytes together" in table.probe.told_of[-1].fault
+
+
 def test_a_living_change_is_undone_and_redone_by_reverting_it(table: Table) -> None:
     table.live()
     table.act(Send(UseModel(persona="ROBIN"), "ROBIN's model", undoes=True))
@@ -362,6 +388,14 @@ def test_the_view_does_what_only_it_can(table: Table) -> None:
     table.desk.hands.save_plot = lambda window, name: done.append(("plot", window, name))
     table.act(Copy("words"), SavePlot("load"))
     assert done == [("copy", "words"), ("plot", "probe", "load")]
+
+
+def test_whoever_is_talked_to_is_named_in_the_chat_field_with_what_is_asked_of_them(table: Table) -> None:
+    chat: list[str] = []
+    table.desk.hands.chat = chat.append
+    table.act(Do(Act("talk", {"persona": "ROBIN"})), Do(Act("talk", {"persona": "ROBIN", "text": "use the tool t"})))
+    table.act(Do(Act("talk", {"persona": "nobody"})))
+    assert chat == ["ROBIN, ", "ROBIN, use the tool t", ""]
 
 
 def test_an_outcome_of_a_window_that_was_closed_is_lost_but_its_failure_is_said(table: Table) -> None:

@@ -10,10 +10,11 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from a4ps.client.client import As
+from a4ps.client.client import As, Client
 from a4ps.client.starting import is_running
 from a4ps.errors import BackendLost
 from a4ps.places import Places
@@ -280,6 +281,33 @@ def test_leaving_a_backend_that_hangs_takes_no_longer_than_it_may(
             assert not [each for each in threading.enumerate() if each.name == "link"]
         finally:
             os.kill(process.pid, signal.SIGCONT)
+
+
+def test_a_backend_that_refuses_us_is_said_once_and_asked_again_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = household(tmp_path)
+    places = places_of(person, monkeypatch)
+    monkeypatch.setattr("a4ps.ui.link._REFUSED_S", 0.1)
+    asked = threading.Semaphore(0)
+    connect = Client.connect
+
+    async def counted(*arguments: Any, **options: Any) -> Client:
+        asked.release()
+        return await connect(*arguments, **options)
+
+    monkeypatch.setattr(Client, "connect", counted)
+    with standing(person), monkeypatch.context() as other:
+        other.setattr("a4ps.client.client.PROTOCOL_VERSION", 2)
+        with living_desk(places, starts=False) as living:
+            living.until(lambda: living.desk.society.link == "refused")
+            assert "protocol 2" in living.desk.society.link_detail
+            for _ in range(3):
+                assert asked.acquire(timeout=60)
+            living.desk.pump()
+            assert living.link.states == ["refused"]
+            other.undo()
+            living.until(lambda: living.desk.society.link == "live")
 
 
 def test_a_link_that_was_never_started_closes(tmp_path: Path) -> None:

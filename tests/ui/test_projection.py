@@ -19,6 +19,17 @@ from tests.ui.fake_link import ask_object
 Event = dict[str, Any]
 
 
+def test_a_persona_keeps_the_model_it_spoke_with_where_the_profile_gives_it_one() -> None:
+    def seen(society: Society, model: str) -> str:
+        return projection.proto_seen(society, "ROBIN", role="empathy", model=model, mood="").personas["ROBIN"].model
+
+    society = projection.unknown_society()
+    assert seen(society, "by profile") == "by profile"
+    began_to_speak = projection.happened(society, Show((began("ROBIN", "thesis"),), 0))
+    assert seen(began_to_speak, "by profile") == "model-ROBIN"
+    assert seen(began_to_speak, "its-own") == "its-own"
+
+
 def step(name: str, turn: str = "1", **fields: Any) -> Event:
     return {"step": name, "turn": turn, **fields}
 

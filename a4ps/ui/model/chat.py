@@ -10,6 +10,7 @@ from typing import TypeAlias
 from a4ps.errors import UsageError
 from a4ps.protocol.requests.memory import Remember
 from a4ps.protocol.requests.turns import Resume
+from a4ps.ui.model.arrangement import PERSONAS
 from a4ps.ui.model.blocks import Act
 from a4ps.ui.model.pane import Do, Effect, Open, Send
 
@@ -53,10 +54,16 @@ def said(text: str) -> Said | None:
     return found.does(rest)
 
 
-def completed(text: str) -> Sequence[str]:
-    """The commands that a line which is being written could become; none where it is no command, or has one."""
-    if not text.startswith("/") or " " in text:
+def completed(text: str, protos: Sequence[str] = tuple(PERSONAS), worlds: Sequence[str] = ()) -> Sequence[str]:
+    """What a line which is being written could become: a command, then what it is about, of the names that are known.
+    None where it is no command, or takes no name.
+    """
+    if not text.startswith("/"):
         return ()
+    word, space, rest = text.partition(" ")
+    if space:
+        names = {"/inspect": protos, "/browser": protos, "/theme": ("dark", "light"), "/world": worlds}.get(word, ())
+        return [f"{word} {each}" for each in names if each.casefold().startswith(rest.casefold()) and each != rest]
     return [f"/{each.name}{' ' if each.takes else ''}" for each in SLASH if each.name.startswith(text[1:].casefold())]
 
 
@@ -68,9 +75,19 @@ def _does(verb: str) -> Callable[[str], Said]:
     return lambda _: Do(Act(verb))
 
 
-def _about(pane: str, key: str, *, upper: bool = False) -> Callable[[str], Said]:
+def _about(pane: str, key: str) -> Callable[[str], Said]:
     def does(rest: str) -> Said:
-        return Open(pane, {key: rest.upper() if upper else rest} if rest else {})
+        return Open(pane, {key: rest} if rest else {})
+
+    return does
+
+
+def _of_proto(pane: str) -> Callable[[str], Said]:
+    """Of one of the four however it is written, or of another Proto by its name."""
+
+    def does(rest: str) -> Said:
+        name = rest.upper() if rest.upper() in PERSONAS else rest
+        return Open(pane, {"subject": name} if name else {})
 
     return does
 
@@ -108,8 +125,8 @@ SLASH = (
     Slash("forget", "TEXT", "find all that holds it, to forget it for good", _about("memory", "query")),
     Slash("approvals", "", "what waits for your word", _opens("approvals")),
     Slash("tools", "[NAME]", "the tools that the four have written", _about("tool_bench", "subject")),
-    Slash("inspect", "NAME", "look into a living object", _about("inspector", "subject", upper=True)),
-    Slash("browser", "[NAME]", "methods and versions", _about("browser", "subject", upper=True)),
+    Slash("inspect", "NAME", "look into a living object", _of_proto("inspector")),
+    Slash("browser", "[NAME]", "methods and versions", _of_proto("browser")),
     Slash("workspace", "", "evaluate Python among the living objects", _opens("workspace")),
     Slash("plots", "", "figures over time", _opens("plots")),
     Slash("timeline", "", "all that happened, to look back", _opens("timeline")),

@@ -14,7 +14,7 @@ from typing import Any
 from a4ps.protocol.feed import Apply, Show, Void
 from a4ps.protocol.messages import Durable
 from a4ps.ui.model.arrangement import PERSONAS
-from a4ps.ui.model.society import Contribution, LinkState, Persona, Society, TurnSeen
+from a4ps.ui.model.society import BY_PROFILE, Contribution, LinkState, Persona, Society, TurnSeen
 
 #: Seconds of figures that are kept, and figures of one series.
 SERIES_S, SERIES_POINTS = 600.0, 2_400
@@ -145,10 +145,11 @@ def status_seen(society: Society, status: Mapping[str, Any], now_s: float) -> So
 
 
 def proto_seen(society: Society, name: str, *, role: str, model: str, mood: str) -> Society:
-    """A persona as the image has it."""
+    """A persona as the image has it. Where its model is the profile's, it is the one that it spoke with last."""
     if (before := society.personas.get(name)) is None:
         return society
-    now = replace(before, role=role, model=model or before.model, mood=mood)
+    model = before.model or model if model == BY_PROFILE else model or before.model
+    now = replace(before, role=role, model=model, mood=mood)
     return _with_persona(society, now)
 
 

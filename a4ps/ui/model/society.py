@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
+
+#: What a Proto's codex has for a model where the profile gives it.
+BY_PROFILE: Final = "by profile"
 
 LinkState: TypeAlias = Literal["connecting", "live", "lost", "refused"]
 

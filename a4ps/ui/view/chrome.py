@@ -92,16 +92,21 @@ def _tip(pen: Pen, hovered: Pressed, rect: Rect, theme: Theme, height: int) -> N
 
 
 def draw_foot(pen: Pen, furniture: Furniture, theme: Theme, scale: float, *, focused: bool, hovered: bool) -> Rect:
-    """The ground of the timeline and of the chat field; the chat field's own rectangle is returned."""
+    """The edges of the timeline, and the ground of the chat field, whose own rectangle is returned."""
     pen.clear()
     timeline, chat = furniture.timeline, furniture.chat
-    top = timeline.y if timeline.height else chat.y
-    pen.fill(Rect(0, top, chat.width, chat.bottom - top), theme.ground)
     if timeline.height:
-        pen.fill(timeline, theme.grid)
-        pen.fill(Rect(0, timeline.y, timeline.width, 1), theme.edge, 0.6)
-        pen.fill(Rect(0, timeline.bottom - 1, timeline.width, 1), theme.edge, 0.6)
+        pen.fill(Rect(0, timeline.y, timeline.width, 1), theme.edge)
+        pen.fill(Rect(0, timeline.bottom - 1, timeline.width, 1), theme.edge)
     field = chat_rect(furniture)
+    # Around the field; what is hidden anyhow is not filled.
+    for rect in (
+        Rect(0, chat.y, chat.width, field.y + 10 - chat.y),
+        Rect(0, field.bottom - 10, chat.width, chat.bottom - field.bottom + 10),
+        Rect(0, field.y + 10, field.x + 10, field.height - 20),
+        Rect(field.right - 10, field.y + 10, chat.right - field.right + 10, field.height - 20),
+    ):
+        pen.fill(rect, theme.ground)
     pen.box(field, theme.entry if theme.name == "light" else theme.window, 9)
     pen.outline(field, theme.calm if focused else theme.muted if hovered else theme.edge, 9)
     sign = size(16, scale)

@@ -235,7 +235,12 @@ class Editing:
         whole = stage.body_rect(self.window)
         rect = found.rect.moved(whole.corner)
         room = stage.furniture.room
-        seen = rect.y >= whole.y - 1 and rect.bottom <= whole.bottom + 1 and room.y <= rect.y and rect.bottom <= room.bottom
+        seen = (
+            rect.y >= whole.y - 1
+            and rect.bottom <= whole.bottom + 1
+            and room.y <= rect.y
+            and rect.bottom <= room.bottom
+        )
         if not seen or self._is_covered(rect):
             self.over.hide()
             return
@@ -291,5 +296,3 @@ class Editing:
 
         start = Path.home() / name
         self.ask(f"Save {what} as …", str(start), answered)
-
-

@@ -23,6 +23,8 @@ from a4ps.ui.view.text import Texts
 
 #: A window's corners are this round; its body ends so far above its lower edge.
 ROUND = 8
+#: A glow that reaches no further is not seen, and not drawn.
+_DARK = 4.0
 #: Captions beneath a persona are cut at this width, in px at scale 1.
 CAPTION = 230.0
 
@@ -101,7 +103,9 @@ class PersonaView(MorphView):
 
     def show_persona(self, persona: Persona | None, look: Style) -> None:
         """Draw what is known of the persona now."""
-        shown = () if persona is None else (persona.role, persona.model, persona.activity, persona.mood, persona.dissonance)
+        shown = (
+            () if persona is None else (persona.role, persona.model, persona.activity, persona.mood, persona.dissonance)
+        )
         self.persona = persona
         if shown != self._shown and self.look is not None:
             self._shown = shown
@@ -115,6 +119,9 @@ class PersonaView(MorphView):
             return
         colour, shape = self._glowing
         diameter = min(self.morph.rect.width, self.morph.rect.height)
+        if look.reach <= _DARK:
+            colour.a, shape.size = 0, (0, 0)
+            return
         across = diameter + 2 * look.reach * 1.7 * diameter / 112
         colour.a = look.alpha
         middle = self.morph.rect.width / 2, self.morph.rect.height / 2
@@ -136,7 +143,10 @@ class PersonaView(MorphView):
         if captions:
             # Lines between personas are not drawn through what is written, and the glow is.
             wide = max(self.texts.width(words, face, high) for words, face, high, _ in captions)
-            pen.veil(Rect(middle.x - wide / 2 - 10, height + 6, wide + 20, self._step(look) * len(captions) + 6), theme.ground)
+            pen.veil(
+                Rect(middle.x - wide / 2 - 10, height + 6, wide + 20, self._step(look) * len(captions) + 6),
+                theme.ground,
+            )
         tint = Color(*rgb(colour), 0)
         shape = Rectangle(texture=textures.glow())
         pen.add(tint)
@@ -144,15 +154,11 @@ class PersonaView(MorphView):
         self._glowing = tint, shape
         self.set_glow(self._look)
         fill = mixed(theme.window, morph.colour, 0.35) if morph.colour else theme.window
-        pen.disc(middle, diameter - 3, fill)
-        pen.ring(middle, diameter, max(3.0, diameter / 26), colour)
+        step = round(min(1.0, max(0.0, dissonance or 0.0)) * textures.ARC_STEPS)
+        face = textures.face(round(diameter), fill, colour, theme.arc, step)
+        pen.picture(face, middle, diameter, "#FFFFFF")
         if look.focused:
             pen.ring(middle, diameter + 9, 1.5, theme.calm)
-        if dissonance is not None:
-            step = round(min(1.0, max(0.0, dissonance)) * textures.ARC_STEPS)
-            within = diameter - 2 * max(3.0, diameter / 26) - 8
-            if step and within > 12:
-                pen.picture(textures.arc(round(within), 2.5, step), middle, within, theme.arc)
         self._draw_inside(look, middle, diameter, fill, dissonance)
         for number, (words, face, high, tone) in enumerate(captions):
             pen.words(words, middle.x, height + 8 + number * self._step(look), face, high, tone, middle=True)
@@ -260,16 +266,16 @@ class WindowView(MorphView):
         theme, pen = look.theme, self.pen
         whole = Rect(0, 0, morph.rect.width, seen_rect(morph).height)
         pen.shadow(whole, theme.shadow)
-        pen.box(whole, theme.window, ROUND)
         accent = morph.colour or self._accent(morph, theme)
         bar = mixed(theme.title, morph.colour, 0.22) if morph.colour else theme.title
         title = Rect(0, 0, whole.width, TITLE_HEIGHT)
         if morph.collapsed:
             pen.box(title, bar, ROUND)
         else:
+            rect = self.body_rect(morph)
+            pen.frame(whole, theme.window, ROUND)
             pen.top(title, bar, ROUND)
             pen.fill(Rect(0, TITLE_HEIGHT, whole.width, 1), theme.edge)
-            rect = self.body_rect(morph)
             self.fill(morph, look)
             pen.tint("#FFFFFF")
             self._rectangle = pen.add(
@@ -346,7 +352,7 @@ class NoteView(MorphView):
             return
         fill = mixed(theme.title, morph.colour or theme.warn, 0.10)
         pen.shadow(whole, theme.shadow, 0.5)
-        pen.box(whole, fill, ROUND)
+        pen.frame(whole, fill, ROUND)
         rect = self.body_rect(morph)
         self.body.set(self.blocks, rect.width, rect.height, theme, look.scale, ground=fill)
         pen.tint("#FFFFFF")
@@ -388,4 +394,7 @@ def first_line(morph: Morph) -> str:
 def placeholder_blocks(morph: Morph) -> tuple[Block, ...]:
     """What a morph of an unknown kind shows."""
     kind = str(morph.state.get("kind", "")) or "unknown"
-    return (say(f"This version knows no morph {kind!r}.", "warn"), say("Its data is kept, and is there when it does.", "muted"))
+    return (
+        say(f"This version knows no morph {kind!r}.", "warn"),
+        say("Its data is kept, and is there when it does.", "muted"),
+    )

@@ -38,7 +38,9 @@ def draw_links(pen: Pen, links: Sequence[Link], rings: Mapping[str, Rect], theme
         start, end = towards(a, b, reach_a), towards(b, a, reach_b)
         if link.dissonance is None:
             alpha = 0.9 if link.active else 0.45
-            pen.stroke((start, end), 1.3 if link.active else 1.0, theme.calm if link.active else theme.muted, alpha, (6, 5))
+            pen.stroke(
+                (start, end), 1.3 if link.active else 1.0, theme.calm if link.active else theme.muted, alpha, (6, 5)
+            )
             continue
         colour = dissonance_colour(link.dissonance)
         points = curve(start, end, 0.06 * start.distance(end))
@@ -289,11 +291,10 @@ def _lines(pen: Pen, lines: Sequence[str], x: float, y: float, row: int, text: i
 
 
 def draw_grid(pen: Pen, width: float, height: float, theme: Theme) -> None:
-    """The ground."""
+    """The grid of the ground, whose colour is what the window is cleared with."""
     from kivy.graphics import Mesh
 
     pen.clear()
-    pen.fill(Rect(0, 0, width, height), theme.ground)
     pen.tint(theme.grid)
     vertices: list[float] = []
     for x in range(20, int(width) + 1, 40):

@@ -76,7 +76,12 @@ class Pen:
         reach = textures.SHADOW
         around = Rect(rect.x - reach, rect.y - reach + 5, rect.width + 2 * reach, rect.height + 2 * reach)
         self.tint(colour, alpha)
-        self.group.add(patched(around, textures.shadow(), 2 * reach))
+        self.group.add(patched(around, textures.shadow(), 2 * reach, hollow=True))
+
+    def frame(self, rect: Rect, colour: str, radius: int) -> None:
+        """The rim of a box with round corners, as wide as they are; what is in it is drawn by somebody else."""
+        self.tint(colour)
+        self.group.add(patched(rect, textures.rounded(radius), radius, hollow=True))
 
     def veil(self, rect: Rect, colour: str, alpha: float = 0.9) -> None:
         """Hides what lies there, with soft edges."""
@@ -97,7 +102,16 @@ class Pen:
         return self.add(Rectangle(texture=texture, pos=at, size=(size, size)))
 
     def words(
-        self, text: str, x: float, y: float, face: Face, size: int, colour: str, *, middle: bool = False, alpha: float = 1.0
+        self,
+        text: str,
+        x: float,
+        y: float,
+        face: Face,
+        size: int,
+        colour: str,
+        *,
+        middle: bool = False,
+        alpha: float = 1.0,
     ) -> float:
         """One line of text whose upper left corner is there, or the middle of its upper edge; its width is returned."""
         texture = self.texts.texture(text, face, size)
@@ -112,7 +126,12 @@ class Pen:
         return float(width)
 
     def stroke(
-        self, points: Sequence[Point], width: float, colour: str, alpha: float = 1.0, dash: tuple[float, float] | None = None
+        self,
+        points: Sequence[Point],
+        width: float,
+        colour: str,
+        alpha: float = 1.0,
+        dash: tuple[float, float] | None = None,
     ) -> None:
         """A line through points, with soft edges; `dash` is (drawn, left out), in px."""
         pieces = [points] if dash is None else _dashed(points, *dash)
@@ -141,10 +160,11 @@ def upright(texture: Any) -> tuple[float, ...]:
     return (t[6], t[7], t[4], t[5], t[2], t[3], t[0], t[1])
 
 
-def patched(rect: Rect, texture: Any, corner: float, rows: int = 3, share: float = 0.0) -> Any:
+def patched(rect: Rect, texture: Any, corner: float, rows: int = 3, share: float = 0.0, hollow: bool = False) -> Any:
     """A texture over a rectangle of which only the middle is stretched; of its three rows the upper ones where `rows` is 2.
 
-    `share` is how much of the texture's width its corners are, where that is not `corner`.
+    `share` is how much of the texture's width its corners are, where that is not `corner`. `hollow`: without the middle,
+    which a software renderer would fill for nothing where something else hides it.
     """
     edge = share or corner / texture.width
     xs = ((rect.x, 0.0), (rect.x + corner, edge), (rect.right - corner, 1 - edge), (rect.right, 1.0))
@@ -159,6 +179,8 @@ def patched(rect: Rect, texture: Any, corner: float, rows: int = 3, share: float
     indices: list[int] = []
     for row in range(len(ys) - 1):
         for column in range(3):
+            if hollow and row == column == 1:
+                continue
             a = row * 4 + column
             indices += (a, a + 1, a + 5, a + 5, a + 4, a)
     return Mesh(vertices=vertices, indices=indices, mode="triangles", texture=texture)
@@ -193,7 +215,9 @@ def curve(a: Point, b: Point, bend: float, steps: int = 24) -> list[Point]:
     for number in range(steps + 1):
         t = number / steps
         s = 1 - t
-        found.append(Point(s * s * a.x + 2 * s * t * aside.x + t * t * b.x, s * s * a.y + 2 * s * t * aside.y + t * t * b.y))
+        found.append(
+            Point(s * s * a.x + 2 * s * t * aside.x + t * t * b.x, s * s * a.y + 2 * s * t * aside.y + t * t * b.y)
+        )
     return found
 
 

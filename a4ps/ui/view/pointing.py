@@ -38,6 +38,8 @@ class _Press:
     held: bool = False
     scrubbed: float = -1.0
     twice: bool = False
+    #: It has opened a menu, which may lie under the pointer: letting go chooses nothing.
+    opened: bool = False
 
 
 class Pointing:
@@ -80,7 +82,9 @@ class Pointing:
                 stage.editing.leave()
             if found is not None:
                 self._press.id, self._press.found = found
+        before = desk.menu
         desk.pointer(event)
+        self._press.opened = desk.menu is not None and desk.menu is not before
         if in_menu or in_halo or which != "left" or ctrl:
             return
         self._hold_later = Clock.schedule_once(lambda _: self._held(), HOLD_S)
@@ -114,7 +118,7 @@ class Pointing:
         stage, desk = self._stage, self._stage.desk
         at = stage.point(*touch.pos)
         button = str(getattr(touch, "button", "left") or "left")
-        if press.world:
+        if press.world and not (press.opened and not press.moved):
             which = cast("Literal['left', 'middle', 'right']", button if button in ("middle", "right") else "left")
             desk.pointer(
                 Pointer("release", at, which, ctrl="ctrl" in Window.modifiers, shift="shift" in Window.modifiers)
@@ -158,7 +162,7 @@ class Pointing:
         if body is None or plot is None:
             stage.desk.notice(f"The plot {name} is not shown.", "open its tab first")
             return
-        showing, theme = body.showing(name), stage.desk.theme
+        showing, theme = body.shown(plot), stage.desk.theme
         stage.editing.ask_path(
             f"the plot {plot.title}", f"{name}.png", lambda path: save_plot(plot, showing, theme, str(path))
         )
@@ -329,7 +333,9 @@ class Pointing:
 
     def _hover_bodies(self, at: Point) -> None:
         stage, world = self._stage, self._stage.desk.world
-        found = self._found_at(at) if stage.furniture.room.contains(at) or stage.furniture.timeline.contains(at) else None
+        found = (
+            self._found_at(at) if stage.furniture.room.contains(at) or stage.furniture.timeline.contains(at) else None
+        )
         bodies: list[tuple[str, Body]] = [
             (id, view.body) for id, view in stage.views.items() if isinstance(view, WindowView | NoteView)
         ]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kivy.clock import Clock
+from kivy.core.window import Window
 from kivy.graphics import InstructionGroup, PopMatrix, PushMatrix, Rectangle, Scale, Translate
 from kivy.uix.widget import Widget
 
@@ -23,6 +24,7 @@ from a4ps.ui.model.glow import EASE_S, eased
 from a4ps.ui.model.halo import Placed
 from a4ps.ui.model.hit import seen_in_world
 from a4ps.ui.model.morph import ROOT, Morph, World
+from a4ps.ui.model.palette import rgb
 from a4ps.ui.model.strip import strip_of
 from a4ps.ui.view import chrome, overlay
 from a4ps.ui.view.body import Body
@@ -112,7 +114,9 @@ class Stage(Widget):
 
     def style_of(self, id: str) -> Style:
         halo = self.desk.halo
-        return Style(self.desk.theme, self.desk.font_scale, self.desk.focus == id, halo is not None and halo.morph == id)
+        return Style(
+            self.desk.theme, self.desk.font_scale, self.desk.focus == id, halo is not None and halo.morph == id
+        )
 
     def point(self, x: float, y: float) -> Point:
         """A point of the screen as one of the world."""
@@ -184,6 +188,7 @@ class Stage(Widget):
         theme, scale = self.desk.theme, self.desk.font_scale
         if "theme" in changed:
             changed |= _ALL
+            Window.clearcolor = (*rgb(theme.ground), 1)
             overlay.draw_grid(self._ground, self.width, self.height, theme)
             self.editing.dress(theme, scale)
         if changed & {"world", "focus", "halo"}:
@@ -367,7 +372,13 @@ class Stage(Widget):
         """The status strip; it comes again when its words are others though nothing has happened."""
         strip = strip_of(self.desk.society, self._clock())
         self.strip_parts = chrome.draw_strip(
-            self._strip, strip, self.desk.scene.name, self.furniture, self.desk.theme, self.desk.font_scale, self.hovered_strip
+            self._strip,
+            strip,
+            self.desk.scene.name,
+            self.furniture,
+            self.desk.theme,
+            self.desk.font_scale,
+            self.hovered_strip,
         )
         if self._strip_later is not None:
             self._strip_later.cancel()
@@ -428,5 +439,3 @@ def _of_strip(blocks: Sequence[Block]) -> Sequence[Block]:
     """Of the timeline's blocks what the strip has room for: the marks, and what is chosen of them."""
     marks = next((number for number, each in enumerate(blocks) if isinstance(each, Marks)), None)
     return tuple(blocks[:2]) if marks is None else tuple(blocks[marks : marks + 2])
-
-

@@ -13,6 +13,8 @@ import numpy as np
 from kivy.graphics.texture import Texture
 from numpy.typing import NDArray
 
+from a4ps.ui.model.palette import rgb
+
 Alpha: TypeAlias = NDArray[np.float64]
 
 #: The arc of a value has so many lengths.
@@ -21,9 +23,13 @@ ARC_STEPS = 100
 
 def texture_of(alpha: Alpha) -> Any:
     """A white texture with this alpha (rows × columns, 0 to 1)."""
-    height, width = alpha.shape
-    pixels = np.full((height, width, 4), 255, np.uint8)
+    pixels = np.full((*alpha.shape, 4), 255, np.uint8)
     pixels[..., 3] = np.round(np.clip(alpha, 0, 1) * 255)
+    return _made(pixels)
+
+
+def _made(pixels: NDArray[np.uint8]) -> Any:
+    height, width, _ = pixels.shape
     texture = Texture.create(size=(width, height), colorfmt="rgba")
     texture.blit_buffer(pixels.tobytes(), colorfmt="rgba", bufferfmt="ubyte")
     texture.wrap = "clamp_to_edge"
@@ -51,21 +57,40 @@ def ring(diameter: int, width: float) -> Any:
     return texture_of(width / 2 + 0.5 - np.abs(_from_centre(diameter)[2] - radius))
 
 
-@lru_cache(maxsize=256)
-def arc(diameter: int, width: float, step: int) -> Any:
-    """The part `step` / ARC_STEPS of a circle's line, clockwise from the top, with round ends."""
-    x, y, distance = _from_centre(diameter)
+def _arc(diameter: int, width: float, step: int, size: int) -> Alpha:
+    """The part `step` / ARC_STEPS of a circle's line, clockwise from the top, with round ends; in the middle of a square."""
+    x, y, distance = _from_centre(size)
     radius = (diameter - width) / 2
     line = width / 2 + 0.5 - np.abs(distance - radius)
     if step >= ARC_STEPS:
-        return texture_of(line)
+        return line
     angle = 2 * np.pi * step / ARC_STEPS
     turned = np.mod(np.arctan2(x, -y), 2 * np.pi)
-    alpha = np.where(turned <= angle, line, 0.0)
+    alpha: Alpha = np.where(turned <= angle, line, 0.0)
     for end in (0.0, angle):
         cap = width / 2 + 0.5 - np.hypot(x - radius * np.sin(end), y + radius * np.cos(end))
         alpha = np.maximum(alpha, cap)
-    return texture_of(alpha)
+    return alpha
+
+
+@lru_cache(maxsize=256)
+def face(diameter: int, fill: str, colour: str, arc: str, step: int) -> Any:
+    """A persona's disc, its ring and its arc of `step` / ARC_STEPS, in their colours: one texture, as each is filled anew
+    by a software renderer.
+    """
+    distance = _from_centre(diameter)[2]
+    width = max(3.0, diameter / 26)
+    layers = [(diameter / 2 - 1 - distance, fill), (width / 2 + 0.5 - np.abs(distance - (diameter - width) / 2), colour)]
+    within = round(diameter - 2 * width - 8)
+    if step and within > 12:
+        layers.append((_arc(within, 2.5, step, diameter), arc))
+    # Composed with premultiplied alpha, and taken apart again, as the renderer has it.
+    pixels = np.zeros((diameter, diameter, 4))
+    for alpha, tint in layers:
+        share = np.clip(alpha, 0, 1)[..., None]
+        pixels = np.array((*rgb(tint), 1.0)) * share + pixels * (1 - share)
+    pixels[..., :3] /= np.maximum(pixels[..., 3:], 1e-6)
+    return _made(np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8))
 
 
 @lru_cache(maxsize=1)
@@ -134,5 +159,5 @@ def stroke() -> Any:
 
 def forget() -> None:
     """Let all of them go: they belong to a window that is gone."""
-    for each in (disc, ring, arc, glow, rounded, outlined, shadow, soft, stroke):
+    for each in (disc, ring, face, glow, rounded, outlined, shadow, soft, stroke):
         each.cache_clear()

@@ -17,6 +17,8 @@ CASES = [
     ("/why", Open("why", {})),
     ("/WHY 3", Open("why", {"subject": "3"})),
     ("/inspect robin", Open("inspector", {"subject": "ROBIN"})),
+    ("/inspect tool:slugify", Open("inspector", {"subject": "tool:slugify"})),
+    ("/browser babs", Open("browser", {"subject": "BABS"})),
     ("/forget my old street", Open("memory", {"query": "my old street"})),
     ("/world", Do(Act("worlds"))),
     ("/world evening walk", Do(Act("show-world", {"name": "evening walk"}))),
@@ -60,7 +62,16 @@ def test_what_cannot_be_meant_says_what_could_be(line: str, next_step: str) -> N
 def test_names_are_completed_until_one_is_written() -> None:
     assert completed("/re") == ["/resume ", "/remember ", "/redo"]
     assert completed("/") == [f"/{each.name}{' ' if each.takes else ''}" for each in SLASH]
-    assert completed("re") == completed("/why ") == ()
+    assert not completed("re")
+    assert not completed("/why ")
+
+
+def test_what_a_command_is_about_is_completed_of_the_names_that_are_known() -> None:
+    assert completed("/inspect b") == ["/inspect BRICK", "/inspect BABS"]
+    assert completed("/inspect to", ["ROBIN", "tool:slugify"]) == ["/inspect tool:slugify"]
+    assert completed("/theme ") == ["/theme dark", "/theme light"]
+    assert completed("/world ev", worlds=["evening", "morning"]) == ["/world evening"]
+    assert not completed("/world evening", worlds=["evening"])
 
 
 def test_every_window_that_is_named_somewhere_is_there() -> None:

@@ -11,7 +11,7 @@ from a4ps.ui.app import Showing, open_window, save_picture
 from tests.ui.view.mock_desk import MockDesk
 
 #: What has not come after so many frames does not come.
-FRAMES_MAX = 600
+FRAMES_MAX = 3_000
 
 
 class Offscreen:
@@ -52,12 +52,13 @@ class Offscreen:
             raise AssertionError("it does not come")
         self.frame(3)
 
-    def pixel(self, x: float, y: float) -> tuple[int, int, int]:
-        """The colour at a point of the world."""
+    def pixel(self, x: float, y: float, *, drawn: bool = True) -> tuple[int, int, int]:
+        """The colour at a point of the world; not `drawn`: as the last frame left it."""
         from kivy.graphics.opengl import GL_RGB, GL_UNSIGNED_BYTE, glReadPixels
 
-        self.window.dispatch("on_draw")
-        data = glReadPixels(int(x), int(self.window.height - 1 - y), 1, 1, GL_RGB, GL_UNSIGNED_BYTE)
+        if drawn:
+            self.window.dispatch("on_draw")
+        data = glReadPixels(int(x), int(self.window.height) - 1 - int(y), 1, 1, GL_RGB, GL_UNSIGNED_BYTE)
         return data[0], data[1], data[2]
 
     def save(self, path: str) -> None:

@@ -16,8 +16,8 @@ def test_the_ring_has_the_colour_of_the_dissonance_and_the_arc_its_length() -> N
         def ring():
             return screen.pixel(rect.x + 2, middle.y)
         def arc(degrees):
-            at = middle.towards(degrees, rect.width / 2 - 9.5)
-            return min(screen.pixel(at.x, at.y))
+            line = [middle.towards(degrees, rect.width / 2 - far) for far in (9, 9.5, 10, 10.5)]
+            return max(min(screen.pixel(at.x, at.y)) for at in line)
         def near(one, other):
             return all(abs(a - b) <= 6 for a, b in zip(one, other))
         for value in (0.0, 0.2, 0.35, 0.6, 0.78, 1.0):
@@ -43,7 +43,7 @@ def test_the_glow_is_as_strong_as_the_load_and_still_when_that_is_steady() -> No
         def glow():
             return sum(screen.pixel(rect.x - 9, rect.centre.y))
         def settle():
-            mock.now_s += 10; screen.stage._glow(); screen.frame(3)
+            screen.frame(3); mock.now_s += 10; screen.stage._glow(); screen.frame(3)
         settle(); dark = glow()
         seen = []
         for load in (0.3, 0.6, 1.0):
@@ -61,9 +61,7 @@ def test_a_pulse_is_drawn_at_most_fifteen_times_a_second() -> None:
         """
         mock = MockDesk(); screen = Offscreen(mock)
         mock.now_s += 10; screen.stage._glow(); screen.frame(3)
-        mock.persona("BABS", load=0.9)
-        calls = 0
-        draw = screen.stage.views["babs"].set_glow
+        mock.persona("BABS", load=0.9); screen.stage._sync()
         seen = set()
         for _ in range(400):
             mock.now_s += 0.005

@@ -20,7 +20,9 @@ _DECIDED_MAX: Final = 100
 
 @pane
 class Approvals:
-    """State: `subject`, the one that is looked at; `remember`: a yes counts from now on; `everything`: decided ones too."""
+    """State: `subject`, the one that is looked at; `remember`, one of which a yes counts from now on; `everything`: decided
+    ones too; what is typed for an argument, by approval and name.
+    """
 
     name = "approvals"
     size = (430.0, 360.0)
@@ -43,7 +45,8 @@ class Approvals:
             case "typed":
                 return [Keep(with_typed(state, str(act.about["key"]), str(act.about["value"])))]
             case "remember":
-                return [Keep({**state, "remember": not state.get("remember")})]
+                id = str(act.about["id"])
+                return [Keep({**state, "remember": "" if _is_remembered(state, id) else id})]
             case "everything":
                 return [Keep({**state, "everything": not state.get("everything")})]
         found = _found(seen, str(act.about.get("id", "")))
@@ -57,17 +60,13 @@ class Approvals:
                     id=found["id"],
                     step="approve",
                     digest=action["hash"],
-                    remember=bool(state.get("remember")) and not found["taint"],
+                    remember=_is_remembered(state, found["id"]) and not found["taint"],
                 )
                 return [Send(decide, f"allow it to {action['text']}", tag="decided")]
             case "deny":
                 return [Send(Decide(id=found["id"], step="deny"), f"forbid it to {action['text']}", tag="decided")]
             case "edit":
-                changes = [
-                    f"{name}={state['typed'][name]}"
-                    for name, value in action["arguments"].items()
-                    if state.get("typed", {}).get(name, value) != value
-                ]
+                changes = [f"{name}={text}" for name, text in _edited(found, state).items()]
                 edit = EditApproval(id=found["id"], changes=changes)
                 return [Send(edit, f"change what {found['id']} asks for", tag="edited")] if changes else []
             case "resume":
@@ -79,8 +78,11 @@ class Approvals:
         state = seen.state
         match outcome.tag:
             case "edited" if outcome.value is None:
-                first = next(iter(state.get("typed", {})), "")
-                return [Keep(with_fault(state, first, outcome))]
+                shown = _chosen(seen, _of_state(seen, "waiting"))
+                keys = [_key(shown, name) for name in _edited(shown, state)] if shown is not None else []
+                if not keys:
+                    return [Notice(outcome.fault, outcome.next_step, bad=True)]
+                return [Keep(with_fault(state, keys[0], outcome))]  # which of several it was, its words say
             case "edited":
                 assert outcome.value is not None
                 return [Keep({**_without_typed(state), "subject": outcome.value["id"]})]
@@ -153,14 +155,15 @@ def _one(found: Mapping[str, Any], seen: Seen) -> Iterator[Block]:
     if found["taint"]:
         yield say(f"In what it was made from there is: {', '.join(found['taint'])}. It cannot be remembered.", "warn")
     for name, value in action["arguments"].items():
+        key = _key(found, name)
         yield Entry(
-            name,
-            typed(state, name, value),
-            Act("typed", {"key": name}),
+            key,
+            typed(state, key, value),
+            Act("typed", {"key": key}),
             label=name,
             mono=True,
             lines=min(6, 1 + value.count("\n")),
-            fault=fault_of(state, name),
+            fault=fault_of(state, key),
             live=True,
             read_only=not waits,
         )
@@ -177,7 +180,7 @@ def _one(found: Mapping[str, Any], seen: Seen) -> Iterator[Block]:
         yield say(found["state"], "muted")
         return
     about = {"id": found["id"]}
-    edited = any(state.get("typed", {}).get(name, value) != value for name, value in action["arguments"].items())
+    edited = bool(_edited(found, state))
     buttons = [
         Button("Approve", Act("approve", about), "good", enabled=not edited),
         Button("Deny", Act("deny", about), "bad"),
@@ -185,10 +188,26 @@ def _one(found: Mapping[str, Any], seen: Seen) -> Iterator[Block]:
     if edited:
         buttons.append(Button("Ask for this instead", Act("edit", about)))
     elif not found["taint"]:
-        kept = "Only this once" if state.get("remember") else "Remember a yes"
+        kept = "Only this once" if _is_remembered(state, found["id"]) else "Remember a yes"
         buttons.append(Button(kept, Act("remember", about)))
-    note = Span("a yes counts from now on", "warn") if state.get("remember") and not found["taint"] else None
+    remembered = _is_remembered(state, found["id"]) and not found["taint"]
+    note = Span("a yes counts from now on", "warn") if remembered else None
     yield Buttons(tuple(buttons), note)
+
+
+def _key(found: Mapping[str, Any], argument: str) -> str:
+    """Of one approval alone: what was typed for it must not be taken for another's."""
+    return f"{found['id']} {argument}"
+
+
+def _edited(found: Mapping[str, Any], state: State) -> dict[str, str]:
+    """The arguments that are others than what is asked for."""
+    texts = {name: typed(state, _key(found, name), value) for name, value in found["action"]["arguments"].items()}
+    return {name: text for name, text in texts.items() if text != found["action"]["arguments"][name]}
+
+
+def _is_remembered(state: State, id: str) -> bool:
+    return state.get("remember") == id
 
 
 def _all(seen: Seen) -> Sequence[Mapping[str, Any]]:

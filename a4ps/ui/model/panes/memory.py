@@ -33,7 +33,7 @@ class Memory:
 
     def needs(self, state: State, society: Society) -> Sequence[Need]:  # noqa: ARG002 - as every pane's
         query = str(state.get("query", "")).strip()
-        return (Need("found", Search(query=query, limit=_FOUND_MAX), _ROWS),) if query else ()
+        return (Need("found", Search(query=query, limit=_FOUND_MAX), _ROWS, lasting=True),) if query else ()
 
     def blocks(self, seen: Seen) -> Sequence[Block]:
         return list(self._blocks(seen))
@@ -83,8 +83,10 @@ class Memory:
             case "planned":
                 return [Keep({**state, "plan": [dict(each) for each in value["places"]]})]
             case "forgotten":
+                # The words that were sought are not kept with the window either.
+                left = ("chosen", "query") if "text" in state.get("sought", {}) else ("chosen",)
                 return [
-                    Keep({key: each for key, each in _calm(state).items() if key != "chosen"}),
+                    Keep({key: each for key, each in _calm(state).items() if key not in left}),
                     Notice("Forgotten."),
                     Refresh(),
                 ]

@@ -8,8 +8,8 @@ from typing import Any, Final
 from a4ps.protocol.requests.image import Verify
 from a4ps.ui.model.blocks import Act, Block, Button, Buttons, Columns, Line, Span, Tone, say
 from a4ps.ui.model.morph import State
-from a4ps.ui.model.pane import Effect, Keep, Need, Notice, Outcome, Seen, Send, pane
-from a4ps.ui.model.society import Society
+from a4ps.ui.model.pane import Effect, Keep, Need, Notice, Open, Outcome, Seen, Send, pane
+from a4ps.ui.model.society import LinkState, Society
 
 _STATES: Final[Mapping[str, Tone]] = {
     "running": "ok",
@@ -17,6 +17,12 @@ _STATES: Final[Mapping[str, Tone]] = {
     "done": "muted",
     "stopped": "muted",
     "backing off": "bad",
+}
+
+#: What can be done about a link that is not live.
+_WAYS_OUT: Final[Mapping[LinkState, str]] = {
+    "lost": "It is looked for again by itself; a4ps up starts one that stays.",
+    "refused": "a4ps doctor says what is wrong.",
 }
 
 
@@ -37,6 +43,8 @@ class Status:
         return list(_blocks(seen))
 
     def acted(self, act: Act, seen: Seen) -> Sequence[Effect]:  # noqa: ARG002 - as every pane's
+        if act.verb == "open":
+            return [Open(str(act.about["pane"]))]
         if act.verb != "verify":
             return ()
         deep = bool(act.about.get("deep"))
@@ -55,30 +63,42 @@ def _blocks(seen: Seen) -> Iterator[Block]:
     society, status = seen.society, seen.society.status
     tone: Tone = "ok" if society.link == "live" else "bad" if society.link in ("lost", "refused") else "muted"
     yield Line((Span(society.link, tone), Span(f"  {society.link_detail}".rstrip(), "muted")))
+    if society.link in _WAYS_OUT:
+        yield say(_WAYS_OUT[society.link], "muted")
     if status is None:
         yield say("Nothing is known of the backend yet.", "muted")
         return
-    yield _row("A4PS", f"{status['version']}, process {status['pid']}, up {_span(status['uptime_s'])}")
+    if society.link != "live":
+        yield say("What follows is as it was.", "warn")
+    stays = "ends by itself when idle" if status["fleeting"] else "stays until a4ps down"
+    yield _row("A4PS", f"{status['version']}, process {status['pid']}, up {_span(status['uptime_s'])}; it {stays}")
     image = status["image"]
     size_mb = (image["file_bytes"] + image["wal_bytes"]) / 1e6
     yield _row("image", f"{image['commits']:,} commits, {size_mb:.1f} MB", "bad" if image["read_only"] else "text")
     if image["read_only"]:
         yield say(image["read_only"], "bad", indent=1)
     engine = status["engine"]
+    loads = f"{engine['loads']:,} loads, {engine['spills']:,} spills, {engine['waiting']:,} waiting"
     yield _row(
-        "engine", f"{engine['name']}, {engine['loads']} loads, {engine['spills']} spills, {engine['waiting']} waiting"
+        "engine", f"{engine['name']}, {loads}" if engine["name"] else "none was needed yet", act=_opens("models")
     )
     turns = status["turns"]
-    yield _row("turns", f"{turns['answered']} answered, {turns['stopped']} stopped, {turns['open']} open")
+    told = f"{turns['answered']:,} answered, {turns['stopped']:,} stopped, {turns['open']:,} open"
+    yield _row("turns", told, act=_opens("transcript"))
     memory = status["memory"]
     yield _row(
         "memory",
-        f"{memory['memories']:,} memories, {memory['vectors']:,} vectors",
+        f"{memory['memories']:,} memories, {memory['vectors']:,} vectors"
+        + (f", {memory['left']:,} to embed" if memory["left"] else ""),
         "warn" if memory["fault"] else "text",
+        act=_opens("memory"),
     )
+    if memory["fault"]:
+        yield say(memory["fault"], "warn", indent=1)
     sandbox = status["sandbox"]
-    yield _row("sandbox", f"{sandbox['calls']} calls, {sandbox['failures']} failures, {sandbox['ready']} ready")
-    yield _row("windows on it", str(status["sessions"]))
+    told = f"{sandbox['calls']:,} calls, {sandbox['failures']:,} failures, {sandbox['ready']} ready"
+    yield _row("sandbox", told, act=_opens("tool_bench"))
+    yield _row("sessions", str(status["sessions"]))
     yield say("Services", "strong")
     for name, service in status["services"].items():
         yield from _service(name, service)
@@ -101,13 +121,19 @@ def _service(name: str, service: Mapping[str, Any]) -> Iterator[Block]:
         yield say(service["last_error"], "muted", indent=1)
 
 
-def _row(name: str, text: str, tone: Tone = "text") -> Columns:
-    return Columns((Span(name, "muted"), Span(text, tone)), (0.26, 0.74))
+def _row(name: str, text: str, tone: Tone = "text", act: Act | None = None) -> Columns:
+    return Columns((Span(name, "muted"), Span(text, tone)), (0.22, 0.78), act)
+
+
+def _opens(pane: str) -> Act:
+    return Act("open", {"pane": pane})
 
 
 def _span(seconds: float) -> str:
-    """How long, in the largest unit that says something."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
+    """How long, in the two largest units that say something."""
+    minutes, rest_s = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{rest_s} s"

@@ -20,7 +20,6 @@ SHOWN, STEP = 240, 40
 _KINDS: Final[Mapping[str, tuple[Tone, str]]] = {
     "proto": ("link", "swap"),
     "trust": ("link", "promotion"),
-    "tool": ("warn", "tool"),
     "reply": ("calm", "answer"),
     "turn": ("calm", "question"),
     "approval": ("warn", "approval"),
@@ -30,6 +29,9 @@ _KINDS: Final[Mapping[str, tuple[Tone, str]]] = {
     "stop": ("bad", "stopped"),
     "night": ("ok", "sleep"),
 }
+#: How the names of Protos begin that are tools.
+_TOOL: Final = "tool:"
+_TOOL_KIND: Final[tuple[Tone, str]] = ("warn", "tool")
 #: Rows after which the line has a new mark.
 _ROWS: Final = frozenset({*_KINDS, "loaded", "pin", "resume", "series"})
 
@@ -136,7 +138,7 @@ def at_place(events: Sequence[Mapping[str, Any]], place: float) -> int:
 def headline(event: Mapping[str, Any]) -> str:
     """What a commit was, in a few words."""
     _, kind = _kind(event)
-    keys = [str(row["key"]) for row in event["rows"] if _KINDS.get(row["kind"], ("", ""))[1] == kind]
+    keys = [str(row["key"]).removeprefix(_TOOL) for row in event["rows"] if _of(row)[1] == kind]
     return f"{kind} {', '.join(keys[:3])}{' …' if len(keys) > 3 else ''}".strip()
 
 
@@ -166,6 +168,8 @@ def _told(event: Mapping[str, Any], seen: Seen) -> Iterator[Block]:
 def _opens(row: Mapping[str, Any]) -> Act | None:
     """What shows that row's subject."""
     match row["kind"]:
+        case "proto" if row["key"].startswith(_TOOL):
+            pane, state = "tool_bench", {"subject": row["key"].removeprefix(_TOOL)}
         case "proto":
             pane, state = "inspector", {"subject": row["key"], "tab": "History"}
         case "reply" | "turn" | "stop":
@@ -178,8 +182,15 @@ def _opens(row: Mapping[str, Any]) -> Act | None:
 
 
 def _kind(event: Mapping[str, Any]) -> tuple[Tone, str]:
-    kinds = {str(row["kind"]) for row in event["rows"]}
-    return next((each for kind, each in _KINDS.items() if kind in kinds), ("muted", ""))
+    kinds = {_of(row) for row in event["rows"]}
+    return next((each for each in (*_KINDS.values(), _TOOL_KIND) if each in kinds), ("muted", ""))
+
+
+def _of(row: Mapping[str, Any]) -> tuple[Tone, str]:
+    """What one row says that a commit is."""
+    if row["kind"] == "proto" and str(row["key"]).startswith(_TOOL):
+        return _TOOL_KIND
+    return _KINDS.get(str(row["kind"]), ("muted", ""))
 
 
 def _events(seen: Seen) -> Sequence[Mapping[str, Any]]:

@@ -23,7 +23,7 @@ STEPS: Final[Mapping[str, str]] = {
     "synthesis": "answer",
 }
 _EARLIER: Final = 200
-_NAME, _WORDS = 0.16, 0.84
+_NAME, _WORDS = 0.2, 0.8
 _REPLIES: Final = frozenset({"reply"})
 
 
@@ -56,7 +56,9 @@ class Transcript:
             case "why":
                 return [Open("why", {"subject": turn})]
             case "stop":
-                return [Stop("again")] if state.get("again") else [Do(Act("stop"))]
+                if not state.get("again"):
+                    return [Do(Act("stop"))]
+                return [Stop("again"), Keep({key: each for key, each in state.items() if key != "again"})]
             case "again":
                 rerun = Send(Rerun(turn=turn, attended=True), f"turn {turn} again, of today's minds", tag="again")
                 return [Keep({**state, "again": True}), rerun]

@@ -65,7 +65,7 @@ def sent(at: Seen, label: str) -> Send:
 def test_the_facts_are_shown_and_the_personas_words_are_a_quotation() -> None:
     texts = [text_of(block) for block in PANE.blocks(seen(approval()))]
     assert texts[0] == "BRICK wants to use the tool gpx_to_table"
-    assert "[path] /home/ride.gpx" in texts
+    assert "[a1 path] /home/ride.gpx" in texts
     assert "BRICK says: “I need the table.”" in texts
     assert any("attempt 3" in text for text in texts)
     assert PANE.title(seen(approval())) == "Approval needed"
@@ -75,21 +75,38 @@ def test_the_facts_are_shown_and_the_personas_words_are_a_quotation() -> None:
 def test_a_yes_is_for_the_action_that_was_seen() -> None:
     request = sent(seen(approval()), "Approve").request
     assert request == Decide(id="a1", step="approve", digest="ab" * 32, remember=False)
-    assert sent(seen(approval(), remember=True), "Approve").request == Decide(
+    assert sent(seen(approval(), remember="a1"), "Approve").request == Decide(
         id="a1", step="approve", digest="ab" * 32, remember=True
     )
 
 
 def test_what_is_tainted_cannot_be_remembered() -> None:
-    at = seen(approval(taint=("untrusted",)), remember=True)
+    at = seen(approval(taint=("untrusted",)), remember="a1")
     assert "Remember a yes" not in buttons(at)
     request = sent(at, "Approve").request
     assert isinstance(request, Decide)
     assert not request.remember
 
 
+def test_a_yes_is_remembered_for_no_other_than_the_one_it_was_said_of() -> None:
+    at = seen(approval(), approval("a2"))
+    (kept,) = PANE.acted(buttons(at)["Remember a yes"].act, at)
+    assert isinstance(kept, Keep)
+    other = seen(approval("a2"), **{key: each for key, each in kept.state.items() if key != "pane"})
+    assert "Remember a yes" in buttons(other)
+    request = sent(other, "Approve").request
+    assert isinstance(request, Decide)
+    assert not request.remember
+
+
+def test_what_is_typed_for_one_is_not_taken_for_another() -> None:
+    at = seen(approval("a2"), typed={"a1 path": "/home/other.gpx"})
+    assert buttons(at)["Approve"].enabled
+    assert PANE.acted(Act("edit", {"id": "a2"}), at) == []
+
+
 def test_an_edited_argument_asks_for_another_and_approves_nothing() -> None:
-    at = seen(approval(), typed={"path": "/home/other.gpx"})
+    at = seen(approval(), typed={"a1 path": "/home/other.gpx"})
     assert not buttons(at)["Approve"].enabled
     assert sent(at, "Ask for this instead").request == EditApproval(id="a1", changes=["path=/home/other.gpx"])
     (kept,) = PANE.told(Outcome("edited", fault="no such file", next_step="name another"), at)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from a4ps.kernel.backend import Backend
 from a4ps.ui.model.blocks import Act, Marks, SideBySide
-from a4ps.ui.model.pane import Notice, Open
+from a4ps.ui.model.pane import Answer, Notice, Open, Seen, known_panes
 from a4ps.ui.model.panes.timeline import SHOWN, at_place, events_request, headline, marks
 from a4ps.ui.model.society import Society
-from tests.doubles.pane_driver import Driven
+from tests.doubles.pane_driver import Driven, pressables
+
+PANE = known_panes()["timeline"]
 
 QUESTION = {
     "sequence": 7,
@@ -34,6 +36,17 @@ def test_a_swap_is_larger_than_a_question_and_the_chosen_one_is_marked() -> None
     assert (question.place, swap.place) == (0.0, 1.0)
     assert question.tone != swap.tone
     assert headline(SWAP) == "swap ROBIN"
+
+
+def test_a_tool_is_no_swap_of_a_mind_and_opens_on_its_bench() -> None:
+    made = {**SWAP, "sequence": 9, "rows": [{"kind": "proto", "key": "tool:slugify"}]}
+    swap, tool = marks([SWAP, made]).marks
+    assert not tool.large
+    assert tool.tone != swap.tone
+    assert headline(made) == "tool slugify"
+    seen = Seen({"change": 9}, {"events": Answer({"events": [made]}, asking=False)}, Society(sequence=9))
+    (row,) = [act for said, act in pressables(PANE.blocks(seen)) if said == "proto tool:slugify"]
+    assert PANE.acted(row, seen) == [Open("tool_bench", {"subject": "slugify"})]
 
 
 def test_a_place_on_the_line_is_the_nearest_commit() -> None:

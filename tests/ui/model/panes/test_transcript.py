@@ -7,7 +7,7 @@ from dataclasses import replace
 from a4ps.kernel.backend import Backend
 from a4ps.protocol.requests.turns import Ask
 from a4ps.ui.model.blocks import Act, Bar, Button, Buttons
-from a4ps.ui.model.pane import Do, Open
+from a4ps.ui.model.pane import Do, Keep, Open, Seen, Stop, known_panes
 from a4ps.ui.model.society import Contribution, Society, TurnSeen
 from tests.doubles.pane_driver import Driven
 
@@ -53,6 +53,13 @@ async def test_an_earlier_turn_is_found_and_looked_at(backend: Backend) -> None:
     assert any(text.startswith("ROBIN | ") for text in await window.texts())
     await window.press("Why?")
     assert window.effects == [Open("why", {"subject": first})]
+
+
+def test_a_turn_that_is_run_again_can_be_left_even_where_nobody_answers_any_more() -> None:
+    at = Seen({"pane": "transcript", "turn": "1", "again": True}, {}, Society())
+    stop, kept = known_panes()["transcript"].acted(Act("stop"), at)
+    assert stop == Stop("again")
+    assert kept == Keep({"pane": "transcript", "turn": "1"})
 
 
 async def test_a_turn_is_run_again_of_todays_minds(backend: Backend) -> None:
