@@ -12,6 +12,7 @@ from a4ps.ui.view import chrome
 from a4ps.ui.view.editor import EDITED_MAX, Field
 from a4ps.ui.view.fonts import TEXT, size
 from a4ps.ui.view.laying import FIELD_X, FIELD_Y
+from a4ps.ui.view.morph_views import NoteView
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,11 +41,13 @@ class Editing:
         self._recalled = 0
         self._answer: Callable[[str], None] | None = None
         self._taking_over = False
+        self._were: dict[Field, Rect] = {}
         for each in (self.line, self.page):
             each.hide()
             each.bind(text=self._typed)
+        for each in (self.line, self.page, self.chat):
             stage.add_widget(each)
-        stage.add_widget(self.chat)
+            each.bind(text=self._moved, pos=self._moved, size=self._moved, focus=self._moved, hint_text=self._moved)
         self.chat.bind(focus=lambda *_: stage.draw_foot())
 
     def dress(self, theme: Theme, scale: float) -> None:
@@ -53,6 +56,20 @@ class Editing:
         entry = self.entry
         if self.over is not None and entry is not None:
             self.over.dress(theme, "mono" if entry.mono else "sans", size(TEXT, scale))
+
+    def fields(self) -> list[Rect]:
+        """Where the fields are that draw themselves."""
+        fields = [self.chat] if self.over is None else [self.chat, self.over]
+        return [self._rect(each) for each in fields if each.focus]
+
+    def _rect(self, field: Field) -> Rect:
+        return Rect(field.x - 2, self._stage.height - field.top - 2, field.width + 4, field.height + 4)
+
+    def _moved(self, field: Field, *_: object) -> None:
+        """A field is elsewhere, or shows something else, perhaps without having the keys."""
+        stage, now = self._stage, self._rect(field)
+        stage.damage.add(now, *([self._were[field]] if field in self._were else []))
+        self._were[field] = now
 
     # The chat field
 
@@ -271,8 +288,9 @@ class Editing:
     def _show_note(self, id: str) -> None:
         stage = self._stage
         view = stage.views.get(id)
-        if view is not None and id in stage.desk.world:
-            view.show_blocks(stage.note_blocks(stage.desk.world[id]), stage.style_of(id))  # type: ignore[attr-defined]
+        if isinstance(view, NoteView) and id in stage.desk.world:
+            view.show_blocks(stage.note_blocks(stage.desk.world[id]), stage.style_of(id))
+            stage.redrawn(id)
 
     # Files
 

@@ -101,18 +101,26 @@ class PersonaView(MorphView):
     def name(self) -> str:
         return str(self.morph.state.get("name", ""))
 
-    def show_persona(self, persona: Persona | None, look: Style) -> None:
-        """Draw what is known of the persona now."""
+    def show_persona(self, persona: Persona | None, look: Style) -> bool:
+        """Draw what is known of the persona now; whether that is something else than before."""
         shown = () if persona is None else (persona.role, persona.model, persona.activity, persona.mood, persona.dissonance)
         self.persona = persona
-        if shown != self._shown and self.look is not None:
-            self._shown = shown
-            self.pen.clear()
-            self.draw(self.morph, look)
+        if shown == self._shown or self.look is None:
+            return False
+        self._shown = shown
+        self.pen.clear()
+        self.draw(self.morph, look)
+        return True
 
-    def set_glow(self, look: Look) -> None:
-        """Draw the glow so."""
+    def set_glow(self, look: Look) -> bool:
+        """Draw the glow so; whether that is another than before."""
+        differs = look != self._look
         self._look = look
+        if differs:
+            self._draw_glow(look)
+        return differs
+
+    def _draw_glow(self, look: Look) -> None:
         if self._glowing is None:
             return
         colour, shape = self._glowing
@@ -147,7 +155,7 @@ class PersonaView(MorphView):
         pen.add(tint)
         pen.add(shape)
         self._glowing = tint, shape
-        self.set_glow(self._look)
+        self._draw_glow(self._look)
         fill = mixed(theme.window, morph.colour, 0.35) if morph.colour else theme.window
         step = round(min(1.0, max(0.0, dissonance or 0.0)) * textures.ARC_STEPS)
         face = textures.face(round(diameter), fill, colour, theme.arc, step)
@@ -250,12 +258,14 @@ class WindowView(MorphView):
             self._rectangle.texture = self.body.texture
             self._rectangle.tex_coords = self.body.tex_coords()
 
-    def heat(self, hot: str) -> None:
-        """The pointer is on that button of the title, "" for none."""
-        if hot != self.hot and self.look is not None:
-            self.hot = hot
-            self.pen.clear()
-            self.draw(self.morph, self.look)
+    def heat(self, hot: str) -> bool:
+        """The pointer is on that button of the title, "" for none; whether it was not before."""
+        if hot == self.hot or self.look is None:
+            return False
+        self.hot = hot
+        self.pen.clear()
+        self.draw(self.morph, self.look)
+        return True
 
     def draw(self, morph: Morph, look: Style) -> None:
         theme, pen = look.theme, self.pen

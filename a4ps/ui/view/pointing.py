@@ -348,4 +348,5 @@ class Pointing:
         for id, view in stage.views.items():
             if isinstance(view, WindowView):
                 hot = part_at(world, id, at) if found is not None and found[0] == id and id in world else ""
-                view.heat(hot if hot in ("close", "collapse") else "")
+                if view.heat(hot if hot in ("close", "collapse") else ""):
+                    stage.redrawn(id)

@@ -22,15 +22,17 @@ from a4ps.ui.model.blocks import Act, Block, Entry, Marks, say
 from a4ps.ui.model.geometry import Point, Rect
 from a4ps.ui.model.glow import EASE_S, eased
 from a4ps.ui.model.halo import Placed
-from a4ps.ui.model.hit import seen_in_world
+from a4ps.ui.model.hit import seen_in_world, seen_rect
 from a4ps.ui.model.morph import ROOT, Morph, World
 from a4ps.ui.model.palette import rgb
 from a4ps.ui.model.strip import strip_of
 from a4ps.ui.view import chrome, overlay
 from a4ps.ui.view.body import Body
+from a4ps.ui.view.damage import Damage
 from a4ps.ui.view.editing import Editing
 from a4ps.ui.view.links import links
 from a4ps.ui.view.morph_views import (
+    CAPTION,
     MorphView,
     NoteView,
     PersonaView,
@@ -42,6 +44,7 @@ from a4ps.ui.view.morph_views import (
 from a4ps.ui.view.paint import Pen
 from a4ps.ui.view.plots import Plots
 from a4ps.ui.view.text import Texts
+from a4ps.ui.view.textures import SHADOW
 
 #: A morph that begins so far outside is not drawn: a persona's captions and glow reach beyond it.
 _MARGIN = 140.0
@@ -74,6 +77,10 @@ class Stage(Widget):
         self._timeline_id = desk.pin("timeline")
         self.timeline = Body(self._timeline_id, self.texts, self.plots)
         self._layers()
+        self.damage = Damage(lambda: self.editing.fields())
+        self._extents: dict[str, Rect] = {}
+        self._linked: object = None
+        self._stripped: object = None
         self.editing = Editing(self)
         self._sync_soon = Clock.create_trigger(self._sync, -1)
         self._glow_later: Any = None
@@ -150,8 +157,22 @@ class Stage(Widget):
         view = self.views.get(id)
         if isinstance(view, WindowView | NoteView):
             view.renew()
+            self._changed_at(id)
         elif id == self._timeline_id:
             self._show_timeline()
+
+    def _changed_at(self, id: str) -> None:
+        """A view was drawn anew: where it was, and where it is now."""
+        if id not in self.desk.world:
+            return
+        morph = self.desk.world[id]
+        if morph.parent != ROOT or (morph.children and not morph.collapsed):
+            # What lies in others is turned with them, and reaches out of them.
+            self.damage.add_all()
+            return
+        now = _extent(morph, self.desk.font_scale)
+        self.damage.add(now, *([self._extents[id]] if id in self._extents else []))
+        self._extents[id] = now
 
     # What changes
 
@@ -167,6 +188,7 @@ class Stage(Widget):
     def _resized(self) -> None:
         if self.size[0] > 1 and self.size[1] > 1 and tuple(self.size) != self._sized:
             self._sized = tuple(self.size)
+            self.damage.add_all()
             for each in self._heights:
                 each.y = self.height
             self.desk.resized(float(self.width), float(self.height))
@@ -186,6 +208,7 @@ class Stage(Widget):
         theme, scale = self.desk.theme, self.desk.font_scale
         if "theme" in changed:
             changed |= _ALL
+            self.damage.add_all()
             Window.clearcolor = (*rgb(theme.ground), 1)
             overlay.draw_grid(self._ground, self.width, self.height, theme)
             self.editing.dress(theme, scale)
@@ -204,11 +227,13 @@ class Stage(Widget):
         if changed & {"notices", "work", "theme"}:
             room = self.furniture.room
             self.toasts = overlay.draw_toasts(self._toasts, self.desk.notices, self.desk.work, room, theme, scale)
+            self.damage.add(*self._toasts.changed())
         if "halo" in changed:
             self.hovered_handle = None
             self.draw_halo()
         if "menu" in changed:
             overlay.draw_menu(self._menu, self.desk.menu, theme)
+            self.damage.add(*self._menu.changed())
         self.editing.settle()
         if self._changed:
             self._sync_soon()
@@ -224,6 +249,7 @@ class Stage(Widget):
         eases = self.desk.handling.hand.hold is None
         self._sync_children(world, world.root, self._morphs, eases)
         overlay.draw_arrow(self._arrow, tour.arrow(world, self.desk.font_scale), self.desk.theme)
+        self.damage.add(*self._arrow.changed())
 
     def _sync_children(self, world: World, parent: Morph, group: Any, eases: bool) -> None:
         order: list[str] = []
@@ -243,13 +269,16 @@ class Stage(Widget):
             style = self.style_of(id)
             if view.morph is not morph or view.look != style:
                 self._show(view, morph, style)
+                self._changed_at(id)
             if morph.children and not morph.collapsed:
                 self._sync_children(world, morph, view.inner, eases)
             elif self._orders.get(id):
                 view.inner.clear()
                 self._orders[id] = ()
+                self.damage.add_all()
         if self._orders.get(parent.id) != tuple(order):
             self._orders[parent.id] = tuple(order)
+            self.damage.add_all()
             group.clear()
             for id in order:
                 group.add(self.views[id].group)
@@ -299,6 +328,7 @@ class Stage(Widget):
         if isinstance(view, WindowView) and id in self.desk.world:
             seen = self.desk.window(id)
             view.show_blocks(seen.title, tuple(seen.blocks), self.style_of(id))
+            self._changed_at(id)
 
     # Moves
 
@@ -309,6 +339,7 @@ class Stage(Widget):
 
     def _ease(self, *_: object) -> None:
         self._ease_later = None
+        self.damage.add_all()
         for id, (start, since_s) in list(self._moving.items()):
             view, share = self.views.get(id), eased((self._now() - since_s) / EASE_S)
             if view is None or share >= 1:
@@ -330,7 +361,8 @@ class Stage(Widget):
             if not isinstance(view, PersonaView):
                 continue
             persona = society.personas.get(view.name)
-            view.show_persona(persona, self.style_of(id))
+            if view.show_persona(persona, self.style_of(id)):
+                self._changed_at(id)
             if not view.morph.collapsed:
                 rect = seen_in_world(self.desk.world, id)
                 side = min(rect.width, rect.height)
@@ -339,7 +371,11 @@ class Stage(Widget):
                 if persona is not None and persona.saying and rings[view.name] is ring:
                     speaking.append((persona, ring))
             view.glow = view.glow.towards(persona.load if persona is not None else 0.0, now_s)
-        overlay.draw_links(self._links, links(society), rings, self.desk.theme, self.desk.font_scale)
+        linked = links(society), rings, self.desk.theme, self.desk.font_scale
+        if linked != self._linked:
+            self._linked = linked
+            overlay.draw_links(self._links, *linked)
+            self.damage.add(*self._links.changed())
         root = self.desk.world
         windows = [seen_in_world(root, id) for id, view in self.views.items() if isinstance(view, WindowView)]
         # Beneath a ring are its captions.
@@ -347,15 +383,17 @@ class Stage(Widget):
         taken = [*windows, *rings.values(), *captions]
         room = self.furniture.room
         overlay.draw_bubbles(self._bubbles, speaking, taken, room, self.desk.theme, self.desk.font_scale)
+        self.damage.add(*self._bubbles.changed())
         self._glow()
 
     def _glow(self, *_: object) -> None:
         """Draw each glow as it is now, and come again when one is different."""
         now_s = self._now()
         due: list[float] = []
-        for view in self.views.values():
+        for id, view in self.views.items():
             if isinstance(view, PersonaView):
-                view.set_glow(view.glow.look(now_s))
+                if view.set_glow(view.glow.look(now_s)):
+                    self._changed_at(id)
                 if (next_s := view.glow.next_s(now_s)) is not None:
                     due.append(next_s)
         if self._glow_later is not None:
@@ -369,9 +407,13 @@ class Stage(Widget):
     def draw_strip(self, *_: object) -> None:
         """The status strip; it comes again when its words are others though nothing has happened."""
         strip = strip_of(self.desk.society, self._clock())
-        self.strip_parts = chrome.draw_strip(
-            self._strip, strip, self.desk.scene.name, self.furniture, self.desk.theme, self.desk.font_scale, self.hovered_strip
-        )
+        name, theme, scale = self.desk.scene.name, self.desk.theme, self.desk.font_scale
+        stripped = strip, name, self.furniture, theme, scale, self.hovered_strip
+        if stripped == self._stripped:
+            return
+        self._stripped = stripped
+        self.strip_parts = chrome.draw_strip(self._strip, strip, name, self.furniture, theme, scale, self.hovered_strip)
+        self.damage.add(*self._strip.changed())
         if self._strip_later is not None:
             self._strip_later.cancel()
             self._strip_later = None
@@ -384,6 +426,7 @@ class Stage(Widget):
             self._foot, self.furniture, self.desk.theme, self.desk.font_scale,
             focused=self.editing.chat.focus, hovered=self.chat_hovered,
         )  # fmt: skip
+        self.damage.add(*self._foot.changed())
         self.editing.place_chat()
 
     def draw_halo(self) -> None:
@@ -392,6 +435,7 @@ class Stage(Widget):
         whole = Rect(4, 4, self.width - 8, self.height - 8)
         name = self._name_beneath(halo.morph, halo.name) if halo is not None else ""
         overlay.draw_halo(self._halo, halo, self.hovered_handle, name, theme, scale, whole)
+        self.damage.add(*self._halo.changed())
 
     def _name_beneath(self, id: str, name: str) -> str:
         view = self.views.get(id)
@@ -412,6 +456,7 @@ class Stage(Widget):
 
     def _show_timeline(self) -> None:
         rect = self.timeline_rect
+        self.damage.add(rect)
         pen = self._timeline
         pen.clear()
         pen.tint("#FFFFFF")
@@ -421,6 +466,21 @@ class Stage(Widget):
                 pos=(rect.x, rect.y), size=(rect.width, rect.height),
             )
         )  # fmt: skip
+
+
+def _extent(morph: Morph, scale: float) -> Rect:
+    """All that the view of a morph that lies in the world itself may cover: shadow, glow and captions, however it is turned."""
+    seen = seen_rect(morph)
+    if morph.angle:
+        across = (seen.width**2 + seen.height**2) ** 0.5
+        middle = seen.centre
+        seen = Rect(middle.x - across / 2, middle.y - across / 2, across, across)
+    if morph.kind == "persona":
+        aside, glow = CAPTION * scale / 2 + 24, 0.68 * min(seen.width, seen.height) + 8
+        wide, down = max(glow, aside - seen.width / 2), max(glow, 60 * scale)
+        return Rect(seen.x - wide, seen.y - glow, seen.width + 2 * wide, seen.height + glow + down)
+    reach = SHADOW + 6.0
+    return Rect(seen.x - reach, seen.y - reach, seen.width + 2 * reach, seen.height + 2 * reach)
 
 
 def _touches(rect: Rect, other: Rect) -> bool:
