@@ -12,14 +12,18 @@ from a4ps.ui.app import Options, report, run, size_of
 
 def main(arguments: list[str] | None = None) -> int:
     """The exit code."""
-    parser = argparse.ArgumentParser(prog="python -m a4ps.ui", description="The society as a world that can be touched.")
+    parser = argparse.ArgumentParser(
+        prog="python -m a4ps.ui", description="The society as a world that can be touched."
+    )
     parser.add_argument("--home", help="the folder of the image")
     parser.add_argument("--world", default="", help="the name of a world")
     parser.add_argument("--theme", choices=("dark", "light"), default="")
     parser.add_argument("--scale", type=float, help="the size of type, 1 as it is at first")
     parser.add_argument("--size", default="1440x900", help="the window's, in pixels")
     parser.add_argument("--screenshot", type=Path, metavar="FILE", help="draw into a PNG, without a screen")
-    parser.add_argument("--script", type=Path, metavar="FILE", help="the world of a reconstruction script; it is not kept")
+    parser.add_argument(
+        "--script", type=Path, metavar="FILE", help="the world of a reconstruction script; it is not kept"
+    )
     found = parser.parse_args(arguments)
     try:
         options = Options(

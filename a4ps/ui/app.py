@@ -88,7 +88,9 @@ def _script(path: Path, width: int, height: int) -> World:
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise StorageFailed(f"cannot read {path}: {error.strerror}", next_step="give the path of a world's script") from error
+        raise StorageFailed(
+            f"cannot read {path}: {error.strerror}", next_step="give the path of a world's script"
+        ) from error
     return fitted(read(data, known_panes()).world, width, height)
 
 
@@ -270,5 +272,7 @@ def size_of(text: str) -> tuple[int, int]:
     """A size written as 1280x800. Raises CallerError."""
     width, _, height = text.lower().partition("x")
     if not (width.isdecimal() and height.isdecimal() and 320 <= int(width) <= 7680 and 240 <= int(height) <= 4320):
-        raise CallerError(f"{text!r} is no size of a window", next_step="write it as 1280x800, from 320x240 to 7680x4320")
+        raise CallerError(
+            f"{text!r} is no size of a window", next_step="write it as 1280x800, from 320x240 to 7680x4320"
+        )
     return int(width), int(height)

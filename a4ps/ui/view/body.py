@@ -172,7 +172,13 @@ class Body:
     def slide_by(self, by: float) -> None:
         """Move code sideways."""
         widest = max(
-            (each.rect.right for laid in self._laid if laid for each in laid.items if isinstance(each, Words) and each.slides),
+            (
+                each.rect.right
+                for laid in self._laid
+                if laid
+                for each in laid.items
+                if isinstance(each, Words) and each.slides
+            ),
             default=0.0,
         )
         slid = min(max(0.0, self._slid + by), max(0.0, widest - self._width + 3 * PAD_X))

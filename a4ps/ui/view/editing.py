@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kivy.clock import Clock
+
 from a4ps.ui.model.blocks import Act, Entry
 from a4ps.ui.model.geometry import Rect
 from a4ps.ui.model.palette import Theme
@@ -162,11 +164,26 @@ class Editing:
             stage.redrawn(window)
             self.settle()
             field.cursor = (0, 0) if field is self.page else field.get_cursor_from_index(len(text))
+            field.focus = True
+            if touch is not None:
+                # A field knows where its lines are only after it was drawn with its new size and type.
+                Clock.schedule_once(lambda _: Clock.schedule_once(lambda _: self._touch(field, touch), 0), 0)
+            return True
         assert self.over is not None
         self.over.focus = True
         if touch is not None:
             self.over.on_touch_down(touch)
         return True
+
+    def _touch(self, field: Field, touch: Any) -> None:
+        """A touch that has opened the field, and may be over by now."""
+        if field is not self.over:
+            return
+        if touch.uid in self._stage.touches:
+            field.on_touch_down(touch)
+        else:
+            field.cancel_selection()
+            field.cursor = field.get_cursor_from_xy(*touch.pos)
 
     def edit_note(self, id: str) -> None:
         """Write a note."""
@@ -252,7 +269,12 @@ class Editing:
         whole = stage.body_rect(self.window)
         rect = found.rect.moved(whole.corner)
         room = stage.furniture.room
-        seen = rect.y >= whole.y - 1 and rect.bottom <= whole.bottom + 1 and room.y <= rect.y and rect.bottom <= room.bottom
+        seen = (
+            rect.y >= whole.y - 1
+            and rect.bottom <= whole.bottom + 1
+            and room.y <= rect.y
+            and rect.bottom <= room.bottom
+        )
         if not seen or self._is_covered(rect):
             self.over.hide()
             return
@@ -309,5 +331,3 @@ class Editing:
 
         start = Path.home() / name
         self.ask(f"Save {what} as …", str(start), answered)
-
-

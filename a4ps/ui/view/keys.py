@@ -26,7 +26,8 @@ _NAMES = {
 _ALONE = frozenset({"shift", "rshift", "lctrl", "rctrl", "alt", "alt-gr", "capslock", "numlock", "super", "screenlock"})
 #: What a text field does with Ctrl by itself.
 _OF_FIELDS = frozenset(
-    f"ctrl-{each}" for each in ("a", "c", "v", "x", "z", "y", "shift-z", "left", "right", "home", "end", "backspace", "delete")
+    f"ctrl-{each}"
+    for each in ("a", "c", "v", "x", "z", "y", "shift-z", "left", "right", "home", "end", "backspace", "delete")
 )
 
 
@@ -59,7 +60,9 @@ class Keys:
         self._stage, self._pointing = stage, pointing
         Window.bind(on_key_down=self._down)
 
-    def _down(self, _: object, key: int, __: int = 0, codepoint: str | None = None, modifiers: Sequence[str] = ()) -> bool:
+    def _down(
+        self, _: object, key: int, __: int = 0, codepoint: str | None = None, modifiers: Sequence[str] = ()
+    ) -> bool:
         chord = chord_of(key, codepoint, modifiers)
         return bool(chord) and self.pressed(chord)
 
@@ -128,7 +131,9 @@ class Keys:
 
     def _global(self, chord: str) -> bool:
         """What the desk does with a chord while a field has the keys: those with Ctrl that are not the field's."""
-        is_global = (chord.startswith("ctrl-") and chord not in _OF_FIELDS) or (chord[:1] == "f" and chord[1:].isdigit())
+        is_global = (chord.startswith("ctrl-") and chord not in _OF_FIELDS) or (
+            chord[:1] == "f" and chord[1:].isdigit()
+        )
         return is_global and self._stage.desk.key(chord)
 
     def _in_world(self, chord: str) -> bool:

@@ -134,7 +134,9 @@ class Layout:
             top = y + number * self._row
             for run in line:
                 span = spans[run.span]
-                self._put(sheet, run.text, x + run.x, top, run.width, self.face_of(span), self._text, self.colour_of(span))
+                self._put(
+                    sheet, run.text, x + run.x, top, run.width, self.face_of(span), self._text, self.colour_of(span)
+                )
                 if span.act is not None:
                     sheet.parts.append(Part(Rect(x + run.x - 3, top, run.width + 6, self._row), "press", span.act))
         return len(lines) * self._row
@@ -208,7 +210,9 @@ class Layout:
             wide = max(48 * self.scale, words + 24 * self.scale)
             if x > 0 and x + wide > width:
                 x, y = 0.0, y + high + gap
-            ground = {"plain": self.theme.button, "good": self.theme.button_good, "bad": self.theme.button_bad}[button.tone]
+            ground = {"plain": self.theme.button, "good": self.theme.button_good, "bad": self.theme.button_bad}[
+                button.tone
+            ]
             rect = Rect(x, y, round(wide), high)
             if button.enabled:
                 sheet.items.append(Box(rect, ground, self.theme.edge))
@@ -285,7 +289,14 @@ class Layout:
             if block.first + number in marked:
                 sheet.items.append(Box(Rect(0, y, width, row), self.theme.removed, radius=0))
             self._put(
-                sheet, str(block.first + number).rjust(digits), advance / 2, y, gutter, "mono", self._text, self.theme.muted
+                sheet,
+                str(block.first + number).rjust(digits),
+                advance / 2,
+                y,
+                gutter,
+                "mono",
+                self._text,
+                self.theme.muted,
             )
             if text:
                 wide = len(text) * advance
@@ -378,5 +389,7 @@ class Layout:
             rect = Rect(at.x - grip / 2, at.y - grip / 2, grip, grip)
             sheet.parts.append(Part(rect, "press", mark.act, marks=block))
         now = inset + span * min(1.0, max(0.0, block.now))
-        sheet.items.append(Box(Rect(round(now), 3 * self.scale, 1, height - 6 * self.scale), self.theme.strong, radius=0))
+        sheet.items.append(
+            Box(Rect(round(now), 3 * self.scale, 1, height - 6 * self.scale), self.theme.strong, radius=0)
+        )
         return height

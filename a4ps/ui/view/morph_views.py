@@ -103,7 +103,9 @@ class PersonaView(MorphView):
 
     def show_persona(self, persona: Persona | None, look: Style) -> bool:
         """Draw what is known of the persona now; whether that is something else than before."""
-        shown = () if persona is None else (persona.role, persona.model, persona.activity, persona.mood, persona.dissonance)
+        shown = (
+            () if persona is None else (persona.role, persona.model, persona.activity, persona.mood, persona.dissonance)
+        )
         self.persona = persona
         if shown == self._shown or self.look is None:
             return False
@@ -149,7 +151,10 @@ class PersonaView(MorphView):
         if captions:
             # Lines between personas are not drawn through what is written, and the glow is.
             wide = max(self.texts.width(words, face, high) for words, face, high, _ in captions)
-            pen.veil(Rect(middle.x - wide / 2 - 10, height + 6, wide + 20, self._step(look) * len(captions) + 6), theme.ground)
+            pen.veil(
+                Rect(middle.x - wide / 2 - 10, height + 6, wide + 20, self._step(look) * len(captions) + 6),
+                theme.ground,
+            )
         tint = Color(*rgb(colour), 0)
         shape = Rectangle(texture=textures.glow())
         pen.add(tint)
@@ -399,4 +404,7 @@ def first_line(morph: Morph) -> str:
 def placeholder_blocks(morph: Morph) -> tuple[Block, ...]:
     """What a morph of an unknown kind shows."""
     kind = str(morph.state.get("kind", "")) or "unknown"
-    return (say(f"This version knows no morph {kind!r}.", "warn"), say("Its data is kept, and is there when it does.", "muted"))
+    return (
+        say(f"This version knows no morph {kind!r}.", "warn"),
+        say("Its data is kept, and is there when it does.", "muted"),
+    )

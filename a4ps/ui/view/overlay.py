@@ -38,7 +38,9 @@ def draw_links(pen: Pen, links: Sequence[Link], rings: Mapping[str, Rect], theme
         start, end = towards(a, b, reach_a), towards(b, a, reach_b)
         if link.dissonance is None:
             alpha = 0.9 if link.active else 0.45
-            pen.stroke((start, end), 1.3 if link.active else 1.0, theme.calm if link.active else theme.muted, alpha, (6, 5))
+            pen.stroke(
+                (start, end), 1.3 if link.active else 1.0, theme.calm if link.active else theme.muted, alpha, (6, 5)
+            )
             continue
         colour = dissonance_colour(link.dissonance)
         points = curve(start, end, 0.06 * start.distance(end))

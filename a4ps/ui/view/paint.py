@@ -119,7 +119,16 @@ class Pen:
         return self.add(Rectangle(texture=texture, pos=at, size=(size, size)))
 
     def words(
-        self, text: str, x: float, y: float, face: Face, size: int, colour: str, *, middle: bool = False, alpha: float = 1.0
+        self,
+        text: str,
+        x: float,
+        y: float,
+        face: Face,
+        size: int,
+        colour: str,
+        *,
+        middle: bool = False,
+        alpha: float = 1.0,
     ) -> float:
         """One line of text whose upper left corner is there, or the middle of its upper edge; its width is returned."""
         texture = self.texts.texture(text, face, size)
@@ -135,7 +144,12 @@ class Pen:
         return float(width)
 
     def stroke(
-        self, points: Sequence[Point], width: float, colour: str, alpha: float = 1.0, dash: tuple[float, float] | None = None
+        self,
+        points: Sequence[Point],
+        width: float,
+        colour: str,
+        alpha: float = 1.0,
+        dash: tuple[float, float] | None = None,
     ) -> None:
         """A line through points, with soft edges; `dash` is (drawn, left out), in px."""
         pieces = [points] if dash is None else _dashed(points, *dash)
@@ -229,7 +243,9 @@ def curve(a: Point, b: Point, bend: float, steps: int = 24) -> list[Point]:
     for number in range(steps + 1):
         t = number / steps
         s = 1 - t
-        found.append(Point(s * s * a.x + 2 * s * t * aside.x + t * t * b.x, s * s * a.y + 2 * s * t * aside.y + t * t * b.y))
+        found.append(
+            Point(s * s * a.x + 2 * s * t * aside.x + t * t * b.x, s * s * a.y + 2 * s * t * aside.y + t * t * b.y)
+        )
     return found
 
 

@@ -333,7 +333,9 @@ class Pointing:
 
     def _hover_bodies(self, at: Point) -> None:
         stage, world = self._stage, self._stage.desk.world
-        found = self._found_at(at) if stage.furniture.room.contains(at) or stage.furniture.timeline.contains(at) else None
+        found = (
+            self._found_at(at) if stage.furniture.room.contains(at) or stage.furniture.timeline.contains(at) else None
+        )
         bodies: list[tuple[str, Body]] = [
             (id, view.body) for id, view in stage.views.items() if isinstance(view, WindowView | NoteView)
         ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from kivy.clock import Clock
@@ -66,6 +67,8 @@ class Stage(Widget):
         self.hovered_handle: Placed | None = None
         self.hovered_strip: chrome.Pressed | None = None
         self.chat_hovered = False
+        #: The touches that are down.
+        self.touches: set[int] = set()
         self.toasts: Sequence[overlay.Toast] = ()
         self.strip_parts: Sequence[chrome.Pressed] = ()
         self._now, self._clock = now, clock
@@ -121,7 +124,9 @@ class Stage(Widget):
 
     def style_of(self, id: str) -> Style:
         halo = self.desk.halo
-        return Style(self.desk.theme, self.desk.font_scale, self.desk.focus == id, halo is not None and halo.morph == id)
+        return Style(
+            self.desk.theme, self.desk.font_scale, self.desk.focus == id, halo is not None and halo.morph == id
+        )
 
     def point(self, x: float, y: float) -> Point:
         """A point of the screen as one of the world."""
@@ -161,8 +166,8 @@ class Stage(Widget):
         elif id == self._timeline_id:
             self._show_timeline()
 
-    def _changed_at(self, id: str) -> None:
-        """A view was drawn anew: where it was, and where it is now."""
+    def _changed_at(self, id: str, corner: Point | None = None) -> None:
+        """A view was drawn anew: where it was, and where it is now, which is at `corner` while it is on its way."""
         if id not in self.desk.world:
             return
         morph = self.desk.world[id]
@@ -170,6 +175,8 @@ class Stage(Widget):
             # What lies in others is turned with them, and reaches out of them.
             self.damage.add_all()
             return
+        if corner is not None:
+            morph = replace(morph, rect=morph.rect.moved(corner - morph.rect.corner))
         now = _extent(morph, self.desk.font_scale)
         self.damage.add(now, *([self._extents[id]] if id in self._extents else []))
         self._extents[id] = now
@@ -246,8 +253,12 @@ class Stage(Widget):
             del self.views[gone]
             self._orders.pop(gone, None)
             self._moving.pop(gone, None)
+            if gone in self._extents:
+                self.damage.add(self._extents.pop(gone))
         eases = self.desk.handling.hand.hold is None
         self._sync_children(world, world.root, self._morphs, eases)
+        if self._moving:
+            self._ease()
         overlay.draw_arrow(self._arrow, tour.arrow(world, self.desk.font_scale), self.desk.theme)
         self.damage.add(*self._arrow.changed())
 
@@ -265,7 +276,7 @@ class Stage(Widget):
                 view = self.views[id] = self._made(morph)
                 self._orders.pop(id, None)
             elif eases and view.morph.rect.corner != morph.rect.corner:
-                self._moves(id, view.morph.rect.corner)
+                self._moving[id] = (view.morph.rect.corner, self._now())
             style = self.style_of(id)
             if view.morph is not morph or view.look != style:
                 self._show(view, morph, style)
@@ -276,12 +287,24 @@ class Stage(Widget):
                 view.inner.clear()
                 self._orders[id] = ()
                 self.damage.add_all()
-        if self._orders.get(parent.id) != tuple(order):
+        before = self._orders.get(parent.id)
+        if before != tuple(order):
             self._orders[parent.id] = tuple(order)
-            self.damage.add_all()
+            self._reordered(parent.id, before or (), order)
             group.clear()
             for id in order:
                 group.add(self.views[id].group)
+
+    def _reordered(self, parent: str, before: Sequence[str], after: Sequence[str]) -> None:
+        """Others lie there now, or in another order: mostly one was raised, came or went."""
+        top = after[-1] if after else ""
+        others = [each for each in after if each != top and each in before]
+        if parent != ROOT or [each for each in before if each in others] != others:
+            self.damage.add_all()
+            return
+        for id in {*before, *after} - set(others):
+            if id in self._extents:
+                self.damage.add(self._extents[id])
 
     def _made(self, morph: Morph) -> MorphView:
         match morph.kind:
@@ -332,14 +355,11 @@ class Stage(Widget):
 
     # Moves
 
-    def _moves(self, id: str, start: Point) -> None:
-        self._moving[id] = (start, self._now())
-        if self._ease_later is None:
-            self._ease_later = Clock.schedule_once(self._ease, 0)
-
     def _ease(self, *_: object) -> None:
-        self._ease_later = None
-        self.damage.add_all()
+        """Draw those that are on their way where they are now."""
+        if self._ease_later is not None:
+            self._ease_later.cancel()
+            self._ease_later = None
         for id, (start, since_s) in list(self._moving.items()):
             view, share = self.views.get(id), eased((self._now() - since_s) / EASE_S)
             if view is None or share >= 1:
@@ -347,7 +367,9 @@ class Stage(Widget):
                 share = 1.0
             if view is not None:
                 to = view.morph.rect.corner
-                view.moved_to(Point(start.x + (to.x - start.x) * share, start.y + (to.y - start.y) * share))
+                at = Point(start.x + (to.x - start.x) * share, start.y + (to.y - start.y) * share)
+                view.moved_to(at)
+                self._changed_at(id, at)
         if self._moving:
             self._ease_later = Clock.schedule_once(self._ease, 0)
 
@@ -491,5 +513,3 @@ def _of_strip(blocks: Sequence[Block]) -> Sequence[Block]:
     """Of the timeline's blocks what the strip has room for: the marks, and what is chosen of them."""
     marks = next((number for number, each in enumerate(blocks) if isinstance(each, Marks)), None)
     return tuple(blocks[:2]) if marks is None else tuple(blocks[marks : marks + 2])
-
-
