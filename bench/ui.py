@@ -1,4 +1,4 @@
-"""What the window costs: CPU a frame, at rest, from an event to its pixel, a plot's sample, and the start to the first frame.
+"""What the window costs: CPU a frame and at rest, from an event to its pixel, a plot's sample, from start to first frame.
 
 Run as `python -m bench.ui [--json]`, with the extra [ui] and libEGL. It draws without a screen, in software (llvmpipe), in
 1600 × 1000 px; CPU is that of all threads of the process, the renderer's among them. The world is made up, and the desk is
@@ -33,12 +33,12 @@ NAMES = ("ALFRED", "BRICK", "ROBIN", "BABS")
 FRAMES, EVENTS, SAMPLES, STILL_S, STARTS = 60, 100, 400, 5.0, 5
 
 _FIRST_FRAME = """
-import sys
+import os, sys
 from pathlib import Path
 from a4ps.ui import app
 def open_window(*given, opened=app.open_window, **more):
     window = opened(*given, **more)
-    window.bind(on_flip=lambda *_: (sys.stdout.write("drawn"), sys.stdout.flush(), window.close(), __import__("os")._exit(0)))
+    window.bind(on_flip=lambda *_: (sys.stdout.write("drawn"), sys.stdout.flush(), os._exit(0)))
     return window
 app.open_window = open_window
 app.run(app.Options(home=sys.argv[1], size=(1600, 1000), screenshot=Path("/dev/null")))
@@ -100,7 +100,8 @@ def cpu_a_frame_ms(number: int, *, whole: bool = False) -> float:
         if whole:
             screen.stage.damage.add_all()
         screen.frame()
-    return 1000 * (time.process_time() - before) / max(1, screen.drawn - drawn)
+    frames: int = screen.drawn - drawn
+    return 1000 * (time.process_time() - before) / max(1, frames)
 
 
 def still(number: int) -> tuple[int, float]:
@@ -204,7 +205,7 @@ def measured(name: str) -> Any:
         text=True,
         check=True,
         timeout=300,
-    )
+    )  # fmt: skip
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -136,7 +136,7 @@ def open_window(size: tuple[int, int], *, offscreen: bool, folder: Path) -> Any:
     )
     try:
         from kivy.core.window import Window
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a driver does: there is no window
+    except (Exception, SystemExit) as error:
         raise failed from error
     if Window is None:
         raise failed

@@ -1,9 +1,9 @@
 """Draws of the window only what has changed: a software renderer's time is the pixels that it fills.
 
-Whoever changes something says where (`add`). A frame is then drawn within those rectangles alone, on what an earlier frame has
-left. Which frame that was, is read back from one pixel in the corner, whose colour's lowest bits are the number of the frame
-that drew it: systems differ in what they leave after a swap. Where that pixel holds no number of a frame that is remembered,
-where nobody said what has changed, and where it is most of the window, everything is drawn.
+Whoever changes something says where (`add`). A frame is then drawn within those rectangles alone, on what an earlier frame
+has left. Which frame that was is read back from one pixel in the corner, whose colour's lowest bits are the frame's number:
+systems differ in what they leave after a swap. Where that pixel holds no number of a frame that is remembered, where nobody
+said what has changed, and where it is most of the window, everything is drawn.
 """
 
 from __future__ import annotations

@@ -119,10 +119,8 @@ class Keys:
                 window, key = editing.window, editing.key
                 body = stage.body_of(window)
                 if body is not None:
-                    body.focused = next(
-                        (_place(body, each) for each in body.parts() if each.part.entry is not None and each.part.entry.key == key),
-                        None,
-                    )  # fmt: skip
+                    found = body.entry(key)
+                    body.focused = _place(body, found) if found is not None else None
                 editing.leave()
                 self._tab(window, 1 if chord == "tab" else -1)
             case _:

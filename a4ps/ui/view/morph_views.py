@@ -1,4 +1,4 @@
-"""How each kind of morph is drawn. A view holds the instructions of one morph; they are made anew only when it has changed."""
+"""How each kind of morph is drawn. A view holds one morph's instructions, which are made anew only when it has changed."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class PersonaView(MorphView):
         shape.size = across, across
 
     def draw(self, morph: Morph, look: Style) -> None:
-        theme, scale, pen, persona = look.theme, look.scale, self.pen, self.persona
+        theme, pen, persona = look.theme, self.pen, self.persona
         dissonance = persona.dissonance if persona is not None else None
         colour = dissonance_colour(dissonance) if dissonance is not None else theme.muted
         if morph.collapsed:
@@ -180,7 +180,7 @@ class PersonaView(MorphView):
         small = size(SMALL, scale)
         strong = theme.strong if not self.morph.colour else readable_on(fill)
         name = self.texts.cut(self.name, "bold", name_size, room + 12)
-        role = self.texts.cut(persona.role, "sans", small, room) if persona is not None else ""
+        role = self.texts.cut(_short(persona.role), "sans", small, room) if persona is not None else ""
         number = "–" if dissonance is None else f"{dissonance:.2f}"
         # The number is left out last: it says in words what the colour says.
         lines: list[tuple[str, Face, int, str]] = [(name, "bold", name_size, strong)]
@@ -215,6 +215,11 @@ class PersonaView(MorphView):
     def _draw_collapsed(self, morph: Morph, look: Style, colour: str) -> None:
         rect = Rect(0, 0, morph.rect.width, min(TITLE_HEIGHT, morph.rect.height))
         pill(self.pen, rect, look, colour, self.name, "bold")
+
+
+def _short(role: str) -> str:
+    """The first of several roles."""
+    return role.split(",", 1)[0].split(" and ", 1)[0]
 
 
 class WindowView(MorphView):

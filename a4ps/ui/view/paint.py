@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from kivy.graphics import Color, InstructionGroup, Mesh, Rectangle
@@ -159,7 +160,7 @@ class Pen:
         xs, ys = [each.x for each in points], [each.y for each in points]
         self._covers(Rect(min(xs) - half, min(ys) - half, max(xs) - min(xs) + 2 * half, max(ys) - min(ys) + 2 * half))
         for piece in pieces:
-            for a, b in zip(piece, piece[1:], strict=False):
+            for a, b in pairwise(piece):
                 length = a.distance(b)
                 if length < 1e-6:
                     continue
@@ -196,6 +197,7 @@ def patched(rect: Rect, texture: Any, corner: float, rows: int = 3, share: float
     """
     edge = share or corner / texture.width
     xs = ((rect.x, 0.0), (rect.x + corner, edge), (rect.right - corner, 1 - edge), (rect.right, 1.0))
+    ys: tuple[tuple[float, float], ...]
     if rows == 3:
         ys = ((rect.y, 0.0), (rect.y + corner, edge), (rect.bottom - corner, 1 - edge), (rect.bottom, 1.0))
     else:
@@ -218,7 +220,7 @@ def _dashed(points: Sequence[Point], drawn: float, left_out: float) -> list[list
     pieces: list[list[Point]] = []
     piece: list[Point] = [points[0]]
     left, is_drawn = drawn, True
-    for a, b in zip(points, points[1:], strict=False):
+    for a, b in pairwise(points):
         done, length = 0.0, a.distance(b)
         while length - done > left:
             done += left

@@ -241,7 +241,7 @@ class Pointing:
         if body is None or press.found is None or (marks := press.found.part.marks) is None:
             return
         corner = stage.body_rect(press.id).corner
-        place = round(body.place_on(press.found, at - corner), 3)
+        place = round(body.place_on(at - corner), 3)
         if place != press.scrubbed:
             press.scrubbed = place
             stage.desk.act(press.id, marks.scrub.with_value(place))

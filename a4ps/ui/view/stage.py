@@ -155,7 +155,7 @@ class Stage(Widget):
     def timeline_rect(self) -> Rect:
         """Where the timeline's body is."""
         rect = self.furniture.timeline
-        return Rect(rect.x, rect.y + 1, rect.width, max(1.0, rect.height - 2))
+        return Rect(rect.x + 4, rect.y + 1, max(1.0, rect.width - 8), max(1.0, rect.height - 2))
 
     def redrawn(self, id: str) -> None:
         """A body was drawn anew: it is shown."""
@@ -478,9 +478,10 @@ class Stage(Widget):
 
     def _show_timeline(self) -> None:
         rect = self.timeline_rect
-        self.damage.add(rect)
+        self.damage.add(self.furniture.timeline)
         pen = self._timeline
         pen.clear()
+        pen.fill(Rect(0, rect.y, self.width, rect.height), self.desk.theme.grid)
         pen.tint("#FFFFFF")
         pen.add(
             Rectangle(
@@ -491,7 +492,7 @@ class Stage(Widget):
 
 
 def _extent(morph: Morph, scale: float) -> Rect:
-    """All that the view of a morph that lies in the world itself may cover: shadow, glow and captions, however it is turned."""
+    """All that the view of a morph in the world itself may cover: shadow, glow and captions, however it is turned."""
     seen = seen_rect(morph)
     if morph.angle:
         across = (seen.width**2 + seen.height**2) ** 0.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from a4ps.ui.desk import Desk
 from a4ps.ui.model.arrangement import first_world
@@ -26,6 +26,7 @@ from a4ps.ui.model.blocks import (
     SideBySide,
     Span,
     Tabs,
+    Tone,
     say,
 )
 from a4ps.ui.model.morph import State, World
@@ -125,11 +126,11 @@ def transcript(_: State) -> list[Block]:
     )
     rows: list[Block] = [Columns((Span(name, "strong", persona=name), Span(text)), (0.2, 0.8)) for name, text in said]
     rows.insert(4, say("memory #88 · 0.81 · from turn 396", "muted", indent=5))
-    links = (("stop", "bad"), ("why?", "link"), ("run again on today's minds", "link"))
+    links: tuple[tuple[str, Tone], ...] = (("stop", "bad"), ("why?", "link"), ("run again on today's minds", "link"))
     return [
         *rows,
         Bar(0.63, "dissonance 0.52 → 0.31 · round 2 of 3 · 1.8 s outside the model"),
-        Line(tuple(span for name, tone in links for span in (Span(name, tone, act=Act(name)), Span("    ")))),  # type: ignore[arg-type]
+        Line(tuple(span for name, tone in links for span in (Span(name, tone, act=Act(name)), Span("    ")))),
     ]
 
 
@@ -160,7 +161,7 @@ def workspace(_: State) -> list[Block]:
 
 
 def tool_bench(_: State) -> list[Block]:
-    tools = (
+    tools: tuple[tuple[str, str, str, Tone], ...] = (
         ("gpx_to_table", "v1", "awaits approval", "warn"),
         ("iso_week", "v2", "mended itself Tue · 214 calls", "ok"),
         ("unit_convert", "v1", "31 calls · 0 failures", "ok"),
@@ -171,7 +172,7 @@ def tool_bench(_: State) -> list[Block]:
             (Span(name, mono=True), Span(version, "muted", mono=True), Span(what, tone)),
             (0.34, 0.1, 0.56),
             Act("open", {"tool": name}),
-        )  # type: ignore[arg-type]
+        )
         for name, version, what, tone in tools
     ]
 
@@ -180,7 +181,7 @@ def timeline(_: State) -> list[Block]:
     marks = []
     for number in range(60):
         tone = ("calm", "muted", "muted", "warn", "link", "muted")[number * 7 % 6]
-        marks.append(Mark(number / 60, tone, Act("mark", {"n": number}), large=number % 9 == 4, chosen=number == 52))  # type: ignore[arg-type]
+        marks.append(Mark(number / 60, cast("Tone", tone), Act("mark", {"n": number}), large=number % 9 == 4, chosen=number == 52))
     return [
         Marks(marks, Act("scrub"), 0.9),
         Line((Span("v16→v17 ROBIN.soften by architect   "), Span("revert this one", "link", act=Act("revert")))),
@@ -213,7 +214,8 @@ def society() -> Society:
         Persona("ALFRED", "steward", "nemotron-3-nano:4b", activity="waits for the antithesis", dissonance=0.12),
         Persona(
             "BRICK", "logic", "qwen3.5:9b", activity="speaking · 41 tok/s", dissonance=0.22, load=0.8,
-            saying="Two weekends are 32 hours. Go reaches a released binary in about 10 of them; Rust needs those hours for the borrow",
+            saying="Two weekends are 32 hours. Go reaches a released binary in about 10 of them; "
+            "Rust needs those hours for the borrow",
         ),
         Persona("ROBIN", "empathy", "gemma4-e4b", activity="disagrees, round 2", dissonance=0.78, load=0.35),
         Persona("BABS", "research", "qwen3.5:4b", activity="3 memories found", dissonance=0.30),

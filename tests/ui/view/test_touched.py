@@ -158,7 +158,8 @@ def test_tab_goes_to_every_part_and_around_and_it_is_seen_where() -> None:
             body = stage.body_of(desk.focus)
             seen.append((desk.focus, body.focused if body is not None else None))
         assert stage.editing.chat.focus, seen[-5:]
-        assert {"alfred", "brick", "robin", "babs", "inspector", "transcript", "approvals", "workspace"} <= {each for each, _ in seen}
+        wanted = {"alfred", "brick", "robin", "babs", "inspector", "transcript", "approvals", "workspace"}
+        assert wanted <= {each for each, _ in seen}
         at = part("approvals", act="approve")
         assert len({each for each in seen if each[0] == "approvals"}) == 4      # itself, and three buttons
         screen.press("tab")
