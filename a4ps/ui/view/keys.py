@@ -58,13 +58,17 @@ class Keys:
 
     def __init__(self, stage: Stage, pointing: Pointing) -> None:
         self._stage, self._pointing = stage, pointing
-        Window.bind(on_key_down=self._down)
+        Window.bind(on_key_down=self._down, on_textinput=self._typed)
 
     def _down(
         self, _: object, key: int, __: int = 0, codepoint: str | None = None, modifiers: Sequence[str] = ()
     ) -> bool:
         chord = chord_of(key, codepoint, modifiers)
         return bool(chord) and self.pressed(chord)
+
+    def _typed(self, *_: object) -> bool:
+        """Text for whoever has the keys: while a menu is open, that has heard of them as chords."""
+        return self._stage.desk.menu is not None
 
     def pressed(self, chord: str) -> bool:
         """Do what a chord means; False where it is the text field's, or means nothing."""

@@ -136,6 +136,11 @@ def test_the_chat_field_sends_and_recalls() -> None:
 def test_a_menu_is_searched_by_typing_and_drawn_above_all() -> None:
     go(
         """
+        screen.press("ctrl-l"); screen.type("hello"); screen.press("ctrl-p")
+        assert desk.menu is not None
+        screen.type("x")
+        assert stage.editing.chat.text == "hello"      # the field that has the keys hears nothing of it
+        screen.press("escape")
         at = desk.world.rect("babs"); screen.click(at.x - 120, at.bottom + 10, "right")
         assert desk.menu is not None
         for letter in "help":
