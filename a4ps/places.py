@@ -15,6 +15,9 @@ from pathlib import Path
 
 import platformdirs
 
+#: In the folder of the worlds: whoever writes there holds this file's lock.
+WORLDS_LOCK = ".lock"
+
 
 @dataclass(frozen=True, slots=True)
 class Places:
@@ -60,6 +63,11 @@ class Places:
     @property
     def console_history(self) -> Path:
         return self.home / "console_history"
+
+    @property
+    def worlds(self) -> Path:
+        """The window's layouts by name, with what was noted in them."""
+        return self.home / "worlds"
 
     @property
     def models(self) -> Path:

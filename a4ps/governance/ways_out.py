@@ -42,6 +42,7 @@ WAYS_OUT: tuple[WayOut, ...] = (
     WayOut("whatever is evaluated in the console", "architect", ("kernel.console",)),
     WayOut("commands, to the backend at the setting backend", "setting", ("client.client",)),
     WayOut("what is remembered, as text", "architect", ("cli.memory",)),
+    WayOut("pictures of the world and of its plots", "architect", ("ui.view.png", "ui.view.plots")),
 )
 
 #: Actions that let nothing out, and why.
@@ -55,6 +56,7 @@ STAYS_INSIDE: Mapping[str, str] = {
 
 #: Modules that use sockets, processes or files and lead nowhere, and why.
 HARMLESS: Mapping[str, str] = {
+    "ui.worlds": "the scripts of worlds in the home",
     "cli.up": "opens the null device",
     "cli.window": "starts the window, and asks whether the display is there that the environment names",
     "cli.uninstall": "asks systemd to let go of the unit",
@@ -77,6 +79,7 @@ HARMLESS: Mapping[str, str] = {
     "inference.part_file": "model files in the home",
     "kernel.crash_reports": "crash reports in the state folder",
     "kernel.examine": "asks the system what it is",
+    "kernel.held_worlds": "cuts words out of the scripts of worlds in the home",
     "kernel.server": "the backend's sockets in the run-time folder: who asks there has shown a token",
     "kernel.tokens": "the tokens in the key folder",
     "kernel.held_files": "takes what is forgotten out of files in the home",

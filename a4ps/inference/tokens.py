@@ -10,13 +10,21 @@ from collections.abc import Iterable
 
 from a4ps.inference.engine import Message
 
-#: Each byte by its kind: "a" of a word, as all that is not ASCII, " " between words, "!" a piece of its own.
+#: Each first byte of a character, by its kind: "a" of a word, " " between words, "!" a piece of its own. What begins with
+#: 0xE2 is typographic punctuation and signs, as good as always; any other letter that is not ASCII is one of a word.
 _KINDS = bytes(
-    ord("a" if number > 127 or chr(number).isalnum() or chr(number) == "_" else " " if chr(number).isspace() else "!")
+    ord(
+        "!"
+        if number == 0xE2
+        else "a"
+        if number > 127 or chr(number).isalnum() or chr(number) == "_"
+        else " "
+        if chr(number).isspace()
+        else "!"
+    )
     for number in range(256)
 )
-#: How typographic punctuation begins, in UTF-8: quotation marks, dashes, the ellipsis.
-_TYPOGRAPHIC = b"\xe2\x80"
+_FOLLOWING = bytes(range(0x80, 0xC0))
 
 #: What a chat template adds to each message, in tokens.
 PER_MESSAGE = 4
@@ -28,8 +36,8 @@ def estimate_tokens(text: str) -> int:
     Called some dozen times in a turn, on whole prompts: so it counts bytes, with no look at any one of them in Python.
     """
     data = text.encode("utf-8", "replace")
-    kinds = data.translate(_KINDS)
-    pieces = kinds.count(b"!") + data.count(_TYPOGRAPHIC) + len(kinds.replace(b"!", b" ").split())
+    kinds = data.translate(_KINDS, _FOLLOWING)
+    pieces = kinds.count(b"!") + len(kinds.replace(b"!", b" ").split())
     return max(int(pieces * 1.15), len(data) // 4) + bool(text)
 
 

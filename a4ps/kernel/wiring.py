@@ -42,6 +42,7 @@ from a4ps.kernel.engine_choice import Choice, Signs, choose
 from a4ps.kernel.forgetter import Forgetter
 from a4ps.kernel.health import LOCAL_OLLAMA
 from a4ps.kernel.held_files import CrashTexts, Leftovers, LogTexts, OtherFiles, TypedHistory
+from a4ps.kernel.held_worlds import WorldTexts
 from a4ps.kernel.invoker import EngineInvoker
 from a4ps.memory.following import Means
 from a4ps.memory.forgetting import MEMORY_TREATMENTS, VectorTexts
@@ -222,6 +223,7 @@ def holders_of(places: Places) -> Holders:
     holders = Holders()
     holders.add(TypedHistory(places.chat_history))
     holders.add(TypedHistory(places.console_history, "console history"))
+    holders.add(WorldTexts(places.worlds))
     holders.add(LogTexts(places.log))
     holders.add(CrashTexts(places.crashes))
     holders.add(CheckpointTexts(places.checkpoints))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 
+from a4ps.errors import Conflict
 from a4ps.image.codex import Codex
 from a4ps.image.proto import Proto
 from a4ps.image.proto_manager import ProtoManager
@@ -34,8 +35,11 @@ def shipped_codices() -> Mapping[str, Codex]:
 
 
 def enrol(manager: ProtoManager) -> None:
-    """Register each persona that the image does not have. Raises what a commit raises."""
-    present = set(manager.names())
+    """Register each persona that the image does not have. Several threads may do so at once. Raises what a commit raises."""
     for name, codex in shipped_codices().items():
-        if name not in present:
-            manager.register_proto(Proto(name, codex), author=PACKAGE, reason="ships with A4PS")
+        if name not in manager:
+            try:
+                manager.register_proto(Proto(name, codex), author=PACKAGE, reason="ships with A4PS")
+            except Conflict:
+                if name not in manager:  # else somebody else was first
+                    raise

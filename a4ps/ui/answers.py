@@ -42,11 +42,15 @@ class Answers:
         self._changed = changed
         self._asked: dict[str, _Asked] = {}
         self._names: dict[str, dict[str, str]] = {}
+        #: (window, name of a lasting need) → what is shown of it until there is an answer.
+        self._lasting: dict[tuple[str, str], Answer] = {}
         self._live = False
 
     def want(self, window: str, needs: Sequence[Need]) -> None:
         """What a window needs now, in place of what it needed; nothing when it is closed."""
         names = {}
+        before = self.of(window)
+        self._lasting = {place: each for place, each in self._lasting.items() if place[0] != window}
         for need in needs:
             key = _key(need.request)
             names[need.name] = key
@@ -54,6 +58,9 @@ class Answers:
             if not asked.users:  # what happened while nobody wanted it was not heeded
                 asked.stale = True
             asked.users[window] = need.kinds
+            last = before.get(need.name)
+            if need.lasting and last is not None and last.value is not None:
+                self._lasting[window, need.name] = Answer(last.value)
         for key in set(self._names.get(window, {}).values()) - set(names.values()):
             del self._asked[key].users[window]
             self._forget_unused(key)
@@ -64,7 +71,11 @@ class Answers:
 
     def of(self, window: str) -> Mapping[str, Answer]:
         """Name of need → answer."""
-        return {name: self._asked[key].answer for name, key in self._names.get(window, {}).items()}
+        names = self._names.get(window, {})
+        return {name: self._shown(window, name, self._asked[key].answer) for name, key in names.items()}
+
+    def _shown(self, window: str, name: str, answer: Answer) -> Answer:
+        return self._lasting.get((window, name), answer) if answer == Answer() else answer
 
     def committed(self, kinds: frozenset[str]) -> None:
         """Rows of these kinds were committed."""

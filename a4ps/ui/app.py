@@ -57,7 +57,7 @@ def run(options: Options) -> int:
         environment.check_screen(os.environ)
     places = Places.find(options.home, os.environ)
     open_log(places.log)
-    worlds = Worlds(places.home / "worlds", known_panes())
+    worlds = Worlds(places.worlds, known_panes(), writes=not offscreen)
     width, height = options.size
     drawn = _script(options.script, width, height) if options.script is not None else None
     open_window(options.size, offscreen=offscreen, folder=places.home / "cache" / "kivy")

@@ -53,7 +53,7 @@ class Chatting:
             case {"step": "wanted", "approval": Mapping() as approval}:
                 following = self._desk.following
                 following.fold(projection.approval_wanted(following.society, approval))
-                self._desk.effects.open("approvals", {}, undoable=False)
+                self._desk.effects.show("approvals", {}, undoable=False)
 
     def ask(self, question: str, *, everyone: bool = False) -> None:
         """Put a question to the society; what waits for the Architect's word is asked here."""
@@ -73,7 +73,7 @@ class Chatting:
             following.fold(projection.ended_badly(following.society, error.message, question))
             desk.failed(error)
             if isinstance(error, ApprovalNeeded):
-                desk.effects.open("approvals", {}, undoable=False)
+                desk.effects.show("approvals", {}, undoable=False)
 
         desk.scene.did("asked")
         following.fold(projection.asked(following.society, question))

@@ -78,7 +78,7 @@ class Desk:
         self.undoing = Undoing(World() if world is None else world, now)
         self.answers = Answers(self.calls, self._answers_changed)
         self.following = Following(
-            self.calls, self._society_changed, self.answers.committed, self._something_failed, now, clock
+            self.calls, self._society_changed, self._committed, self._something_failed, now, clock
         )
         self.windows = Windows(self.answers, panes)
         self.effects = Effects(self)
@@ -341,6 +341,10 @@ class Desk:
         elif told.state == "live" and before == "lost":
             self.notice("The backend is there again.")
 
+    def _committed(self, kinds: frozenset[str]) -> None:
+        self.answers.committed(kinds)
+        self.scene.committed(kinds)
+
     def _society_changed(self) -> None:
         self.changed("society")
         self._social = True
@@ -366,7 +370,7 @@ class Desk:
         before_s = self._debugged_s.get((proto, method))
         if "debugger" in self.panes() and (before_s is None or self._now() - before_s > _DEBUG_AGAIN_S):
             self._debugged_s[proto, method] = self._now()
-            self.effects.open("debugger", {"subject": proto, "method": method}, undoable=False)
+            self.effects.show("debugger", {"subject": proto, "method": method}, undoable=False)
 
 
 class _Settling:

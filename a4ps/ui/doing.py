@@ -86,7 +86,7 @@ class Doing:
                 desk.show_menu(command_menu(desk.world.root.rect, desk.font_scale, self._living()))
             case "open":
                 state = {key: value for key, value in about.items() if key not in ("pane", "morph")}
-                desk.effects.open(str(about.get("pane", "")), state)
+                desk.effects.show(str(about.get("pane", "")), state)
             case "theme":
                 desk.scene.other_theme(str(about.get("name", "")))
             case "larger":
@@ -136,7 +136,7 @@ class Doing:
                 desk.hands.chat(f"{name}, {text}" if name in PERSONAS else text)
             case "run":
                 persona = {"persona": about["persona"]} if about.get("persona") else {}
-                desk.effects.open("tool_bench", {"subject": str(about.get("tool", "")), **persona})
+                desk.effects.show("tool_bench", {"subject": str(about.get("tool", "")), **persona})
             case "written":
                 note = desk.world[id]
                 state = {**note.state, "text": str(about.get("value", ""))}
@@ -144,7 +144,7 @@ class Doing:
             case "edit" | "use":
                 desk.hands.focus(id)
             case "help":
-                desk.effects.open("help", {"about": desk.world[id].kind} if id in desk.world else {})
+                desk.effects.show("help", {"about": desk.world[id].kind} if id in desk.world else {})
             case "recolour":
                 at = desk.halo["recolour"].at if desk.halo is not None else desk.world.rect(id).centre
                 desk.show_menu(colour_menu(id, at, desk.font_scale))
@@ -153,7 +153,7 @@ class Doing:
             case "place-tool":
                 self._place_tool(str(about["tool"]))
             case "evidence" | "show-tests" if tool := self._tool(id):
-                desk.effects.open("tool_bench", {"subject": tool})
+                desk.effects.show("tool_bench", {"subject": tool})
             case "evidence" | "history" | "plots" | "show-tests" | "pin-version":
                 tab = {"show-tests": "evidence", "pin-version": "history"}.get(verb, verb)
                 self._of_proto("inspector", about, tab=tab)
@@ -222,10 +222,10 @@ class Doing:
         morph = self._morph(about)
         subject = str(about.get("proto") or (proto_of(morph) if morph is not None else ""))
         if subject:
-            self._desk.effects.open(pane, {"subject": subject, **more})
+            self._desk.effects.show(pane, {"subject": subject, **more})
         elif morph is not None:  # what there is of it is its own state
             state = json.dumps(dict(morph.state), ensure_ascii=False, indent=1)
-            self._desk.effects.open("inspector", {"value": state, "of": f"the {morph.kind} {name_of(morph)}"})
+            self._desk.effects.show("inspector", {"value": state, "of": f"the {morph.kind} {name_of(morph)}"})
         else:
             self._desk.notice("There is no living thing behind this.", "inspect a persona, or a tool")
 
@@ -235,7 +235,7 @@ class Doing:
         subject = str(about.get("proto") or (proto_of(morph) if morph is not None else ""))
         failed = self._desk.following.protos.get(subject, {}).get("failed", ())
         if failed:
-            self._desk.effects.open("debugger", {"subject": subject, "method": str(failed[0])})
+            self._desk.effects.show("debugger", {"subject": subject, "method": str(failed[0])})
         else:
             self._of_proto("inspector", about)
 

@@ -42,7 +42,7 @@ class Effects:
         finally:
             self._depth -= 1
 
-    def open(self, pane: str, state: State, *, undoable: bool = True) -> str:
+    def show(self, pane: str, state: State, *, undoable: bool = True) -> str:
         """Bring forward the window of that pane and subject, or open one; its id. Raises CallerError for an unknown pane."""
         desk = self._desk
         known = desk.panes().get(pane)
@@ -66,7 +66,7 @@ class Effects:
             case Send():
                 self._send(window, effect)
             case Open(pane, state):
-                self.open(pane, state)
+                self.show(pane, state)
             case Notice(text, next_step, bad):
                 desk.notice(text, next_step, bad=bad)
             case Close():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from a4ps.errors import A4PSError
+from a4ps.errors import A4PSError, Conflict
 from a4ps.ui.model.morph import World
 from a4ps.ui.worlds import Loaded, Worlds
 
@@ -41,7 +41,7 @@ class Keeping:
         """The world of that name, which is the one that is kept from now on."""
         found = self.worlds.load(name, width, height)
         self.name = name.strip()
-        self._saved, self._due_s = found.world, None
+        self._saved, self._due_s, self._failed = found.world, None, False
         return found
 
     def changed(self, world: World) -> None:
@@ -54,7 +54,9 @@ class Keeping:
             self._due_s = self._now() + SAVE_AFTER_S
 
     def tick(self, world: World) -> A4PSError | None:
-        """Save what is due. What went wrong with the last time, told once until it goes well again."""
+        """Save what is due. What went wrong with the last time, told once until it goes well again; Conflict
+        each time.
+        """
         error = self._ended()
         if self._writing is None:
             self.changed(world)
@@ -91,4 +93,4 @@ class Keeping:
         self._due_s = self._now() + TRY_AGAIN_S
         if not isinstance(error, A4PSError):
             raise error
-        return None if told else error
+        return error if not told or isinstance(error, Conflict) else None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from a4ps.errors import A4PSError, CallerError
+from a4ps.errors import A4PSError, CallerError, Conflict
 from a4ps.ui.keeping import Keeping
 from a4ps.ui.model import tour
 from a4ps.ui.model.arrangement import first_world, fitted
@@ -85,7 +86,8 @@ class Scene:
         """Keep this world, and show the one of that name, which begins anew where there is none. Raises CallerError."""
         desk, keeping = self._desk, self._kept()
         size = desk.world.root.rect
-        keeping.save(desk.world)
+        with suppress(Conflict):  # what is there is newer
+            keeping.save(desk.world)
         self._load(keeping, name, size.width, size.height)
         desk.notice(f"This is the world {self.name}.")
 
@@ -128,15 +130,25 @@ class Scene:
 
     def tick(self) -> None:
         """Save what is due."""
-        if self._keeping is not None and (error := self._keeping.tick(self._desk.world)) is not None:
+        if self._keeping is None or (error := self._keeping.tick(self._desk.world)) is None:
+            return
+        if isinstance(error, Conflict):
+            self._read_again(self._keeping)
+        else:
             self._desk.failed(error)
+
+    def committed(self, kinds: frozenset[str]) -> None:
+        """Rows of these kinds were committed: where something was forgotten, it is taken out of the scripts as well."""
+        if "forgot" in kinds and self._keeping is not None and self._keeping.worlds.is_changed(self._keeping.name):
+            self._read_again(self._keeping)
 
     def close(self) -> A4PSError | None:
         """Save at last; what kept it from being saved."""
         if self._keeping is None:
             return None
         try:
-            self._keeping.save(self._desk.world)
+            with suppress(Conflict):  # what is there is newer
+                self._keeping.save(self._desk.world)
         except A4PSError as error:
             return error
         finally:
@@ -179,6 +191,17 @@ class Scene:
         if self._keeping is None:
             raise CallerError("this world is not kept", next_step="a4ps ui opens one that is")
         return self._keeping
+
+    def _read_again(self, keeping: Keeping) -> None:
+        """Somebody else has written the world that is shown. Nothing from before can be undone: it may be forgotten."""
+        size = self._desk.world.root.rect
+        name = keeping.name if keeping.name in keeping.worlds.names() else keeping.worlds.last()
+        try:
+            self._load(keeping, name, size.width, size.height)
+        except A4PSError as error:
+            self._desk.failed(error)
+            return
+        self._desk.notice("The world was changed elsewhere, or words in it were forgotten: it is shown as it is now.")
 
     def _load(self, keeping: Keeping, name: str, width: float, height: float) -> None:
         found = keeping.load(name, width, height)

@@ -1,5 +1,8 @@
 """Worlds by name, each a script in one folder: saved whole or not at all, and never lost for being damaged.
 
+Others write there as well: another window, and the backend, which takes out of the scripts what is to be forgotten. So each
+writes with the folder's lock, and a world that somebody else has written since it was read is not written over.
+
 For: the files. Not for: what is in them (`a4ps.ui.model.script`), or when to save.
 """
 
@@ -9,11 +12,14 @@ import contextlib
 import errno
 import os
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
-from a4ps.errors import A4PSError, CallerError, DiskFull, StorageFailed, Unsupported
+from a4ps.errors import A4PSError, CallerError, Conflict, DiskFull, StorageFailed, Unsupported
+from a4ps.log_file import locked
+from a4ps.places import WORLDS_LOCK
 from a4ps.ui.model.arrangement import first_world, fitted
 from a4ps.ui.model.morph import World
 from a4ps.ui.model.pane import Notice
@@ -24,6 +30,10 @@ FIRST = "home"
 #: The file that names the world that was last shown. It has no name that a world could have.
 _LAST = ".last"
 _LONGEST = 60
+
+
+#: What another content of a file differs in: its number, time and size.
+_Mark: TypeAlias = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +63,15 @@ class Worlds:
     Every method raises StorageFailed, or DiskFull, where the disk refuses; a file is then as it was.
     """
 
-    def __init__(self, folder: Path, panes: Collection[str] | None = None) -> None:
-        """`panes` are the kinds of windows that there are; None: every one."""
+    def __init__(self, folder: Path, panes: Collection[str] | None = None, *, writes: bool = True) -> None:
+        """`panes` are the kinds of windows that there are; None: every one. Without `writes` the folder stays as it is, as
+        for a picture: what would be saved is not.
+        """
         self.folder = folder
         self._panes = panes
+        self._writes = writes
+        #: World → its file as it was read or written last, None where there was none.
+        self._seen: dict[str, _Mark | None] = {}
 
     def names(self) -> Sequence[str]:
         """All worlds there are, by name."""
@@ -81,13 +96,16 @@ class Worlds:
         """The world of that name, fitted into a window of that size, and remembered as the last.
 
         Where there is none, it begins as the first one does. So it does where the file is no script: that is set aside
-        under another name, which the notice tells. Raises CallerError for a name that cannot be.
+        under another name, which the notice tells. Raises CallerError for a name that cannot be, and what `script.read`
+        raises where nothing is written.
         """
         name = checked(name)
         path = self._path(name)
+        self._seen[name] = _mark(path)
         # A disk that is read-only or full is told when the world is saved.
-        with contextlib.suppress(A4PSError):
-            self._write(self.folder / _LAST, name + "\n")
+        if self._writes:
+            with contextlib.suppress(A4PSError):
+                self._write(self.folder / _LAST, name + "\n")
         try:
             data = _content(path)
         except FileNotFoundError:
@@ -97,7 +115,10 @@ class Worlds:
         try:
             found = read(data, self._panes)
         except (CallerError, Unsupported) as fault:
+            if not self._writes:
+                raise
             aside = self._set_aside(path, "newer" if isinstance(fault, Unsupported) else "damaged")
+            self._seen[name] = None
             notice = Notice(f"The world {name} could not be read: {fault.message}", f"it is kept as {aside}", bad=True)
             return Loaded(first_world(width, height), found=False, notices=(notice,))
         told = "; ".join(found.mended[:3])
@@ -105,8 +126,23 @@ class Worlds:
         return Loaded(fitted(found.world, width, height), found=True, notices=notices)
 
     def save(self, name: str, world: World) -> None:
-        """Writes the world, whole or not at all: after a power cut the file is as before or as now."""
-        self._write(self._path(checked(name)), written(world))
+        """Writes the world, whole or not at all: after a power cut the file is as before or as now.
+
+        Raises Conflict where somebody else has written it since it was loaded or saved here: what they wrote stays.
+        """
+        name = checked(name)
+        if not self._writes:
+            return
+        text, path = written(world), self._path(name)
+        with self._alone():
+            if self.is_changed(name):
+                raise Conflict(f"the world {name} was changed elsewhere", next_step="it is shown as it is there now")
+            self._write(path, text)
+            self._seen[name] = _mark(path)
+
+    def is_changed(self, name: str) -> bool:
+        """Whether somebody else has written or removed this world since it was loaded or saved here."""
+        return name in self._seen and self._seen[name] != _mark(self._path(name))
 
     def rename(self, old: str, new: str) -> None:
         """Raises CallerError where there is no world of the old name, or there is one of the new."""
@@ -116,8 +152,10 @@ class Worlds:
         if target.exists():
             raise CallerError(f"there is a world {new!r} already", next_step="choose another name, or delete that one")
         try:
-            source.rename(target)
-            _sync(self.folder)
+            with self._alone():
+                source.rename(target)
+                _sync(self.folder)
+            self._seen[checked(new)] = self._seen.pop(checked(old), None) or _mark(target)
             if self.last() == checked(old):
                 self._write(self.folder / _LAST, checked(new) + "\n")
         except OSError as fault:
@@ -128,7 +166,9 @@ class Worlds:
         path = self._path(checked(name))
         if not path.is_file():
             raise CallerError(f"there is no world {name!r}", next_step="choose one in the world menu")
-        return self._set_aside(path, "bak")
+        with self._alone():
+            self._seen.pop(checked(name), None)
+            return self._set_aside(path, "bak")
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.json"
@@ -146,6 +186,20 @@ class Worlds:
         except OSError as fault:
             raise self._refused("rename", fault) from fault
         return aside
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else writes to the folder for the block. One who does not end does not keep us from it."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = os.open(self.folder / WORLDS_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as fault:
+            raise self._refused("write", fault) from fault
+        try:
+            with locked(lock):
+                yield
+        finally:
+            os.close(lock)
 
     def _write(self, path: Path, text: str) -> None:
         draft = None
@@ -174,6 +228,14 @@ class Worlds:
         return StorageFailed(
             f"cannot {what} the worlds in {self.folder}: {reason}", next_step="see to the folder's permissions"
         )
+
+
+def _mark(path: Path) -> _Mark | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _can_be(name: str) -> bool:

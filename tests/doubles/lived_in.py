@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -71,6 +72,10 @@ def lived_in(folder: Path) -> Places:
     places.log.with_name("a4ps.log.1").write_text(f"older: {SECRET}\n")
     places.crashes.mkdir()
     (places.crashes / "crash-1.txt").write_text(f"service: memory\n\nValueError: {SECRET!r}\n")
+    places.worlds.mkdir()
+    note = {"id": "note", "kind": "note", "x": 0, "y": 0, "width": 200, "height": 100, "state": {"text": QUESTION}}
+    (places.worlds / "home.json").write_text(json.dumps({"a4ps-world": 1, "morphs": [note], "state": {}}))
+    (places.worlds / "old.damaged").write_text(f'{{"a4ps-world": 1, "morphs": [{{"state": "{SECRET}')
     checkpoint(places, "1", SECRET.encode())
     draft = places.home / f"{PREFIX}dead"
     draft.mkdir()

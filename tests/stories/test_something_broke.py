@@ -19,9 +19,9 @@ def test_a_failed_method_is_mended_where_it_failed(tmp_path: Path, monkeypatch: 
     with living_desk(places, world=first_world(1600, 1000)) as living:
         hand = Hand(living)
         hand.desk.say("/workspace")
-        hand.enter("workspace", "source", f"robin.define('share', {SHARE!r})", "ctrl-d")
+        hand.enter("workspace", "workspace", f"robin.define('share', {SHARE!r})", "ctrl-d")
         living.until(lambda: not living.asking)
-        hand.enter("workspace", "source", "robin.share(7, 0)", "ctrl-p")
+        hand.enter("workspace", "workspace", "robin.share(7, 0)", "ctrl-p")
 
         hand.sees("debugger", "ZeroDivisionError")
         lines = hand.reads("debugger")
@@ -33,6 +33,6 @@ def test_a_failed_method_is_mended_where_it_failed(tmp_path: Path, monkeypatch: 
         hand.press("debugger", "Accept untested")
         living.until(lambda: not living.asking)
 
-        hand.enter("workspace", "source", "robin.share(7, 0)", "ctrl-p")
-        hand.sees("workspace", "7")
-        hand.sees("debugger", "It has worked since.")
+        hand.enter("workspace", "workspace", "robin.share(7, 0)", "ctrl-p")
+        hand.sees("workspace", "→ 7")
+        hand.sees("debugger", "Its text has changed since it failed")

@@ -45,11 +45,21 @@ class Hand:
 
     def enter(self, pane: str, key: str, text: str, chord: str = "") -> None:
         """Write into a field, and press Return or another chord."""
-        self.living.until(lambda: self.entry(pane, key))
+        self.text(pane, key)
         entry = self.entry(pane, key)
         assert entry is not None
         act = entry.keys[chord] if chord else entry.act
         self.desk.act(self.window(pane), act.with_value(text))
+
+    def title(self, pane: str) -> str:
+        return self.desk.window(self.window(pane)).title
+
+    def text(self, pane: str, key: str) -> str:
+        """What is in a field, once it is there."""
+        self.living.until(lambda: self.entry(pane, key))
+        entry = self.entry(pane, key)
+        assert entry is not None
+        return entry.text
 
     def entry(self, pane: str, key: str) -> Entry | None:
         blocks = self.desk.window(self.window(pane)).blocks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import example, given, settings
@@ -97,3 +98,36 @@ def test_in_the_end_every_window_shows_the_newest(steps: list[tuple[str, str, st
             assert found["n"].value == {"of": name, "seen": backend.commits[name]}
         else:
             assert found == {}
+
+
+def test_what_was_found_last_is_shown_until_there_is_more_but_only_where_that_is_wanted() -> None:
+    backend = Backend()
+    answers = backend.answers
+    answers.linked(True)
+    for lasting, shown in ((True, {"of": "x", "seen": 0}), (False, None)):
+        answers.want("a", [replace(need("x"), lasting=lasting)])
+        backend.note()
+        backend.end_one(None)
+        answers.want("a", [replace(need("y"), lasting=lasting)])
+        backend.note()
+        assert answers.of("a")["n"].value == shown
+        assert answers.of("a")["n"].asking
+        backend.end_one(None)
+        assert answers.of("a")["n"].value == {"of": "y", "seen": 0}
+        answers.want("a", [])
+        assert not answers.of("a")
+
+
+def test_what_was_found_last_goes_with_its_window_and_yields_to_a_fault() -> None:
+    backend = Backend()
+    answers = backend.answers
+    answers.linked(True)
+    answers.want("a", [replace(need("x"), lasting=True)])
+    backend.note()
+    backend.end_one(None)
+    answers.want("a", [])
+    answers.want("a", [replace(need("y"), lasting=True)])
+    assert answers.of("a")["n"].value is None
+    backend.note()
+    backend.end_one(BackendLost("gone"))
+    assert answers.of("a")["n"].fault == "gone"

@@ -23,6 +23,7 @@ from a4ps.ui.model.morph import Morph, State, World
 from a4ps.ui.model.pane import (
     Close,
     Copy,
+    Do,
     Effect,
     Keep,
     Need,
@@ -387,6 +388,14 @@ def test_the_view_does_what_only_it_can(table: Table) -> None:
     table.desk.hands.save_plot = lambda window, name: done.append(("plot", window, name))
     table.act(Copy("words"), SavePlot("load"))
     assert done == [("copy", "words"), ("plot", "probe", "load")]
+
+
+def test_whoever_is_talked_to_is_named_in_the_chat_field_with_what_is_asked_of_them(table: Table) -> None:
+    chat: list[str] = []
+    table.desk.hands.chat = chat.append
+    table.act(Do(Act("talk", {"persona": "ROBIN"})), Do(Act("talk", {"persona": "ROBIN", "text": "use the tool t"})))
+    table.act(Do(Act("talk", {"persona": "nobody"})))
+    assert chat == ["ROBIN, ", "ROBIN, use the tool t", ""]
 
 
 def test_an_outcome_of_a_window_that_was_closed_is_lost_but_its_failure_is_said(table: Table) -> None:

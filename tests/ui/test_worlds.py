@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from a4ps.errors import CallerError, DiskFull, StorageFailed
+from a4ps.ui.model.arrangement import first_world
 from a4ps.ui.model.geometry import Rect
 from a4ps.ui.model.morph import Morph, World
 from a4ps.ui.worlds import FIRST, Worlds, checked
@@ -147,3 +148,15 @@ def test_a_last_world_that_cannot_be_is_the_first(worlds: Worlds, said: bytes) -
     worlds.folder.mkdir()
     (worlds.folder / ".last").write_bytes(said)
     assert worlds.last() == FIRST
+
+
+def test_who_only_looks_changes_nothing_in_the_folder(tmp_path: Path) -> None:
+    worlds = Worlds(tmp_path / "worlds")
+    worlds.save("home", first_world(800, 600))
+    (tmp_path / "worlds" / "bad.json").write_text("{", encoding="utf-8")
+    before = {each.name: each.read_bytes() for each in (tmp_path / "worlds").iterdir()}
+    looking = Worlds(tmp_path / "worlds", writes=False)
+    looking.save("home", looking.load("home", 1600, 1000).world)
+    with pytest.raises(CallerError):
+        looking.load("bad", 800, 600)
+    assert {each.name: each.read_bytes() for each in (tmp_path / "worlds").iterdir()} == before

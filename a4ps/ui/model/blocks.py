@@ -137,7 +137,8 @@ class Bar:
 class Plot:
     """A curve over time: (seconds, value), oldest first; `low` and `high` bound the axis where given.
 
-    `name` is the series', and what its picture is saved as.
+    `name` is the series', and what its picture is saved as. `seconds` is the time up to the newest point that is shown;
+    None: whoever looks at it chooses that.
     """
 
     name: str
@@ -147,6 +148,7 @@ class Plot:
     low: float | None = None
     high: float | None = None
     height: float = 90.0
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

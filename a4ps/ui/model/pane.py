@@ -21,12 +21,15 @@ from a4ps.ui.model.society import Society
 class Need:
     """An answer that a pane shows, under a name; asked anew after commits with rows of these kinds, and when it changes.
 
-    The kind "failed" stands for a live method that failed, of which no commit tells.
+    The kind "failed" stands for a live method that failed, of which no commit tells. `lasting`: where another request
+    takes this one's place, what was answered last is shown until there is an answer, so that nothing flickers as somebody
+    types; only for what may be seen beside a newer question.
     """
 
     name: str
     request: Request
     kinds: frozenset[str] = frozenset()
+    lasting: bool = False
 
 
 @dataclass(frozen=True, slots=True)

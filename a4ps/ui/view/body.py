@@ -105,8 +105,12 @@ class Body:
         return self.drafts.get(entry.key, entry.text)
 
     def showing(self, plot: str) -> Showing:
-        """How a plot is looked at."""
+        """How a plot is looked at, where that is chosen here."""
         return self._showing.get(plot, Showing())
+
+    def shown(self, plot: Plot) -> Showing:
+        """How a plot is looked at."""
+        return self.showing(plot.name) if plot.seconds is None else Showing(plot.seconds)
 
     def typed(self, key: str, text: str | None) -> None:
         """What is being typed in a field; None: nothing any more."""
@@ -377,7 +381,7 @@ class Body:
 
     def _draw_curve(self, pen: Pen, item: Curve, x: float, y: float, theme: Theme) -> None:
         width, height = max(8, int(item.rect.width)), max(8, int(item.rect.height) - 1)
-        shown = self.showing(item.plot.name)
+        shown = self.shown(item.plot)
         texture = self._plots.texture(self.id, item.plot, shown, theme, self._scale, width, height)
         if texture is None:
             small = size(SMALL, self._scale)

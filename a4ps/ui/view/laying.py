@@ -355,12 +355,10 @@ class Layout:
         height = title + block.height * self.scale
         sheet.items.append(Box(Rect(0, 0, width, height), self.theme.entry, self.theme.edge))
         x = width - 8 * self.scale
-        showing = self._showing(block.name)
-        labels: tuple[tuple[PartKind, str], ...] = (
-            ("save", "save"),
-            ("pause", "pause" if showing.until_s is None else "go on"),
-            ("range", showing.in_words()),
-        )
+        labels: list[tuple[PartKind, str]] = [("save", "save")]
+        if block.seconds is None:
+            showing = self._showing(block.name)
+            labels += [("pause", "pause" if showing.until_s is None else "go on"), ("range", showing.in_words())]
         for kind, label in labels:
             wide = self._texts.width(label, "sans", self._small)
             x -= wide

@@ -180,7 +180,10 @@ def _short(value: float) -> str:
 def _ago(seconds: float) -> str:
     if seconds == 0:
         return "now"
-    return f"−{seconds / 60:g} min" if seconds >= 60 else f"−{seconds:g} s"
+    for unit, size in (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
+        if seconds >= size:
+            return f"−{seconds / size:.3g} {unit}"
+    return f"−{seconds:.3g} s"
 
 
 def save_plot(plot: Plot, showing: Showing, theme: Theme, path: str) -> None:

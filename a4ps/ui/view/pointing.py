@@ -162,7 +162,7 @@ class Pointing:
         if body is None or plot is None:
             stage.desk.notice(f"The plot {name} is not shown.", "open its tab first")
             return
-        showing, theme = body.showing(name), stage.desk.theme
+        showing, theme = body.shown(plot), stage.desk.theme
         stage.editing.ask_path(
             f"the plot {plot.title}", f"{name}.png", lambda path: save_plot(plot, showing, theme, str(path))
         )

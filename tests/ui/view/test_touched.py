@@ -230,6 +230,21 @@ def test_a_note_is_written_by_a_double_click_and_left_by_a_press_elsewhere() -> 
     )
 
 
+def test_a_plot_whose_time_its_window_gives_is_shown_of_that_time() -> None:
+    go(
+        """
+        from a4ps.ui.model.blocks import Plot
+        from tests.ui.view.mock_desk import MockPane
+        plot = Plot("load", "load", [(float(second), 0.5) for second in range(7_200)], seconds=3_600.0)
+        mock.panes["workspace"] = MockPane("workspace", "Plots", lambda _: [plot])
+        desk.act("workspace", Act("tab", {"value": "again"})); screen.until(lambda: stage.plots.are_ready)
+        body = stage.body_of("workspace")
+        assert [each.part.kind for each in body.parts()] == ["save"]
+        assert body.shown(plot).seconds == 3_600.0
+        """
+    )
+
+
 def test_a_plot_is_paused_and_saved() -> None:
     go(
         """

@@ -53,7 +53,7 @@ def evaluating_blocks(seen: Seen, proto: str, *, lines: int = 4, fills: bool = F
             Button("Do it", Act("do")),
             Button("Print it", Act("print"), "good"),
             Button("Inspect it", Act("inspect")),
-            Button("Interrupt", Act("interrupt"), "bad"),
+            Button("Interrupt", Act("interrupt")),
         ),
         Span("Ctrl-D, -P, -I: what is chosen, or the line", "muted"),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from a4ps.protocol.requests.image import Diff, History, Revert
@@ -10,7 +11,7 @@ from a4ps.protocol.requests.protos import Proto, Slot
 from a4ps.ui.model.blocks import Act, Block, Button, Buttons, Entry, Line, Plot, Rule, Span, Tabs, say
 from a4ps.ui.model.morph import State
 from a4ps.ui.model.pane import Effect, Keep, Need, Notice, Open, Outcome, Refresh, SavePlot, Seen, Send, pane
-from a4ps.ui.model.panes.evaluating import evaluating_acted, evaluating_blocks, evaluating_told, is_evaluating
+from a4ps.ui.model.panes.evaluating import KEY, evaluating_acted, evaluating_blocks, evaluating_told, is_evaluating
 from a4ps.ui.model.panes.methods import (
     editing_acted,
     editing_blocks,
@@ -47,6 +48,8 @@ from a4ps.ui.model.society import Society
 from a4ps.ui.model.views import OWN, views_of
 
 _CHANGES_MAX: Final = 200
+#: Tabs in which a Proto is changed; of one that is pinned they are to be looked at.
+_EDITED: Final = ("Slots", "Codex", "Methods")
 _UNITS: Final = {"tokens_per_s": "tokens/s", "latency": "s"}
 
 
@@ -54,7 +57,7 @@ _UNITS: Final = {"tokens_per_s": "tokens/s", "latency": "s"}
 class Inspector:
     """State: `subject`, the Proto, and `tab`; or `value`, a text that is shown as a tree, and `of`, whence it came.
 
-    Besides what is typed: `opened` (paths), `whole` (a path), `method`, `change`.
+    Besides what is typed: `opened` (paths), `whole` (a path), `method`, `change`; `pinned`, the version that it stays at.
     """
 
     name = "inspector"
@@ -66,14 +69,17 @@ class Inspector:
         if not proto:
             return "Inspector"
         shown = seen.answer("proto").value
-        return f"{proto} at {shown['version']}" if shown is not None else proto
+        if shown is None:
+            return proto
+        return f"{proto} at {shown['version']}{', pinned' if seen.state.get('pinned') else ''}"
 
     def needs(self, state: State, society: Society) -> Sequence[Need]:  # noqa: ARG002 - as every pane's
         state = sound(state)
         proto = subject_of(state)
         if not proto:
             return ()
-        needs = [Need("proto", Proto(proto=proto, opened=opened_paths(state)), PROTO_ROWS)]
+        pinned = int(state.get("pinned", 0)) or None
+        needs = [Need("proto", Proto(proto=proto, version=pinned, opened=opened_paths(state)), PROTO_ROWS)]
         tab = _tab(state)
         if tab == "Slots" and "whole" in state:
             needs.append(Need("whole", Slot(proto=proto, path=list(state["whole"])), PROTO_ROWS))
@@ -84,7 +90,9 @@ class Inspector:
         return needs
 
     def blocks(self, seen: Seen) -> Sequence[Block]:
-        return list(self._blocks(soundly(seen)))
+        seen = soundly(seen)
+        blocks = list(self._blocks(seen))
+        return list(_to_look_at(blocks)) if seen.state.get("pinned") and _tab(seen.state) in _EDITED else blocks
 
     def acted(self, act: Act, seen: Seen) -> Sequence[Effect]:
         seen = soundly(seen)
@@ -95,6 +103,8 @@ class Inspector:
         if on_slots is not None:
             return on_slots
         match act.verb:
+            case "pin":
+                return [Keep({**without_trial(state), "pinned": int(act.about["version"])})]
             case "tab":
                 return [Keep({**state, "tab": str(act.about["value"])})]
             case "method":
@@ -157,7 +167,7 @@ class Inspector:
         shown = answer.value
         if shown is None:
             return
-        yield self._head(shown)
+        yield self._head(shown, pinned=bool(state.get("pinned")))
         own = views_of(shown)
         names = (*OWN, *(each.title for each in own))
         tab = _tab(state) if _tab(state) in names else OWN[0]
@@ -184,7 +194,7 @@ class Inspector:
         yield from evaluating_blocks(seen, proto, lines=2)
 
     @staticmethod
-    def _head(shown: Mapping[str, Any]) -> Line:
+    def _head(shown: Mapping[str, Any], *, pinned: bool) -> Line:
         codex = shown["codex"]
         spans = [Span(shown["name"], "strong", persona=shown["name"]), Span(f"  {codex['role']}  ", "muted")]
         if codex["model_name"]:
@@ -192,6 +202,8 @@ class Inspector:
         for at, parent in enumerate(shown["parents"]):
             spans.append(Span("  from " if at == 0 else ", ", "muted"))
             spans.append(Span(parent, "link", act=Act("open-proto", {"proto": parent})))
+        pin = Act("pin", {"version": 0 if pinned else shown["version"]})
+        spans.append(Span("  follow it again" if pinned else "  pin this version", "link", act=pin))
         return Line(tuple(spans))
 
     @staticmethod
@@ -287,6 +299,15 @@ def _diff(seen: Seen) -> Iterator[Block]:
         yield say("Reading what it changed …", "muted")
     else:
         yield from difference_blocks(answer.value["differences"])
+
+
+def _to_look_at(blocks: Sequence[Block]) -> Iterator[Block]:
+    """Blocks of a version that is past, in which nothing is changed."""
+    for block in blocks:
+        if isinstance(block, Entry) and block.key != KEY:
+            yield replace(block, read_only=True)
+        elif not isinstance(block, Buttons) or any(each.act.verb == "print" for each in block.buttons):
+            yield block
 
 
 def _tab(state: State) -> str:

@@ -33,7 +33,7 @@ class Memory:
 
     def needs(self, state: State, society: Society) -> Sequence[Need]:  # noqa: ARG002 - as every pane's
         query = str(state.get("query", "")).strip()
-        return (Need("found", Search(query=query, limit=_FOUND_MAX), _ROWS),) if query else ()
+        return (Need("found", Search(query=query, limit=_FOUND_MAX), _ROWS, lasting=True),) if query else ()
 
     def blocks(self, seen: Seen) -> Sequence[Block]:
         return list(self._blocks(seen))

@@ -74,16 +74,10 @@ def _blocks(seen: Seen) -> Iterator[Block]:
     yield say("Who speaks with what", "strong")
     yield from waiting(seen.answer("protos"), "the personas")
     protos = {each["name"]: each for each in (seen.answer("protos").value or {"protos": ()})["protos"]}
+    known = _known(seen, [_own(each["model"]) for each in protos.values()])
     for name, persona in seen.society.personas.items():
         if name in protos:
-            yield from _persona(persona, _own(protos[name]["model"]), seen)
-    known = _known(seen, [_own(each["model"]) for each in protos.values()])
-    chosen = str(seen.state.get("persona", ""))
-    if chosen and known:
-        yield Buttons(
-            tuple(Button(each, Act("use", {"persona": chosen, "value": each})) for each in known),
-            Span(f"for {chosen}", "muted"),
-        )
+            yield from _persona(persona, _own(protos[name]["model"]), known, seen)
     yield say("Return: from the next turn on. Empty: what the profile gives.", "muted")
     yield Buttons((Button("Look again", Act("look")),))
 
@@ -110,7 +104,7 @@ def _placed(resident: Mapping[str, Any]) -> tuple[str, Tone]:
     return "on the card", "ok"
 
 
-def _persona(persona: Persona, own: str, seen: Seen) -> Iterator[Block]:
+def _persona(persona: Persona, own: str, known: Sequence[str], seen: Seen) -> Iterator[Block]:
     name, chosen = persona.name, persona.name == seen.state.get("persona")
     now = persona.model if persona.model != BY_PROFILE else ""
     yield Columns(
@@ -127,6 +121,8 @@ def _persona(persona: Persona, own: str, seen: Seen) -> Iterator[Block]:
     if chosen or fault:
         text = typed(seen.state, name, own)
         yield Entry(name, text, Act("use", {"persona": name}), label="model", hint=BY_PROFILE, mono=True, fault=fault)
+    if chosen and known:
+        yield Buttons(tuple(Button(each, Act("use", {"persona": name, "value": each})) for each in known))
 
 
 def _said(model: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from a4ps.protocol.requests.figures import SeriesRequest
 from a4ps.ui.model.blocks import Act, Block, Button, Buttons, Plot, Tabs, say
 from a4ps.ui.model.morph import State
-from a4ps.ui.model.pane import Effect, Keep, Need, Outcome, SavePlot, Seen, pane
+from a4ps.ui.model.pane import Effect, Keep, Need, Outcome, Seen, pane
+from a4ps.ui.model.panes.curves import Curves
 from a4ps.ui.model.panes.parts import waiting
 from a4ps.ui.model.society import Society
 
@@ -36,8 +36,6 @@ FIGURES: Final[Mapping[str, tuple[str, str, float | None, float | None]]] = {
 }
 _SCALES: Final[Mapping[str, float]] = {"vram_bytes": 1e-9}
 
-Points = Sequence[tuple[float, float]]
-
 
 @pane
 class Plots:
@@ -45,6 +43,9 @@ class Plots:
 
     name = "plots"
     size = (470.0, 560.0)
+
+    def __init__(self) -> None:
+        self._curves = Curves()
 
     def title(self, seen: Seen) -> str:
         return f"Plots: {seen.state['subject']}" if seen.state.get("subject") else "Plots"
@@ -65,8 +66,6 @@ class Plots:
                 live = [points[-1][0] for points in seen.society.series.values() if points]
                 paused = 0.0 if seen.state.get("until") else max(live, default=0.0)
                 return [Keep({**seen.state, "until": paused})]
-            case "save":
-                return [SavePlot(str(act.about["name"]))]
         return ()
 
     def told(self, outcome: Outcome, seen: Seen) -> Sequence[Effect]:  # noqa: ARG002 - it asks for nothing to be done
@@ -79,43 +78,34 @@ class Plots:
         if "series" in seen.answers:
             yield from waiting(seen.answer("series"), "the figures")
         shown = 0
-        for name, points in sorted(_series(seen).items(), key=lambda each: _order(each[0])):
+        kept = _kept(seen)
+        for name in sorted({*kept, *seen.society.series}, key=_order):
             if not _is_wanted(name, str(state.get("subject", ""))):
                 continue
-            cut = list(within(points, RANGES[_range(state)], float(state.get("until", 0.0))))
+            cut = self._curves.of(
+                kept.get(name, ()),
+                seen.society.series.get(name, ()),
+                _SCALES.get(name, 1.0),
+                RANGES[_range(state)],
+                float(state.get("until", 0.0)),
+            )
             if not cut:
                 continue
             shown += 1
             title, unit, low, high = FIGURES.get(_family(name), (name, "", None, None))
             whose = name.partition(".")[2] if _family(name) in ("character", "drift") else ""
-            yield Plot(name, f"{title} · {whose}" if whose else title, cut, unit, low, high)
-            yield Buttons((Button(f"Save {name.replace('_', ' ')}", Act("save", {"name": name})),))
+            seconds = RANGES[_range(state)] or max(60.0, cut[-1][0] - cut[0][0])
+            yield Plot(name, f"{title} · {whose}" if whose else title, cut, unit, low, high, seconds=seconds)
         if not shown:
             yield say("There are no figures of that time.", "muted")
             yield say("They come with the first answer; choose a longer range to look further back.", "muted")
 
 
-def within(points: Points, seconds: float | None, until_s: float) -> Iterator[tuple[float, float]]:
-    """Those of the last so many seconds before `until_s`, or before the newest where that is 0."""
-    if not points:
-        return
-    end_s = until_s or points[-1][0]
-    for at_s, value in points:
-        if at_s <= end_s and (seconds is None or at_s >= end_s - seconds):
-            yield at_s, value
-
-
-def _series(seen: Seen) -> Mapping[str, Points]:
-    """Every series: what the image has, and after it what was heard since."""
-    kept: dict[str, list[tuple[float, float]]] = {}
+def _kept(seen: Seen) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    """Series → its points in the image, as far as they are asked for."""
     answered = seen.answer("series").value if "series" in seen.answers else None
-    for name, points in (answered or {"series": {}})["series"].items():
-        kept[name] = [(datetime.fromisoformat(each["at"]).timestamp(), each["mean"]) for each in points]
-    for name, live in seen.society.series.items():
-        before = kept.get(name, [])
-        newest_s = before[-1][0] if before else float("-inf")
-        kept[name] = [*before, *(point for point in live if point[0] > newest_s)]
-    return {name: [(at_s, value * _SCALES.get(name, 1.0)) for at_s, value in points] for name, points in kept.items()}
+    kept: Mapping[str, Sequence[Mapping[str, Any]]] = {} if answered is None else answered["series"]
+    return kept
 
 
 def _range(state: State) -> str:

@@ -93,7 +93,7 @@ _EVALUATED = _with(
 _FORMS: Final[Mapping[str, Callable[[object], bool]]] = {
     **dict.fromkeys(("subject", "proto", "method"), _name),
     **dict.fromkeys(("tab", "value", "of", "done"), _text),
-    **dict.fromkeys(("change", "frame", "page"), _number),
+    **dict.fromkeys(("change", "frame", "page", "pinned"), _number),
     **dict.fromkeys(("typed", "faults"), _texts),
     "opened": _list_of(_path),
     "whole": _path,

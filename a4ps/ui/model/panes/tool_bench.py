@@ -124,9 +124,11 @@ class ToolBench:
         if answer.value is None or answer.fault:  # with a fault it is gone, and what is known is what it was
             return
         yield from tool_blocks(answer.value, state)
+        if state.get("promoting"):
+            return
         yield Rule()
         yield from making_blocks(state)
-        if not state.get("making") and not state.get("promoting"):
+        if not state.get("making"):
             failures = answer.value["failures"]
             yield Buttons(
                 (Button("Have it mended", Act("mend"), enabled=bool(failures)), Button("Remove", Act("remove"), "bad")),

@@ -21,7 +21,7 @@ LEVELS: Final[Mapping[str, tuple[str, str]]] = {
 }
 _STEPS_SHOWN: Final = 8
 _FAILURES_SHOWN: Final = 5
-_NUMBERS = (0.3, 0.07, 0.18, 0.18, 0.27)
+_SHARES: Final = (0.28, 0.08, 0.18, 0.12, 0.34)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def list_blocks(found: Mapping[str, Any]) -> Iterator[Block]:
                 Span(mean_ms, "muted", mono=True),
                 _use(tool),
             ),
-            _NUMBERS,
+            _SHARES,
             Act("choose", {"tool": tool["name"]}),
         )
     for name in found["unreadable"]:
@@ -242,7 +242,7 @@ def _tests(tool: Mapping[str, Any]) -> Iterator[Block]:
     for failed in tool["failed"]:
         yield Columns(
             (Span(failed["args"], mono=True), Span(failed["why"], "warn"), Span(when(failed["at"]), "muted")),
-            (0.35, 0.4, 0.25),
+            (0.32, 0.36, 0.32),
         )
 
 

@@ -23,7 +23,7 @@ STEPS: Final[Mapping[str, str]] = {
     "synthesis": "answer",
 }
 _EARLIER: Final = 200
-_NAME, _WORDS = 0.16, 0.84
+_NAME, _WORDS = 0.2, 0.8
 _REPLIES: Final = frozenset({"reply"})
 
 

@@ -226,3 +226,16 @@ async def test_a_proto_that_is_not_there_is_said_so(backend: Backend) -> None:
     window = Driven(backend, "inspector", subject="NOBODY")
     assert (await window.texts())[0] == "there is no Proto NOBODY"
     assert Driven(backend, "inspector").title == "Inspector"
+
+
+async def test_a_pinned_version_stays_and_is_not_edited(backend: Backend) -> None:
+    window = inspector(backend)
+    await window.look()
+    await window.press("pin this version")
+    async with backend.protos.transaction(author="architect") as change:
+        change.edit("NOTE").state["count"] = 9
+    entry = await window.entry('["count"]')
+    assert (entry.text, entry.read_only) == ("3", True)
+    assert window.title.endswith("pinned")
+    await window.press("follow it again")
+    assert (await window.entry('["count"]')).text == "9"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
 from a4ps.kernel.backend import Backend
 from a4ps.ui.model.blocks import Plot
-from a4ps.ui.model.pane import SavePlot
-from a4ps.ui.model.panes.plots import within
 from a4ps.ui.model.society import Society
 from tests.doubles.pane_driver import Driven
 
@@ -53,18 +51,21 @@ async def test_one_persona_is_shown_with_what_is_everybodys(backend: Backend) ->
     assert "latency" in await plots_of(Driven(backend, "plots", LIVE, subject="BRICK"))
 
 
-async def test_a_plot_is_saved_by_its_name(backend: Backend) -> None:
+async def test_a_curve_has_the_axis_of_its_range(backend: Backend) -> None:
     window = Driven(backend, "plots", LIVE)
-    await window.press("Save latency")
-    assert window.effects == [SavePlot("latency")]
+    assert (await plots_of(window))["latency"].seconds == 600.0
+    await window.press("all")
+    assert (await plots_of(window))["latency"].seconds == POINTS[-1][0] - POINTS[0][0]
 
 
 async def test_where_there_is_nothing_it_says_when_there_will_be(backend: Backend) -> None:
     assert any("first answer" in text for text in await Driven(backend, "plots").texts())
 
 
-@pytest.mark.parametrize("seconds", [None, 0.0, 50.0])
-def test_nothing_of_another_time_is_within(seconds: float | None) -> None:
-    found = list(within(POINTS, seconds, 300.0))
-    assert found[-1][0] == 300.0
-    assert found[0][0] == (0.0 if seconds is None else 300.0 - seconds)
+async def test_a_word_that_is_said_has_no_curve_drawn_anew(backend: Backend) -> None:
+    window = Driven(backend, "plots", LIVE)
+    before = await plots_of(window)
+    window.society = replace(LIVE, sequence=9, series={**LIVE.series, "latency": (*POINTS, (600.0, 1.0))})
+    after = await plots_of(window)
+    assert after["dissonance"].points is before["dissonance"].points
+    assert after["latency"].points is not before["latency"].points

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from a4ps.kernel.backend import Backend
 from a4ps.protocol.requests.tools import Folder, ForgeTool, MendTool, PromoteTool, RemoveTool, RunTool, Tool, Tools
+from a4ps.tools.specification import Specification, SpecificationShape
+from a4ps.tools.tool import Evidence
+from a4ps.tools.tool import Tool as WrittenTool
 from a4ps.ui.model.blocks import Act, Bar, Block, Button, Buttons, Code, Entry
 from a4ps.ui.model.pane import Answer, Copy, Do, Effect, Keep, Notice, Open, Outcome, Seen, Send, Stop, known_panes
 from a4ps.ui.model.panes.tool_blocks import Parameter, parameters_of
@@ -70,7 +77,11 @@ def texts(at: Seen) -> list[str]:
 
 
 def buttons(at: Seen) -> dict[str, Button]:
-    return {each.label: each for block in PANE.blocks(at) if isinstance(block, Buttons) for each in block.buttons}
+    return buttons_of(PANE.blocks(at))
+
+
+def buttons_of(blocks: Sequence[Block]) -> dict[str, Button]:
+    return {each.label: each for block in blocks if isinstance(block, Buttons) for each in block.buttons}
 
 
 def entries(at: Seen) -> dict[str, Entry]:
@@ -313,6 +324,56 @@ def test_a_removal_can_be_undone() -> None:
     effects = PANE.told(Outcome("removed", {"removed": "slugify", "change": 9}), seen())
     assert "subject" not in after(seen(), *effects).state
     assert Notice("slugify is removed.", "Ctrl-Z brings it back") in effects
+
+
+@pytest.fixture
+def slugify(backend: Backend) -> str:
+    """A tool of a living image, which only a test has verified."""
+    shape = {
+        "name": "slugify",
+        "parameters": [{"name": "text", "type": "str"}, {"name": "most", "type": "int"}],
+        "returns": "str",
+        "contract": "Lower-case words joined by hyphens.",
+    }
+    source = "def slugify(text, most):\n    return '-'.join(text.lower().split())[:most]\n"
+    at = datetime(2026, 12, 1, tzinfo=UTC)
+    specification = Specification.of(SpecificationShape.model_validate(shape))
+    backend.tools.install(WrittenTool("slugify", source, specification, (), Evidence(), 1, "BRICK", "a slug", at))
+    return "slugify"
+
+
+async def test_a_living_tool_is_read_trusted_run_and_removed(backend: Backend, slugify: str) -> None:
+    bench = Driven(backend, "tool_bench")
+    assert "slugify | v1 | sandboxed |  | not used yet" in await bench.texts()
+    window = Driven(backend, "tool_bench", subject=slugify)
+    await window.press("Trust")
+    await window.press("Let it run in-process")
+    await window.press("Yes: in-process")
+    assert Notice("slugify is in-process from now on.") in window.effects
+    await window.press("Run")
+    await window.enter("argument:text", "Hello  World")
+    await window.enter("argument:most", "7")
+    await window.do(buttons_of(await window.look())["Run"].act)
+    assert "→ hello-w" in await window.texts()
+    await window.enter("argument:most", "many")
+    await window.do(buttons_of(await window.look())["Run"].act)
+    assert not any(text.startswith("→") for text in await window.texts())
+    assert any("many" in str(text) and "most" in str(text) for text in await window.texts())
+    await window.press("Remove")
+    assert len(window.changes) == 1
+    assert "No tool is there yet." in await bench.texts()
+
+
+async def test_a_text_that_became_another_since_it_was_read_is_not_trusted(backend: Backend, slugify: str) -> None:
+    window = Driven(backend, "tool_bench", subject=slugify)
+    await window.press("Trust")
+    await window.press("Let it run in-process")
+    before = backend.tools.get(slugify)
+    other = replace(before, source=before.source + "# another\n", version=2)
+    await asyncio.to_thread(backend.tools.install, other)
+    await window.press("Yes: in-process")
+    assert any("another one" in text for text in await window.texts())
+    assert backend.tools.get(slugify).level == "sandboxed"
 
 
 async def test_a_tool_that_is_not_there_says_so(backend: Backend) -> None:
