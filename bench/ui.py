@@ -38,7 +38,10 @@ from pathlib import Path
 from a4ps.ui import app
 def open_window(*given, opened=app.open_window, **more):
     window = opened(*given, **more)
-    window.bind(on_flip=lambda *_: (sys.stdout.write("drawn"), sys.stdout.flush(), os._exit(0)))
+    def flipped(*_):
+        if window.children and window.children[0].views:
+            sys.stdout.write("drawn"); sys.stdout.flush(); os._exit(0)
+    window.bind(on_flip=flipped)
     return window
 app.open_window = open_window
 app.run(app.Options(home=sys.argv[1], size=(1600, 1000), screenshot=Path("/dev/null")))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from os.path import commonprefix
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kivy.clock import Clock
 
 from a4ps.ui.model.blocks import Act, Entry
+from a4ps.ui.model.chat import completed
 from a4ps.ui.model.geometry import Rect
 from a4ps.ui.model.palette import Theme
 from a4ps.ui.view import chrome
@@ -50,7 +53,7 @@ class Editing:
         for each in (self.line, self.page, self.chat):
             stage.add_widget(each)
             each.bind(text=self._moved, pos=self._moved, size=self._moved, focus=self._moved, hint_text=self._moved)
-        self.chat.bind(focus=lambda *_: stage.draw_foot())
+        self.chat.bind(focus=lambda *_: stage.draw_foot(), text=lambda *_: stage.draw_hints())
 
     def dress(self, theme: Theme, scale: float) -> None:
         """Look as the theme says."""
@@ -116,6 +119,25 @@ class Editing:
         if self._answer is not None:
             self._answer, self.chat.hint_text, self.chat.text = None, HINT, ""
         self.chat.focus = False
+
+    def could_be(self) -> Sequence[str]:
+        """What the line that is being written could become, where it is a command."""
+        text = str(self.chat.text)
+        if not self.chat.focus or self._answer is not None or not text.startswith("/"):
+            return ()
+        desk = self._stage.desk
+        return completed(text, tuple(desk.society.personas), desk.scene.names())
+
+    def complete(self) -> bool:
+        """Write what is sure of the line; False where nothing is."""
+        found = self.could_be()
+        if not found:
+            return False
+        text = commonprefix(list(found)) if len(found) > 1 else found[0]
+        if len(text) > len(self.chat.text):
+            self.chat.text = text
+            self.chat.cursor = self.chat.get_cursor_from_index(len(text))
+        return True
 
     def recall(self, by: int) -> None:
         """Put in the chat field what was said before, or after."""

@@ -92,6 +92,8 @@ class Keys:
                 editing.recall(1)
             case "down":
                 editing.recall(-1)
+            case "tab" if editing.complete():
+                pass
             case "tab" | "shift-tab":
                 editing.leave_chat()
                 order = tab_order(stage.desk.world)

@@ -103,7 +103,8 @@ class Pointing:
             self._cancel_hold()
         if press.world:
             desk.pointer(Pointer("move", at, ctrl="ctrl" in Window.modifiers, shift="shift" in Window.modifiers))
-        if press.moved and press.id and press.found is not None and press.found.part.kind == "scrub":
+        if press.moved and press.id and press.found is not None and press.found.part.marks is not None:
+            # A drag along the marks, on whichever of them it began.
             self._scrub(press, at)
         elif press.moved and press.id and press.found is None and self._is_body(press, press.at):
             self._scroll(press.id, press.last.y - at.y)

@@ -98,14 +98,14 @@ class Stage(Widget):
         self._ground, self._links, self._arrow, self._bubbles, self._foot, self._strip = (
             Pen.new(self.texts) for _ in range(6)
         )
-        self._halo, self._menu, self._toasts = (Pen.new(self.texts) for _ in range(3))
+        self._halo, self._menu, self._toasts, self._hints = (Pen.new(self.texts) for _ in range(4))
         self._morphs, self._timeline = InstructionGroup(), Pen.new(self.texts)
         self._heights = (Translate(0, 0), Translate(0, 0))
         below = (
             self._ground.group, self._links.group, self._morphs, self._arrow.group, self._bubbles.group,
             self._foot.group, self._timeline.group, self._strip.group,
         )  # fmt: skip
-        above = (self._toasts.group, self._halo.group, self._menu.group)
+        above = (self._toasts.group, self._hints.group, self._halo.group, self._menu.group)
         for canvas, height, groups in (
             (self.canvas.before, self._heights[0], below),
             (self.canvas.after, self._heights[1], above),
@@ -450,6 +450,13 @@ class Stage(Widget):
         )  # fmt: skip
         self.damage.add(*self._foot.changed())
         self.editing.place_chat()
+        self.draw_hints()
+
+    def draw_hints(self) -> None:
+        """What the command that is being written could be, above the chat field."""
+        theme, scale = self.desk.theme, self.desk.font_scale
+        chrome.draw_hints(self._hints, self.editing.could_be(), self.furniture, theme, scale)
+        self.damage.add(*self._hints.changed())
 
     def draw_halo(self) -> None:
         """The halo, with what the pointer is on."""

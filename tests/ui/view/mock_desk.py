@@ -181,7 +181,11 @@ def timeline(_: State) -> list[Block]:
     marks = []
     for number in range(60):
         tone = ("calm", "muted", "muted", "warn", "link", "muted")[number * 7 % 6]
-        marks.append(Mark(number / 60, cast("Tone", tone), Act("mark", {"n": number}), large=number % 9 == 4, chosen=number == 52))
+        marks.append(
+            Mark(
+                number / 60, cast("Tone", tone), Act("mark", {"n": number}), large=number % 9 == 4, chosen=number == 52
+            )
+        )
     return [
         Marks(marks, Act("scrub"), 0.9),
         Line((Span("v16→v17 ROBIN.soften by architect   "), Span("revert this one", "link", act=Act("revert")))),

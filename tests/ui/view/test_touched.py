@@ -133,6 +133,21 @@ def test_the_chat_field_sends_and_recalls() -> None:
     )
 
 
+def test_a_command_is_completed_by_tab_and_what_it_could_be_is_shown() -> None:
+    go(
+        """
+        screen.press("ctrl-l"); screen.type("/ins"); screen.frame(2)
+        assert stage._hints.bounds is not None
+        screen.press("tab")
+        assert stage.editing.chat.text == "/inspect " and stage.editing.chat.focus
+        screen.type("RO"); screen.press("tab")
+        assert stage.editing.chat.text == "/inspect ROBIN"
+        screen.press("escape"); screen.frame(2)
+        assert stage._hints.bounds is None
+        """
+    )
+
+
 def test_a_menu_is_searched_by_typing_and_drawn_above_all() -> None:
     go(
         """
