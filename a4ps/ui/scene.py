@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -71,6 +71,10 @@ class Scene:
     def name(self) -> str:
         """The name of the world that is shown, "" where it is not kept."""
         return "" if self._keeping is None else self._keeping.name
+
+    def names(self) -> Sequence[str]:
+        """All worlds that are kept."""
+        return () if self._keeping is None else self._keeping.worlds.names()
 
     def open_last(self, width: float, height: float) -> None:
         """Show the world that was shown last; one as at first where that cannot be read."""

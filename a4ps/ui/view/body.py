@@ -230,8 +230,8 @@ class Body:
         """The keys of all fields that can be edited, in order."""
         return [each.key for each in self._blocks if isinstance(each, Entry) and not each.read_only]
 
-    def place_on(self, found: Found, point: Point) -> float:
-        """How far along its marks a point of the body is, 0 to 1."""
+    def place_on(self, point: Point) -> float:
+        """How far along its marks, which are as wide as the body, a point of it is, 0 to 1."""
         inset = 8 * self._scale
         return min(1.0, max(0.0, (point.x - PAD_X - inset) / max(1.0, self._width - 2 * PAD_X - 2 * inset)))
 

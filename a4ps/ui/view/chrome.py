@@ -10,7 +10,7 @@ from a4ps.ui.model.blocks import Act
 from a4ps.ui.model.geometry import Point, Rect
 from a4ps.ui.model.palette import Theme
 from a4ps.ui.model.strip import Piece, Strip
-from a4ps.ui.view.fonts import SMALL, TEXT, size
+from a4ps.ui.view.fonts import LEADING, SMALL, TEXT, size
 from a4ps.ui.view.paint import Pen
 
 
@@ -115,6 +115,27 @@ def draw_foot(pen: Pen, furniture: Furniture, theme: Theme, scale: float, *, foc
         "⏎", at.centre.x, at.centre.y - pen.texts.height("sans", sign) / 2, "sans", sign, theme.muted, middle=True
     )
     return field
+
+
+def draw_hints(pen: Pen, hints: Sequence[str], furniture: Furniture, theme: Theme, scale: float) -> None:
+    """What is being written could become one of these: a column above the chat field, as many as there is room for."""
+    pen.clear()
+    if not hints:
+        return
+    height, field = size(TEXT, scale), chat_rect(furniture)
+    row = round(height * LEADING)
+    room = max(1, int((field.y - furniture.strip.bottom - 24) // row))
+    shown = list(hints[:room])
+    if len(hints) > room:
+        shown[-1] = f"… and {len(hints) - room + 1} more"
+    wide = max(pen.texts.width(each, "mono", height) for each in shown) + 32
+    rect = Rect(field.x, field.y - len(shown) * row - 18, min(wide, field.width), len(shown) * row + 12)
+    pen.shadow(rect, theme.shadow)
+    pen.box(rect, theme.title, 8)
+    pen.outline(rect, theme.edge, 8)
+    for number, each in enumerate(shown):
+        y = rect.y + 6 + number * row + (row - pen.texts.height("mono", height)) / 2
+        pen.words(each, rect.x + 16, y, "mono", height, theme.text)
 
 
 def chat_rect(furniture: Furniture) -> Rect:

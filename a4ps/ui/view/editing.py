@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from os.path import commonprefix
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kivy.clock import Clock
+
 from a4ps.ui.model.blocks import Act, Entry
+from a4ps.ui.model.chat import completed
 from a4ps.ui.model.geometry import Rect
 from a4ps.ui.model.palette import Theme
 from a4ps.ui.view import chrome
 from a4ps.ui.view.editor import EDITED_MAX, Field
 from a4ps.ui.view.fonts import TEXT, size
 from a4ps.ui.view.laying import FIELD_X, FIELD_Y
+from a4ps.ui.view.morph_views import NoteView
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,12 +46,14 @@ class Editing:
         self._recalled = 0
         self._answer: Callable[[str], None] | None = None
         self._taking_over = False
+        self._were: dict[Field, Rect] = {}
         for each in (self.line, self.page):
             each.hide()
             each.bind(text=self._typed)
+        for each in (self.line, self.page, self.chat):
             stage.add_widget(each)
-        stage.add_widget(self.chat)
-        self.chat.bind(focus=lambda *_: stage.draw_foot())
+            each.bind(text=self._moved, pos=self._moved, size=self._moved, focus=self._moved, hint_text=self._moved)
+        self.chat.bind(focus=lambda *_: stage.draw_foot(), text=lambda *_: stage.draw_hints())
 
     def dress(self, theme: Theme, scale: float) -> None:
         """Look as the theme says."""
@@ -53,6 +61,20 @@ class Editing:
         entry = self.entry
         if self.over is not None and entry is not None:
             self.over.dress(theme, "mono" if entry.mono else "sans", size(TEXT, scale))
+
+    def fields(self) -> list[Rect]:
+        """Where the fields are that draw themselves."""
+        fields = [self.chat] if self.over is None else [self.chat, self.over]
+        return [self._rect(each) for each in fields if each.focus]
+
+    def _rect(self, field: Field) -> Rect:
+        return Rect(field.x - 2, self._stage.height - field.top - 2, field.width + 4, field.height + 4)
+
+    def _moved(self, field: Field, *_: object) -> None:
+        """A field is elsewhere, or shows something else, perhaps without having the keys."""
+        stage, now = self._stage, self._rect(field)
+        stage.damage.add(now, *([self._were[field]] if field in self._were else []))
+        self._were[field] = now
 
     # The chat field
 
@@ -97,6 +119,25 @@ class Editing:
         if self._answer is not None:
             self._answer, self.chat.hint_text, self.chat.text = None, HINT, ""
         self.chat.focus = False
+
+    def could_be(self) -> Sequence[str]:
+        """What the line that is being written could become, where it is a command."""
+        text = str(self.chat.text)
+        if not self.chat.focus or self._answer is not None or not text.startswith("/"):
+            return ()
+        desk = self._stage.desk
+        return completed(text, tuple(desk.society.personas), desk.scene.names())
+
+    def complete(self) -> bool:
+        """Write what is sure of the line; False where nothing is."""
+        found = self.could_be()
+        if not found:
+            return False
+        text = commonprefix(list(found)) if len(found) > 1 else found[0]
+        if len(text) > len(self.chat.text):
+            self.chat.text = text
+            self.chat.cursor = self.chat.get_cursor_from_index(len(text))
+        return True
 
     def recall(self, by: int) -> None:
         """Put in the chat field what was said before, or after."""
@@ -145,11 +186,26 @@ class Editing:
             stage.redrawn(window)
             self.settle()
             field.cursor = (0, 0) if field is self.page else field.get_cursor_from_index(len(text))
+            field.focus = True
+            if touch is not None:
+                # A field knows where its lines are only after it was drawn with its new size and type.
+                Clock.schedule_once(lambda _: Clock.schedule_once(lambda _: self._touch(field, touch), 0), 0)
+            return True
         assert self.over is not None
         self.over.focus = True
         if touch is not None:
             self.over.on_touch_down(touch)
         return True
+
+    def _touch(self, field: Field, touch: Any) -> None:
+        """A touch that has opened the field, and may be over by now."""
+        if field is not self.over:
+            return
+        if touch.uid in self._stage.touches:
+            field.on_touch_down(touch)
+        else:
+            field.cancel_selection()
+            field.cursor = field.get_cursor_from_xy(*touch.pos)
 
     def edit_note(self, id: str) -> None:
         """Write a note."""
@@ -276,8 +332,9 @@ class Editing:
     def _show_note(self, id: str) -> None:
         stage = self._stage
         view = stage.views.get(id)
-        if view is not None and id in stage.desk.world:
-            view.show_blocks(stage.note_blocks(stage.desk.world[id]), stage.style_of(id))  # type: ignore[attr-defined]
+        if isinstance(view, NoteView) and id in stage.desk.world:
+            view.show_blocks(stage.note_blocks(stage.desk.world[id]), stage.style_of(id))
+            stage.redrawn(id)
 
     # Files
 

@@ -40,20 +40,18 @@ class Field(TextInput):
 
     def place(self, rect: Rect, world_height: float, pad_x: float, pad_y: float) -> None:
         """Lie over a rectangle of the world."""
-        if self.multiline:
-            # Kivy puts the distance between lines above each, half of which is meant to be there.
-            pad_y = max(0.0, pad_y - self.line_spacing / 2)
-        else:
-            pad_y = max(0.0, (rect.height - self.line_height) / 2)
-        self.padding = (pad_x, pad_y, pad_x, 0)
+        # Kivy puts the distance between lines above each, half of which is meant to be there.
+        down = pad_y - self.line_spacing / 2 if self.multiline else (rect.height - self.line_height) / 2
+        self.padding = (pad_x, max(0.0, down), pad_x, 0)
         self.pos = rect.x, world_height - rect.bottom
         self.size = rect.width, rect.height
 
     def paste(self) -> None:
         """What is on the clipboard, as far as it can be edited; nothing where there is no clipboard."""
         super().paste()
-        if len(self.text) > EDITED_MAX:
-            self.text = self.text[:EDITED_MAX]
+        text = str(getattr(self, "text"))  # noqa: B009 - a property of Kivy's, of which nothing is known
+        if len(text) > EDITED_MAX:
+            self.text = text[:EDITED_MAX]
 
     def hide(self) -> None:
         """Lie nowhere."""

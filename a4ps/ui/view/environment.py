@@ -42,3 +42,6 @@ def prepare(environ: MutableMapping[str, str] = os.environ, *, offscreen: bool, 
         environ["KIVY_HOME"] = folder
     if offscreen:
         environ["SDL_VIDEODRIVER"] = "offscreen"
+    elif sys.platform == "linux":
+        # Else SDL would draw without a screen, where that does not answer, and nobody would see it.
+        environ.setdefault("SDL_VIDEODRIVER", "wayland,x11" if environ.get("WAYLAND_DISPLAY") else "x11")

@@ -58,13 +58,17 @@ class Keys:
 
     def __init__(self, stage: Stage, pointing: Pointing) -> None:
         self._stage, self._pointing = stage, pointing
-        Window.bind(on_key_down=self._down)
+        Window.bind(on_key_down=self._down, on_textinput=self._typed)
 
     def _down(
         self, _: object, key: int, __: int = 0, codepoint: str | None = None, modifiers: Sequence[str] = ()
     ) -> bool:
         chord = chord_of(key, codepoint, modifiers)
         return bool(chord) and self.pressed(chord)
+
+    def _typed(self, *_: object) -> bool:
+        """Text for whoever has the keys: while a menu is open, that has heard of them as chords."""
+        return self._stage.desk.menu is not None
 
     def pressed(self, chord: str) -> bool:
         """Do what a chord means; False where it is the text field's, or means nothing."""
@@ -88,6 +92,8 @@ class Keys:
                 editing.recall(1)
             case "down":
                 editing.recall(-1)
+            case "tab" if editing.complete():
+                pass
             case "tab" | "shift-tab":
                 editing.leave_chat()
                 order = tab_order(stage.desk.world)
@@ -119,10 +125,8 @@ class Keys:
                 window, key = editing.window, editing.key
                 body = stage.body_of(window)
                 if body is not None:
-                    body.focused = next(
-                        (_place(body, each) for each in body.parts() if each.part.entry is not None and each.part.entry.key == key),
-                        None,
-                    )  # fmt: skip
+                    found = body.entry(key)
+                    body.focused = _place(body, found) if found is not None else None
                 editing.leave()
                 self._tab(window, 1 if chord == "tab" else -1)
             case _:

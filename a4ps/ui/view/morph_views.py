@@ -1,4 +1,4 @@
-"""How each kind of morph is drawn. A view holds the instructions of one morph; they are made anew only when it has changed."""
+"""How each kind of morph is drawn. A view holds one morph's instructions, which are made anew only when it has changed."""
 
 from __future__ import annotations
 
@@ -101,20 +101,28 @@ class PersonaView(MorphView):
     def name(self) -> str:
         return str(self.morph.state.get("name", ""))
 
-    def show_persona(self, persona: Persona | None, look: Style) -> None:
-        """Draw what is known of the persona now."""
+    def show_persona(self, persona: Persona | None, look: Style) -> bool:
+        """Draw what is known of the persona now; whether that is something else than before."""
         shown = (
             () if persona is None else (persona.role, persona.model, persona.activity, persona.mood, persona.dissonance)
         )
         self.persona = persona
-        if shown != self._shown and self.look is not None:
-            self._shown = shown
-            self.pen.clear()
-            self.draw(self.morph, look)
+        if shown == self._shown or self.look is None:
+            return False
+        self._shown = shown
+        self.pen.clear()
+        self.draw(self.morph, look)
+        return True
 
-    def set_glow(self, look: Look) -> None:
-        """Draw the glow so."""
+    def set_glow(self, look: Look) -> bool:
+        """Draw the glow so; whether that is another than before."""
+        differs = look != self._look
         self._look = look
+        if differs:
+            self._draw_glow(look)
+        return differs
+
+    def _draw_glow(self, look: Look) -> None:
         if self._glowing is None:
             return
         colour, shape = self._glowing
@@ -129,7 +137,7 @@ class PersonaView(MorphView):
         shape.size = across, across
 
     def draw(self, morph: Morph, look: Style) -> None:
-        theme, scale, pen, persona = look.theme, look.scale, self.pen, self.persona
+        theme, pen, persona = look.theme, self.pen, self.persona
         dissonance = persona.dissonance if persona is not None else None
         colour = dissonance_colour(dissonance) if dissonance is not None else theme.muted
         if morph.collapsed:
@@ -152,7 +160,7 @@ class PersonaView(MorphView):
         pen.add(tint)
         pen.add(shape)
         self._glowing = tint, shape
-        self.set_glow(self._look)
+        self._draw_glow(self._look)
         fill = mixed(theme.window, morph.colour, 0.35) if morph.colour else theme.window
         step = round(min(1.0, max(0.0, dissonance or 0.0)) * textures.ARC_STEPS)
         face = textures.face(round(diameter), fill, colour, theme.arc, step)
@@ -172,7 +180,7 @@ class PersonaView(MorphView):
         small = size(SMALL, scale)
         strong = theme.strong if not self.morph.colour else readable_on(fill)
         name = self.texts.cut(self.name, "bold", name_size, room + 12)
-        role = self.texts.cut(persona.role, "sans", small, room) if persona is not None else ""
+        role = self.texts.cut(_short(persona.role), "sans", small, room) if persona is not None else ""
         number = "–" if dissonance is None else f"{dissonance:.2f}"
         # The number is left out last: it says in words what the colour says.
         lines: list[tuple[str, Face, int, str]] = [(name, "bold", name_size, strong)]
@@ -207,6 +215,11 @@ class PersonaView(MorphView):
     def _draw_collapsed(self, morph: Morph, look: Style, colour: str) -> None:
         rect = Rect(0, 0, morph.rect.width, min(TITLE_HEIGHT, morph.rect.height))
         pill(self.pen, rect, look, colour, self.name, "bold")
+
+
+def _short(role: str) -> str:
+    """The first of several roles."""
+    return role.split(",", 1)[0].split(" and ", 1)[0]
 
 
 class WindowView(MorphView):
@@ -255,12 +268,14 @@ class WindowView(MorphView):
             self._rectangle.texture = self.body.texture
             self._rectangle.tex_coords = self.body.tex_coords()
 
-    def heat(self, hot: str) -> None:
-        """The pointer is on that button of the title, "" for none."""
-        if hot != self.hot and self.look is not None:
-            self.hot = hot
-            self.pen.clear()
-            self.draw(self.morph, self.look)
+    def heat(self, hot: str) -> bool:
+        """The pointer is on that button of the title, "" for none; whether it was not before."""
+        if hot == self.hot or self.look is None:
+            return False
+        self.hot = hot
+        self.pen.clear()
+        self.draw(self.morph, self.look)
+        return True
 
     def draw(self, morph: Morph, look: Style) -> None:
         theme, pen = look.theme, self.pen

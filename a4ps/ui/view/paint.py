@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from kivy.graphics import Color, InstructionGroup, Mesh, Rectangle
@@ -22,6 +23,9 @@ class Pen:
         self.group = group
         self.texts = texts
         self._tint: tuple[str, float] | None = None
+        #: What it covers, and what it covered before it was cleared.
+        self.bounds: Rect | None = None
+        self._before: Rect | None = None
 
     @classmethod
     def new(cls, texts: Texts) -> Pen:
@@ -30,6 +34,16 @@ class Pen:
     def clear(self) -> None:
         self.group.clear()
         self._tint = None
+        self._before, self.bounds = around(self._before, self.bounds), None
+
+    def changed(self) -> list[Rect]:
+        """What it has covered since it was asked this last: what has to be drawn anew."""
+        found = [each for each in (self._before, self.bounds) if each is not None]
+        self._before = None
+        return found
+
+    def _covers(self, rect: Rect) -> None:
+        self.bounds = around(self.bounds, rect)
 
     def tint(self, colour: str, alpha: float = 1.0) -> Any:
         """What follows has this colour. The instruction is returned, so that it can be changed later."""
@@ -46,6 +60,7 @@ class Pen:
 
     def fill(self, rect: Rect, colour: str, alpha: float = 1.0) -> None:
         """A rectangle with sharp corners."""
+        self._covers(rect)
         self.tint(colour, alpha)
         self.group.add(Rectangle(pos=(rect.x, rect.y), size=(rect.width, rect.height)))
 
@@ -55,39 +70,41 @@ class Pen:
         if radius < 1:
             self.fill(rect, colour, alpha)
             return
-        self.tint(colour, alpha)
-        self.group.add(patched(rect, textures.rounded(radius), radius))
+        self._patch(rect, textures.rounded(radius), radius, colour, alpha)
 
     def top(self, rect: Rect, colour: str, radius: int) -> None:
         """A rectangle whose two upper corners are round."""
-        self.tint(colour)
-        self.group.add(patched(rect, textures.rounded(radius), radius, rows=2))
+        self._patch(rect, textures.rounded(radius), radius, colour, rows=2)
 
     def outline(self, rect: Rect, colour: str, radius: int = 6, alpha: float = 1.0) -> None:
         """The edge of such a box, 1 px wide, within it."""
         radius = int(min(radius, rect.width // 2 - 1, rect.height // 2 - 1))
         if radius < 1:
             return
-        self.tint(colour, alpha)
-        self.group.add(patched(rect, textures.outlined(radius), radius + 1))
+        self._patch(rect, textures.outlined(radius), radius + 1, colour, alpha)
 
     def shadow(self, rect: Rect, colour: str, alpha: float = 0.7) -> None:
         """The shadow of a box, which lies a little lower."""
         reach = textures.SHADOW
-        around = Rect(rect.x - reach, rect.y - reach + 5, rect.width + 2 * reach, rect.height + 2 * reach)
-        self.tint(colour, alpha)
-        self.group.add(patched(around, textures.shadow(), 2 * reach, hollow=True))
+        whole = Rect(rect.x - reach, rect.y - reach + 5, rect.width + 2 * reach, rect.height + 2 * reach)
+        self._patch(whole, textures.shadow(), 2 * reach, colour, alpha, hollow=True)
 
     def frame(self, rect: Rect, colour: str, radius: int) -> None:
         """The rim of a box with round corners, as wide as they are; what is in it is drawn by somebody else."""
-        self.tint(colour)
-        self.group.add(patched(rect, textures.rounded(radius), radius, hollow=True))
+        self._patch(rect, textures.rounded(radius), radius, colour, hollow=True)
 
     def veil(self, rect: Rect, colour: str, alpha: float = 0.9) -> None:
         """Hides what lies there, with soft edges."""
         edge = min(2.0 * textures.SHADOW, rect.width / 2, rect.height / 2)
+        self._patch(rect, textures.soft(), edge, colour, alpha, share=0.45)
+
+    def _patch(
+        self, rect: Rect, texture: Any, corner: float, colour: str, alpha: float = 1.0, *,
+        rows: int = 3, share: float = 0.0, hollow: bool = False,
+    ) -> None:  # fmt: skip
+        self._covers(rect)
         self.tint(colour, alpha)
-        self.group.add(patched(rect, textures.soft(), edge, share=0.45))
+        self.group.add(patched(rect, texture, corner, rows, share, hollow))
 
     def disc(self, centre: Point, diameter: float, colour: str, alpha: float = 1.0) -> None:
         self.picture(textures.disc(max(2, round(diameter))), centre, diameter, colour, alpha)
@@ -99,6 +116,7 @@ class Pen:
         """A square texture of ours around a point."""
         self.tint(colour, alpha)
         at = centre.x - size / 2, centre.y - size / 2
+        self._covers(Rect(*at, size, size))
         return self.add(Rectangle(texture=texture, pos=at, size=(size, size)))
 
     def words(
@@ -120,6 +138,7 @@ class Pen:
         width, height = texture.size
         self.tint(colour, alpha)
         left = x - width / 2 if middle else x
+        self._covers(Rect(left, y, width, height))
         self.group.add(
             Rectangle(texture=texture, pos=(round(left), round(y)), size=texture.size, tex_coords=upright(texture))
         )
@@ -138,8 +157,10 @@ class Pen:
         vertices: list[float] = []
         indices: list[int] = []
         half = width / 2 + 1
+        xs, ys = [each.x for each in points], [each.y for each in points]
+        self._covers(Rect(min(xs) - half, min(ys) - half, max(xs) - min(xs) + 2 * half, max(ys) - min(ys) + 2 * half))
         for piece in pieces:
-            for a, b in zip(piece, piece[1:], strict=False):
+            for a, b in pairwise(piece):
                 length = a.distance(b)
                 if length < 1e-6:
                     continue
@@ -152,6 +173,14 @@ class Pen:
             return
         self.tint(colour, alpha)
         self.group.add(Mesh(vertices=vertices, indices=indices, mode="triangles", texture=textures.stroke()))
+
+
+def around(one: Rect | None, other: Rect | None) -> Rect | None:
+    """The smallest rectangle that holds both."""
+    if one is None or other is None:
+        return other if one is None else one
+    x, y = min(one.x, other.x), min(one.y, other.y)
+    return Rect(x, y, max(one.right, other.right) - x, max(one.bottom, other.bottom) - y)
 
 
 def upright(texture: Any) -> tuple[float, ...]:
@@ -168,6 +197,7 @@ def patched(rect: Rect, texture: Any, corner: float, rows: int = 3, share: float
     """
     edge = share or corner / texture.width
     xs = ((rect.x, 0.0), (rect.x + corner, edge), (rect.right - corner, 1 - edge), (rect.right, 1.0))
+    ys: tuple[tuple[float, float], ...]
     if rows == 3:
         ys = ((rect.y, 0.0), (rect.y + corner, edge), (rect.bottom - corner, 1 - edge), (rect.bottom, 1.0))
     else:
@@ -190,7 +220,7 @@ def _dashed(points: Sequence[Point], drawn: float, left_out: float) -> list[list
     pieces: list[list[Point]] = []
     piece: list[Point] = [points[0]]
     left, is_drawn = drawn, True
-    for a, b in zip(points, points[1:], strict=False):
+    for a, b in pairwise(points):
         done, length = 0.0, a.distance(b)
         while length - done > left:
             done += left

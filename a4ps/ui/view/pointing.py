@@ -103,7 +103,8 @@ class Pointing:
             self._cancel_hold()
         if press.world:
             desk.pointer(Pointer("move", at, ctrl="ctrl" in Window.modifiers, shift="shift" in Window.modifiers))
-        if press.moved and press.id and press.found is not None and press.found.part.kind == "scrub":
+        if press.moved and press.id and press.found is not None and press.found.part.marks is not None:
+            # A drag along the marks, on whichever of them it began.
             self._scrub(press, at)
         elif press.moved and press.id and press.found is None and self._is_body(press, press.at):
             self._scroll(press.id, press.last.y - at.y)
@@ -241,7 +242,7 @@ class Pointing:
         if body is None or press.found is None or (marks := press.found.part.marks) is None:
             return
         corner = stage.body_rect(press.id).corner
-        place = round(body.place_on(press.found, at - corner), 3)
+        place = round(body.place_on(at - corner), 3)
         if place != press.scrubbed:
             press.scrubbed = place
             stage.desk.act(press.id, marks.scrub.with_value(place))
@@ -350,4 +351,5 @@ class Pointing:
         for id, view in stage.views.items():
             if isinstance(view, WindowView):
                 hot = part_at(world, id, at) if found is not None and found[0] == id and id in world else ""
-                view.heat(hot if hot in ("close", "collapse") else "")
+                if view.heat(hot if hot in ("close", "collapse") else ""):
+                    stage.redrawn(id)

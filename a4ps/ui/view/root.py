@@ -16,6 +16,7 @@ class Root(Stage):
     pointing: Pointing
 
     def on_touch_down(self, touch: Any) -> bool:
+        self.touches.add(touch.uid)
         self.pointing.down(touch)
         return True
 
@@ -25,6 +26,7 @@ class Root(Stage):
         return True
 
     def on_touch_up(self, touch: Any) -> bool:
+        self.touches.discard(touch.uid)
         if touch.grab_current is self:
             touch.ungrab(self)
             self.pointing.up(touch)

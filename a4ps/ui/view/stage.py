@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from kivy.clock import Clock
@@ -22,15 +23,17 @@ from a4ps.ui.model.blocks import Act, Block, Entry, Marks, say
 from a4ps.ui.model.geometry import Point, Rect
 from a4ps.ui.model.glow import EASE_S, eased
 from a4ps.ui.model.halo import Placed
-from a4ps.ui.model.hit import seen_in_world
+from a4ps.ui.model.hit import seen_in_world, seen_rect
 from a4ps.ui.model.morph import ROOT, Morph, World
 from a4ps.ui.model.palette import rgb
 from a4ps.ui.model.strip import strip_of
 from a4ps.ui.view import chrome, overlay
 from a4ps.ui.view.body import Body
+from a4ps.ui.view.damage import Damage
 from a4ps.ui.view.editing import Editing
 from a4ps.ui.view.links import links
 from a4ps.ui.view.morph_views import (
+    CAPTION,
     MorphView,
     NoteView,
     PersonaView,
@@ -42,6 +45,7 @@ from a4ps.ui.view.morph_views import (
 from a4ps.ui.view.paint import Pen
 from a4ps.ui.view.plots import Plots
 from a4ps.ui.view.text import Texts
+from a4ps.ui.view.textures import SHADOW
 
 #: A morph that begins so far outside is not drawn: a persona's captions and glow reach beyond it.
 _MARGIN = 140.0
@@ -63,6 +67,8 @@ class Stage(Widget):
         self.hovered_handle: Placed | None = None
         self.hovered_strip: chrome.Pressed | None = None
         self.chat_hovered = False
+        #: The touches that are down.
+        self.touches: set[int] = set()
         self.toasts: Sequence[overlay.Toast] = ()
         self.strip_parts: Sequence[chrome.Pressed] = ()
         self._now, self._clock = now, clock
@@ -74,6 +80,10 @@ class Stage(Widget):
         self._timeline_id = desk.pin("timeline")
         self.timeline = Body(self._timeline_id, self.texts, self.plots)
         self._layers()
+        self.damage = Damage(lambda: self.editing.fields())
+        self._extents: dict[str, Rect] = {}
+        self._linked: object = None
+        self._stripped: object = None
         self.editing = Editing(self)
         self._sync_soon = Clock.create_trigger(self._sync, -1)
         self._glow_later: Any = None
@@ -88,14 +98,14 @@ class Stage(Widget):
         self._ground, self._links, self._arrow, self._bubbles, self._foot, self._strip = (
             Pen.new(self.texts) for _ in range(6)
         )
-        self._halo, self._menu, self._toasts = (Pen.new(self.texts) for _ in range(3))
+        self._halo, self._menu, self._toasts, self._hints = (Pen.new(self.texts) for _ in range(4))
         self._morphs, self._timeline = InstructionGroup(), Pen.new(self.texts)
         self._heights = (Translate(0, 0), Translate(0, 0))
         below = (
             self._ground.group, self._links.group, self._morphs, self._arrow.group, self._bubbles.group,
             self._foot.group, self._timeline.group, self._strip.group,
         )  # fmt: skip
-        above = (self._toasts.group, self._halo.group, self._menu.group)
+        above = (self._toasts.group, self._hints.group, self._halo.group, self._menu.group)
         for canvas, height, groups in (
             (self.canvas.before, self._heights[0], below),
             (self.canvas.after, self._heights[1], above),
@@ -145,15 +155,31 @@ class Stage(Widget):
     def timeline_rect(self) -> Rect:
         """Where the timeline's body is."""
         rect = self.furniture.timeline
-        return Rect(rect.x, rect.y + 1, rect.width, max(1.0, rect.height - 2))
+        return Rect(rect.x + 4, rect.y + 1, max(1.0, rect.width - 8), max(1.0, rect.height - 2))
 
     def redrawn(self, id: str) -> None:
         """A body was drawn anew: it is shown."""
         view = self.views.get(id)
         if isinstance(view, WindowView | NoteView):
             view.renew()
+            self._changed_at(id)
         elif id == self._timeline_id:
             self._show_timeline()
+
+    def _changed_at(self, id: str, corner: Point | None = None) -> None:
+        """A view was drawn anew: where it was, and where it is now, which is at `corner` while it is on its way."""
+        if id not in self.desk.world:
+            return
+        morph = self.desk.world[id]
+        if morph.parent != ROOT or (morph.children and not morph.collapsed):
+            # What lies in others is turned with them, and reaches out of them.
+            self.damage.add_all()
+            return
+        if corner is not None:
+            morph = replace(morph, rect=morph.rect.moved(corner - morph.rect.corner))
+        now = _extent(morph, self.desk.font_scale)
+        self.damage.add(now, *([self._extents[id]] if id in self._extents else []))
+        self._extents[id] = now
 
     # What changes
 
@@ -169,6 +195,7 @@ class Stage(Widget):
     def _resized(self) -> None:
         if self.size[0] > 1 and self.size[1] > 1 and tuple(self.size) != self._sized:
             self._sized = tuple(self.size)
+            self.damage.add_all()
             for each in self._heights:
                 each.y = self.height
             self.desk.resized(float(self.width), float(self.height))
@@ -188,6 +215,7 @@ class Stage(Widget):
         theme, scale = self.desk.theme, self.desk.font_scale
         if "theme" in changed:
             changed |= _ALL
+            self.damage.add_all()
             Window.clearcolor = (*rgb(theme.ground), 1)
             overlay.draw_grid(self._ground, self.width, self.height, theme)
             self.editing.dress(theme, scale)
@@ -206,11 +234,13 @@ class Stage(Widget):
         if changed & {"notices", "work", "theme"}:
             room = self.furniture.room
             self.toasts = overlay.draw_toasts(self._toasts, self.desk.notices, self.desk.work, room, theme, scale)
+            self.damage.add(*self._toasts.changed())
         if "halo" in changed:
             self.hovered_handle = None
             self.draw_halo()
         if "menu" in changed:
             overlay.draw_menu(self._menu, self.desk.menu, theme)
+            self.damage.add(*self._menu.changed())
         self.editing.settle()
         if self._changed:
             self._sync_soon()
@@ -223,9 +253,14 @@ class Stage(Widget):
             del self.views[gone]
             self._orders.pop(gone, None)
             self._moving.pop(gone, None)
+            if gone in self._extents:
+                self.damage.add(self._extents.pop(gone))
         eases = self.desk.handling.hand.hold is None
         self._sync_children(world, world.root, self._morphs, eases)
+        if self._moving:
+            self._ease()
         overlay.draw_arrow(self._arrow, tour.arrow(world, self.desk.font_scale), self.desk.theme)
+        self.damage.add(*self._arrow.changed())
 
     def _sync_children(self, world: World, parent: Morph, group: Any, eases: bool) -> None:
         order: list[str] = []
@@ -241,20 +276,35 @@ class Stage(Widget):
                 view = self.views[id] = self._made(morph)
                 self._orders.pop(id, None)
             elif eases and view.morph.rect.corner != morph.rect.corner:
-                self._moves(id, view.morph.rect.corner)
+                self._moving[id] = (view.morph.rect.corner, self._now())
             style = self.style_of(id)
             if view.morph is not morph or view.look != style:
                 self._show(view, morph, style)
+                self._changed_at(id)
             if morph.children and not morph.collapsed:
                 self._sync_children(world, morph, view.inner, eases)
             elif self._orders.get(id):
                 view.inner.clear()
                 self._orders[id] = ()
-        if self._orders.get(parent.id) != tuple(order):
+                self.damage.add_all()
+        before = self._orders.get(parent.id)
+        if before != tuple(order):
             self._orders[parent.id] = tuple(order)
+            self._reordered(parent.id, before or (), order)
             group.clear()
             for id in order:
                 group.add(self.views[id].group)
+
+    def _reordered(self, parent: str, before: Sequence[str], after: Sequence[str]) -> None:
+        """Others lie there now, or in another order: mostly one was raised, came or went."""
+        top = after[-1] if after else ""
+        others = [each for each in after if each != top and each in before]
+        if parent != ROOT or [each for each in before if each in others] != others:
+            self.damage.add_all()
+            return
+        for id in {*before, *after} - set(others):
+            if id in self._extents:
+                self.damage.add(self._extents[id])
 
     def _made(self, morph: Morph) -> MorphView:
         match morph.kind:
@@ -301,16 +351,15 @@ class Stage(Widget):
         if isinstance(view, WindowView) and id in self.desk.world:
             seen = self.desk.window(id)
             view.show_blocks(seen.title, tuple(seen.blocks), self.style_of(id))
+            self._changed_at(id)
 
     # Moves
 
-    def _moves(self, id: str, start: Point) -> None:
-        self._moving[id] = (start, self._now())
-        if self._ease_later is None:
-            self._ease_later = Clock.schedule_once(self._ease, 0)
-
     def _ease(self, *_: object) -> None:
-        self._ease_later = None
+        """Draw those that are on their way where they are now."""
+        if self._ease_later is not None:
+            self._ease_later.cancel()
+            self._ease_later = None
         for id, (start, since_s) in list(self._moving.items()):
             view, share = self.views.get(id), eased((self._now() - since_s) / EASE_S)
             if view is None or share >= 1:
@@ -318,7 +367,9 @@ class Stage(Widget):
                 share = 1.0
             if view is not None:
                 to = view.morph.rect.corner
-                view.moved_to(Point(start.x + (to.x - start.x) * share, start.y + (to.y - start.y) * share))
+                at = Point(start.x + (to.x - start.x) * share, start.y + (to.y - start.y) * share)
+                view.moved_to(at)
+                self._changed_at(id, at)
         if self._moving:
             self._ease_later = Clock.schedule_once(self._ease, 0)
 
@@ -332,7 +383,8 @@ class Stage(Widget):
             if not isinstance(view, PersonaView):
                 continue
             persona = society.personas.get(view.name)
-            view.show_persona(persona, self.style_of(id))
+            if view.show_persona(persona, self.style_of(id)):
+                self._changed_at(id)
             if not view.morph.collapsed:
                 rect = seen_in_world(self.desk.world, id)
                 side = min(rect.width, rect.height)
@@ -341,7 +393,11 @@ class Stage(Widget):
                 if persona is not None and persona.saying and rings[view.name] is ring:
                     speaking.append((persona, ring))
             view.glow = view.glow.towards(persona.load if persona is not None else 0.0, now_s)
-        overlay.draw_links(self._links, links(society), rings, self.desk.theme, self.desk.font_scale)
+        linked = links(society), rings, self.desk.theme, self.desk.font_scale
+        if linked != self._linked:
+            self._linked = linked
+            overlay.draw_links(self._links, *linked)
+            self.damage.add(*self._links.changed())
         root = self.desk.world
         windows = [seen_in_world(root, id) for id, view in self.views.items() if isinstance(view, WindowView)]
         # Beneath a ring are its captions.
@@ -349,15 +405,17 @@ class Stage(Widget):
         taken = [*windows, *rings.values(), *captions]
         room = self.furniture.room
         overlay.draw_bubbles(self._bubbles, speaking, taken, room, self.desk.theme, self.desk.font_scale)
+        self.damage.add(*self._bubbles.changed())
         self._glow()
 
     def _glow(self, *_: object) -> None:
         """Draw each glow as it is now, and come again when one is different."""
         now_s = self._now()
         due: list[float] = []
-        for view in self.views.values():
+        for id, view in self.views.items():
             if isinstance(view, PersonaView):
-                view.set_glow(view.glow.look(now_s))
+                if view.set_glow(view.glow.look(now_s)):
+                    self._changed_at(id)
                 if (next_s := view.glow.next_s(now_s)) is not None:
                     due.append(next_s)
         if self._glow_later is not None:
@@ -371,15 +429,13 @@ class Stage(Widget):
     def draw_strip(self, *_: object) -> None:
         """The status strip; it comes again when its words are others though nothing has happened."""
         strip = strip_of(self.desk.society, self._clock())
-        self.strip_parts = chrome.draw_strip(
-            self._strip,
-            strip,
-            self.desk.scene.name,
-            self.furniture,
-            self.desk.theme,
-            self.desk.font_scale,
-            self.hovered_strip,
-        )
+        name, theme, scale = self.desk.scene.name, self.desk.theme, self.desk.font_scale
+        stripped = strip, name, self.furniture, theme, scale, self.hovered_strip
+        if stripped == self._stripped:
+            return
+        self._stripped = stripped
+        self.strip_parts = chrome.draw_strip(self._strip, strip, name, self.furniture, theme, scale, self.hovered_strip)
+        self.damage.add(*self._strip.changed())
         if self._strip_later is not None:
             self._strip_later.cancel()
             self._strip_later = None
@@ -392,7 +448,15 @@ class Stage(Widget):
             self._foot, self.furniture, self.desk.theme, self.desk.font_scale,
             focused=self.editing.chat.focus, hovered=self.chat_hovered,
         )  # fmt: skip
+        self.damage.add(*self._foot.changed())
         self.editing.place_chat()
+        self.draw_hints()
+
+    def draw_hints(self) -> None:
+        """What the command that is being written could be, above the chat field."""
+        theme, scale = self.desk.theme, self.desk.font_scale
+        chrome.draw_hints(self._hints, self.editing.could_be(), self.furniture, theme, scale)
+        self.damage.add(*self._hints.changed())
 
     def draw_halo(self) -> None:
         """The halo, with what the pointer is on."""
@@ -400,6 +464,7 @@ class Stage(Widget):
         whole = Rect(4, 4, self.width - 8, self.height - 8)
         name = self._name_beneath(halo.morph, halo.name) if halo is not None else ""
         overlay.draw_halo(self._halo, halo, self.hovered_handle, name, theme, scale, whole)
+        self.damage.add(*self._halo.changed())
 
     def _name_beneath(self, id: str, name: str) -> str:
         view = self.views.get(id)
@@ -420,8 +485,10 @@ class Stage(Widget):
 
     def _show_timeline(self) -> None:
         rect = self.timeline_rect
+        self.damage.add(self.furniture.timeline)
         pen = self._timeline
         pen.clear()
+        pen.fill(Rect(0, rect.y, self.width, rect.height), self.desk.theme.grid)
         pen.tint("#FFFFFF")
         pen.add(
             Rectangle(
@@ -429,6 +496,21 @@ class Stage(Widget):
                 pos=(rect.x, rect.y), size=(rect.width, rect.height),
             )
         )  # fmt: skip
+
+
+def _extent(morph: Morph, scale: float) -> Rect:
+    """All that the view of a morph in the world itself may cover: shadow, glow and captions, however it is turned."""
+    seen = seen_rect(morph)
+    if morph.angle:
+        across = (seen.width**2 + seen.height**2) ** 0.5
+        middle = seen.centre
+        seen = Rect(middle.x - across / 2, middle.y - across / 2, across, across)
+    if morph.kind == "persona":
+        aside, glow = CAPTION * scale / 2 + 24, 0.68 * min(seen.width, seen.height) + 8
+        wide, down = max(glow, aside - seen.width / 2), max(glow, 60 * scale)
+        return Rect(seen.x - wide, seen.y - glow, seen.width + 2 * wide, seen.height + glow + down)
+    reach = SHADOW + 6.0
+    return Rect(seen.x - reach, seen.y - reach, seen.width + 2 * reach, seen.height + 2 * reach)
 
 
 def _touches(rect: Rect, other: Rect) -> bool:

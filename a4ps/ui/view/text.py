@@ -1,4 +1,4 @@
-"""Texts as textures: white, made once for each text, face and size, and tinted where they are drawn. The cache is bounded."""
+"""Texts as textures: white, made once for each text, face and size, and tinted where they are drawn. Few are kept."""
 
 from __future__ import annotations
 

@@ -80,7 +80,10 @@ def face(diameter: int, fill: str, colour: str, arc: str, step: int) -> Any:
     """
     distance = _from_centre(diameter)[2]
     width = max(3.0, diameter / 26)
-    layers = [(diameter / 2 - 1 - distance, fill), (width / 2 + 0.5 - np.abs(distance - (diameter - width) / 2), colour)]
+    layers = [
+        (diameter / 2 - 1 - distance, fill),
+        (width / 2 + 0.5 - np.abs(distance - (diameter - width) / 2), colour),
+    ]
     within = round(diameter - 2 * width - 8)
     if step and within > 12:
         layers.append((_arc(within, 2.5, step, diameter), arc))

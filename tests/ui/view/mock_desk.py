@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from a4ps.ui.desk import Desk
 from a4ps.ui.model.arrangement import first_world
@@ -26,6 +26,7 @@ from a4ps.ui.model.blocks import (
     SideBySide,
     Span,
     Tabs,
+    Tone,
     say,
 )
 from a4ps.ui.model.morph import State, World
@@ -68,7 +69,8 @@ def wave(name: str, middle: float, swing: float, number: int = 240) -> tuple[tup
     """A made-up series of the last ten minutes."""
     phase = sum(map(ord, name))
     return tuple(
-        (1000 + at * 2.5, middle + swing * math.sin(at / 17 + phase) + swing * 0.2 * math.sin(at * 1.7)) for at in range(number)
+        (1000 + at * 2.5, middle + swing * math.sin(at / 17 + phase) + swing * 0.2 * math.sin(at * 1.7))
+        for at in range(number)
     )
 
 
@@ -76,14 +78,19 @@ def inspector(state: State) -> list[Block]:
     tab = state.get("tab", "Plots")
     head = Tabs(("Slots", "Methods", "Plots", "History", "Evidence"), tab, Act("tab"))
     if tab == "Slots":
-        slots: list[Block] = [Entry(f"s{n}", f"'value {n}'", Act("set", {"n": n}), f"state.slot_{n}", mono=True) for n in range(40)]
+        slots: list[Block] = [
+            Entry(f"s{n}", f"'value {n}'", Act("set", {"n": n}), f"state.slot_{n}", mono=True) for n in range(40)
+        ]
         return [head, *slots]
     if tab == "Methods":
         return [
             head,
             Line((Span("soften", mono=True), Span("  v3  tested", "ok")), act=Act("method"), chosen=True),
             Code("def soften(self, text):\n    return self.invoke_llm(f'Shorter: {text}')", marked=(2,)),
-            SideBySide(("v16", "v17"), (("def soften(self):", "def soften(self, text):"), ("    pass", "    return 1"), (None, "#"))),
+            SideBySide(
+                ("v16", "v17"),
+                (("def soften(self):", "def soften(self, text):"), ("    pass", "    return 1"), (None, "#")),
+            ),
         ]
     return [
         head,
@@ -91,8 +98,18 @@ def inspector(state: State) -> list[Block]:
         Plot("load", "cognitive load", wave("load", 900, 400), "tok"),
         Plot("tokens", "tokens/s", wave("tokens", 40, 4), "tok/s", height=70),
         Entry("mood", "'uneasy'", Act("set"), "state.mood", mono=True),
-        Entry("voice", "'warm, present, brief'", Act("set"), "codex.voice", mono=True, fault="a voice has at least one word: write some"),
-        Buttons((Button("try on clone", Act("try")), Button("accept", Act("accept"), "good")), Span("31 tests pass · shadow 12/12", "ok")),
+        Entry(
+            "voice",
+            "'warm, present, brief'",
+            Act("set"),
+            "codex.voice",
+            mono=True,
+            fault="a voice has at least one word: write some",
+        ),
+        Buttons(
+            (Button("try on clone", Act("try")), Button("accept", Act("accept"), "good")),
+            Span("31 tests pass · shadow 12/12", "ok"),
+        ),
     ]
 
 
@@ -102,15 +119,18 @@ def transcript(_: State) -> list[Block]:
         ("BRICK", "Thesis. Go: one binary, 10 hours to release."),
         ("ROBIN", "But which would they still open in March?"),
         ("BABS", 'You said on 3 Nov: "I want to feel the machine."'),
-        ("BRICK", "Conceded in part: motivation is a resource. And a longer line, so that something has to be wrapped here."),
+        (
+            "BRICK",
+            "Conceded in part: motivation is a resource. And a longer line, so that something has to be wrapped here.",
+        ),
     )
     rows: list[Block] = [Columns((Span(name, "strong", persona=name), Span(text)), (0.2, 0.8)) for name, text in said]
     rows.insert(4, say("memory #88 · 0.81 · from turn 396", "muted", indent=5))
-    links = (("stop", "bad"), ("why?", "link"), ("run again on today's minds", "link"))
+    links: tuple[tuple[str, Tone], ...] = (("stop", "bad"), ("why?", "link"), ("run again on today's minds", "link"))
     return [
         *rows,
         Bar(0.63, "dissonance 0.52 → 0.31 · round 2 of 3 · 1.8 s outside the model"),
-        Line(tuple(span for name, tone in links for span in (Span(name, tone, act=Act(name)), Span("    ")))),  # type: ignore[arg-type]
+        Line(tuple(span for name, tone in links for span in (Span(name, tone, act=Act(name)), Span("    ")))),
     ]
 
 
@@ -119,7 +139,13 @@ def approvals(_: State) -> list[Block]:
         say("BRICK wants to use a tool it wrote:  gpx_to_table(path)", "strong"),
         say("spec by ALFRED · 9 tests written blind · 3rd attempt · gVisor", "muted"),
         say("reads: the file you dropped · writes: nothing · network: none", "muted"),
-        Buttons((Button("approve", Act("approve"), "good"), Button("show code", Act("code")), Button("deny", Act("deny"), "bad"))),
+        Buttons(
+            (
+                Button("approve", Act("approve"), "good"),
+                Button("show code", Act("code")),
+                Button("deny", Act("deny"), "bad"),
+            )
+        ),
     ]
 
 
@@ -135,14 +161,18 @@ def workspace(_: State) -> list[Block]:
 
 
 def tool_bench(_: State) -> list[Block]:
-    tools = (
+    tools: tuple[tuple[str, str, str, Tone], ...] = (
         ("gpx_to_table", "v1", "awaits approval", "warn"),
         ("iso_week", "v2", "mended itself Tue · 214 calls", "ok"),
         ("unit_convert", "v1", "31 calls · 0 failures", "ok"),
         ("pdf_tables", "v3", "failed once: retry in 6 d", "bad"),
     )
     return [
-        Columns((Span(name, mono=True), Span(version, "muted", mono=True), Span(what, tone)), (0.34, 0.1, 0.56), Act("open", {"tool": name}))  # type: ignore[arg-type]
+        Columns(
+            (Span(name, mono=True), Span(version, "muted", mono=True), Span(what, tone)),
+            (0.34, 0.1, 0.56),
+            Act("open", {"tool": name}),
+        )
         for name, version, what, tone in tools
     ]
 
@@ -151,7 +181,11 @@ def timeline(_: State) -> list[Block]:
     marks = []
     for number in range(60):
         tone = ("calm", "muted", "muted", "warn", "link", "muted")[number * 7 % 6]
-        marks.append(Mark(number / 60, tone, Act("mark", {"n": number}), large=number % 9 == 4, chosen=number == 52))  # type: ignore[arg-type]
+        marks.append(
+            Mark(
+                number / 60, cast("Tone", tone), Act("mark", {"n": number}), large=number % 9 == 4, chosen=number == 52
+            )
+        )
     return [
         Marks(marks, Act("scrub"), 0.9),
         Line((Span("v16→v17 ROBIN.soften by architect   "), Span("revert this one", "link", act=Act("revert")))),
@@ -184,7 +218,8 @@ def society() -> Society:
         Persona("ALFRED", "steward", "nemotron-3-nano:4b", activity="waits for the antithesis", dissonance=0.12),
         Persona(
             "BRICK", "logic", "qwen3.5:9b", activity="speaking · 41 tok/s", dissonance=0.22, load=0.8,
-            saying="Two weekends are 32 hours. Go reaches a released binary in about 10 of them; Rust needs those hours for the borrow",
+            saying="Two weekends are 32 hours. Go reaches a released binary in about 10 of them; "
+            "Rust needs those hours for the borrow",
         ),
         Persona("ROBIN", "empathy", "gemma4-e4b", activity="disagrees, round 2", dissonance=0.78, load=0.35),
         Persona("BABS", "research", "qwen3.5:4b", activity="3 memories found", dissonance=0.30),
@@ -205,14 +240,27 @@ def society() -> Society:
     }  # fmt: skip
     turn = TurnSeen("412", "Rust or Go?", contributions, dissonance=(0.52, 0.31), running=True)
     return Society(
-        link="live", epoch="e", sequence=1204, last_commit_at=1000.0, personas={each.name: each for each in four}, turn=turn, status=status
+        link="live",
+        epoch="e",
+        sequence=1204,
+        last_commit_at=1000.0,
+        personas={each.name: each for each in four},
+        turn=turn,
+        status=status,
     )
 
 
 class MockDesk:
     """`desk` on a fake link, its panes by name, and a clock that is set by hand."""
 
-    def __init__(self, width: float = 1600, height: float = 1000, world: World | None = None, theme: str = "dark", scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        width: float = 1600,
+        height: float = 1000,
+        world: World | None = None,
+        theme: str = "dark",
+        scale: float = 1.0,
+    ) -> None:
         made = (
             MockPane("inspector", "Inspector — ROBIN  v17", inspector),
             MockPane("transcript", "Transcript — turn 412", transcript),

@@ -1,4 +1,4 @@
-"""A window without a screen on a made-up desk, driven frame by frame. Only for programs that a test runs as their own process."""
+"""A window without a screen on a made-up desk, driven frame by frame. For programs that a test runs as a process."""
 
 from __future__ import annotations
 

@@ -136,7 +136,9 @@ def test_ten_thousand_morphs_are_drawn_and_left() -> None:
     run(
         """
         from a4ps.ui.model.morph import ROOT
-        morphs = {f"t{n}": Morph(f"t{n}", "tool", Rect(n % 100 * 150.0, n // 100 * 40.0, 140, 30), {"name": f"tool_{n}"}) for n in range(10_000)}
+        def tool(n):
+            return Morph(f"t{n}", "tool", Rect(n % 100 * 150.0, n // 100 * 40.0, 140, 30), {"name": f"tool_{n}"})
+        morphs = {f"t{n}": tool(n) for n in range(10_000)}
         root = replace(World().root, rect=Rect(0, 0, 1600, 1000), children=tuple(morphs))
         mock = MockDesk(world=World({ROOT: root, **morphs})); screen = Offscreen(mock)
         assert 100 < len(screen.stage.views) < 1_000      # those that are seen

@@ -133,9 +133,29 @@ def test_the_chat_field_sends_and_recalls() -> None:
     )
 
 
+def test_a_command_is_completed_by_tab_and_what_it_could_be_is_shown() -> None:
+    go(
+        """
+        screen.press("ctrl-l"); screen.type("/ins"); screen.frame(2)
+        assert stage._hints.bounds is not None
+        screen.press("tab")
+        assert stage.editing.chat.text == "/inspect " and stage.editing.chat.focus
+        screen.type("RO"); screen.press("tab")
+        assert stage.editing.chat.text == "/inspect ROBIN"
+        screen.press("escape"); screen.frame(2)
+        assert stage._hints.bounds is None
+        """
+    )
+
+
 def test_a_menu_is_searched_by_typing_and_drawn_above_all() -> None:
     go(
         """
+        screen.press("ctrl-l"); screen.type("hello"); screen.press("ctrl-p")
+        assert desk.menu is not None
+        screen.type("x")
+        assert stage.editing.chat.text == "hello"      # the field that has the keys hears nothing of it
+        screen.press("escape")
         at = desk.world.rect("babs"); screen.click(at.x - 120, at.bottom + 10, "right")
         assert desk.menu is not None
         for letter in "help":
@@ -158,7 +178,8 @@ def test_tab_goes_to_every_part_and_around_and_it_is_seen_where() -> None:
             body = stage.body_of(desk.focus)
             seen.append((desk.focus, body.focused if body is not None else None))
         assert stage.editing.chat.focus, seen[-5:]
-        assert {"alfred", "brick", "robin", "babs", "inspector", "transcript", "approvals", "workspace"} <= {each for each, _ in seen}
+        wanted = {"alfred", "brick", "robin", "babs", "inspector", "transcript", "approvals", "workspace"}
+        assert wanted <= {each for each, _ in seen}
         at = part("approvals", act="approve")
         assert len({each for each in seen if each[0] == "approvals"}) == 4      # itself, and three buttons
         screen.press("tab")
