@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from a4ps.log_file import open_log
 from a4ps.places import Places
 from a4ps.ui.desk import Desk
 from a4ps.ui.link import Link
-from a4ps.ui.model.arrangement import fitted
+from a4ps.ui.model.arrangement import fitted, scaled
 from a4ps.ui.model.morph import World
 from a4ps.ui.model.pane import known_panes
 from a4ps.ui.model.script import MOST_BYTES, read
@@ -113,11 +113,10 @@ def _dress(desk: Desk, options: Options, *, keeps: bool) -> None:
     with desk.settling():
         if options.world and keeps and checked(options.world) != desk.scene.name:
             desk.scene.show(options.world)
-        root = desk.world.root
-        wanted = {"theme": options.theme, "scale": options.scale}
-        state = {**root.state, **{key: value for key, value in wanted.items() if value}}
-        if state != root.state:
-            desk.undoing.see(desk.world.put(replace(root, state=state)))
+        if options.theme:
+            desk.scene.other_theme(options.theme)
+        if options.scale:
+            desk.undoing.see(scaled(desk.world, options.scale))
 
 
 def open_window(size: tuple[int, int], *, offscreen: bool, folder: Path) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from a4ps.ui.model.furniture import furniture
+from a4ps.ui.model.furniture import SCALE, font_scale, furniture, room_of
 from a4ps.ui.model.geometry import Point, Rect
 from a4ps.ui.model.hit import TITLE_HEIGHT
 from a4ps.ui.model.layout import LEAST
@@ -111,7 +111,7 @@ def with_personas(world: World, names: Sequence[str], area: Rect | None = None) 
 # When the size changes
 
 
-def fitted(world: World, width: float, height: float, scale: float = 1.0) -> World:
+def fitted(world: World, width: float, height: float) -> World:
     """The world in a window of that size: nothing lies outside, and what did before lies where the user had it, if it can.
 
     A window wider or higher than the room is made smaller. The same world where the size is the same.
@@ -119,6 +119,7 @@ def fitted(world: World, width: float, height: float, scale: float = 1.0) -> Wor
     root = world.root
     if (root.rect.width, root.rect.height) == (width, height):
         return world
+    scale = font_scale(world)
     room = furniture(width, height, scale).room
     kept = _Places(root.state.get(PLACES), root.rect)
     wanted = {id: kept.wanted(world[id]) for id in root.children}
@@ -145,6 +146,18 @@ def fitted(world: World, width: float, height: float, scale: float = 1.0) -> Wor
     if places:
         state[PLACES] = places
     morphs[ROOT] = replace(root, rect=Rect(0, 0, width, height), state=state)
+    return World(morphs)
+
+
+def scaled(world: World, scale: float) -> World:
+    """The world with another scale of the font: what no longer lies in the room that this leaves is moved into it."""
+    root = world.root
+    world = world.put(replace(root, state={**root.state, SCALE: scale}))
+    room, morphs = room_of(world), dict(world.morphs)
+    for id in root.children:
+        morph = world[id]
+        if not _inside(morph, morph.rect, room):
+            morphs[id] = replace(morph, rect=_made_to_fit(morph, morph.rect, room))
     return World(morphs)
 
 

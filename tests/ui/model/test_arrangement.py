@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from a4ps.ui.model.arrangement import PERSONAS, first_world, fitted, with_personas
+from a4ps.ui.model.arrangement import PERSONAS, first_world, fitted, scaled, with_personas
 from a4ps.ui.model.furniture import furniture
 from a4ps.ui.model.geometry import Rect
 from a4ps.ui.model.morph import ROOT, Morph, World
@@ -123,6 +123,18 @@ def test_places_that_a_file_made_up_are_passed_over(places: object) -> None:
     world = first_world(1600, 1000)
     world = world.put(replace(world.root, state={"places": places}))
     assert fitted(world, 800, 600)["inspector"].rect.right <= 800
+
+
+@given(st.floats(0.5, 3), st.sampled_from([(320, 240), (640, 480), (1440, 900), (3840, 2160)]))
+def test_larger_letters_leave_everything_within_reach(scale: float, size: tuple[int, int]) -> None:
+    world = scaled(first_world(*size), scale)
+    room = furniture(*size, scale).room
+    again = fitted(fitted(world, 2000, 1500), *size)
+    for each in (world, again):
+        for id in each.root.children:
+            assert room.y - 1 < each[id].rect.y < room.bottom - 29, id  # places are whole pixels
+            assert room.x <= each[id].rect.x
+            assert each[id].rect.right < room.right + 1
 
 
 def test_personas_that_are_missing_come_back_and_those_that_are_there_stay() -> None:
