@@ -163,7 +163,7 @@ def sample_ms() -> float:
 
 
 def first_frame_s() -> float:
-    """From the start of the process to the first frame, the best of several, in a home where a backend was started before."""
+    """From the start of the process to the first frame that has morphs, the best of several."""
     found = []
     with tempfile.TemporaryDirectory() as home:
         environment = {**os.environ, "HOME": home, "PYTHONPATH": str(ROOT)}

@@ -20,6 +20,8 @@ from a4ps.ui.view.wrapping import wrapped
 
 #: A bubble shows the last lines of what is being said.
 BUBBLE_WIDTH, BUBBLE_LINES = 254.0, 5
+#: What a handle does is wrapped at this width.
+TIP_WIDTH = 210.0
 #: So much of what is said is looked at for that.
 _LAST_CHARS = 1_000
 
@@ -155,16 +157,17 @@ def draw_halo(
     if hovered is not None:
         right = hovered.at.x >= halo.centre.x
         name_wide = pen.texts.width(hovered.name, "bold", text)
-        help_wide = pen.texts.width(hovered.help, "sans", small)
-        wide = max(name_wide, help_wide) + 20
-        high = pen.texts.height("bold", text) + pen.texts.height("sans", small) + 11
+        lines = _paragraph(pen, hovered.help, TIP_WIDTH * scale, small)
+        row = round(small * 1.35)
+        wide = max(name_wide, *(pen.texts.width(each, "sans", small) for each in lines)) + 20
+        high = pen.texts.height("bold", text) + len(lines) * row + 11
         x = hovered.at.x + halo.size / 2 + 9 if right else hovered.at.x - halo.size / 2 - 9 - wide
         rect = Rect(x, hovered.at.y - high / 2, wide, high).kept_inside(room)
         pen.box(rect, theme.title, 6, 0.97)
         pen.outline(rect, theme.edge, 6)
         pen.words(hovered.name, rect.x + 10, rect.y + 4, "bold", text, theme.strong)
         y = rect.y + 6 + pen.texts.height("bold", text)
-        pen.words(hovered.help, rect.x + 10, y, "sans", small, theme.muted)
+        _lines(pen, lines, rect.x + 10, y, row, small, theme.muted)
 
 
 def _dotted_ring(pen: Pen, halo: Halo, theme: Theme) -> None:
