@@ -128,8 +128,10 @@ def test_a_press_within_a_line_is_the_words_and_beside_them_the_lines() -> None:
     laid = layout().laid(EVERY[0], 460)
     words = next(each for each in laid.items if isinstance(each, Words) and "pressed" in each.text)
     inner, outer = laid.part_at(words.rect.corner + Point(5, 5)), laid.part_at(Point(400, 8))
-    assert inner is not None and inner.act == Act("press")
-    assert outer is not None and outer.act == Act("line")
+    assert inner is not None
+    assert inner.act == Act("press")
+    assert outer is not None
+    assert outer.act == Act("line")
 
 
 def test_a_button_that_is_not_enabled_is_no_part() -> None:
@@ -188,7 +190,8 @@ def test_the_program_without_a_screen_ends_with_one_line_and_code_1(
         monkeypatch.delenv(name, raising=False)
     assert main([]) == 1
     told = capsys.readouterr().err
-    assert told.startswith("a4ps: there is no screen") and "Traceback" not in told
+    assert told.startswith("a4ps: there is no screen")
+    assert "Traceback" not in told
 
 
 def test_kivy_gets_no_files_of_the_users_and_no_arguments() -> None:
