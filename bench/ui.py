@@ -88,7 +88,7 @@ def opened(number: int) -> Any:
     screen.mock.show(replace(known, personas={**known.personas, **more}))
     screen.frame(10)
     screen.mock.now_s += 10
-    screen.stage._glow()
+    screen.stage.living.glow()
     screen.frame(10)
     return screen
 
