@@ -25,6 +25,7 @@ from a4ps.ui.model.arrangement import fitted
 from a4ps.ui.model.morph import World
 from a4ps.ui.model.pane import known_panes
 from a4ps.ui.model.script import MOST_BYTES, read
+from a4ps.ui.own_views import load_own_views
 from a4ps.ui.view import environment
 from a4ps.ui.worlds import Worlds, checked
 
@@ -69,6 +70,8 @@ def run(options: Options) -> int:
     desk = Desk(link, world=drawn, worlds=None if drawn is not None else worlds, size=options.size)
     try:
         _dress(desk, options, keeps=drawn is None)
+        for notice in load_own_views():
+            desk.notice(notice.text, notice.next_step, bad=notice.bad)
         shown = Showing(desk)
         link.start(shown.wake)
         if options.screenshot is not None:
