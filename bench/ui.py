@@ -150,9 +150,9 @@ def sample_ms() -> float:
     screen = opened(10)
     screen.until(lambda: screen.stage.plots.are_ready)
     from a4ps.ui.view.laying import Showing
-    from a4ps.ui.view.plots import PlotPicture
+    from a4ps.ui.view.plots import PlotMorph
 
-    picture = PlotPicture(DARK, 1.0, 360, 90)
+    picture = PlotMorph(DARK, 1.0, 360, 90)
     waits = []
     for at in range(SAMPLES):
         points = tuple((float(each), 0.5 + 0.4 * ((each * 37 % 101) / 101 - 0.5)) for each in range(at, at + 240))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from a4ps.ui.calls import Work
 from a4ps.ui.model.geometry import Point, Rect
-from a4ps.ui.model.halo import Halo, Placed
+from a4ps.ui.model.halo import HaloMorph, Placed
 from a4ps.ui.model.menu import HEAD, Menu
 from a4ps.ui.model.palette import Theme, dissonance_colour, readable_on
 from a4ps.ui.model.pane import Notice
@@ -123,7 +123,7 @@ def _tail(pen: Pen, rect: Rect, ring: Rect, colour: str) -> None:
 
 
 def draw_halo(
-    pen: Pen, halo: Halo | None, hovered: Placed | None, name: str, theme: Theme, scale: float, room: Rect
+    pen: Pen, halo: HaloMorph | None, hovered: Placed | None, name: str, theme: Theme, scale: float, room: Rect
 ) -> None:
     """The ring of handles; the hovered one's name and what it does beside it, the morph's `name` beneath."""
     pen.clear()
@@ -170,7 +170,7 @@ def draw_halo(
         _lines(pen, lines, rect.x + 10, y, row, small, theme.muted)
 
 
-def _dotted_ring(pen: Pen, halo: Halo, theme: Theme) -> None:
+def _dotted_ring(pen: Pen, halo: HaloMorph, theme: Theme) -> None:
     points = [halo.centre.towards(degrees, halo.radius) for degrees in range(0, 361, 4)]
     pen.stroke(points, 1, theme.muted, 0.5, (3, 5))
 
