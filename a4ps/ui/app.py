@@ -190,7 +190,6 @@ class Showing:
         desk.hands.copy = _copy
         desk.hands.chat = stage.editing.give_chat
         desk.hands.focus = self._focus
-        desk.hands.save_plot = self.pointing.ask_plot
         desk.hands.picture = self._ask_picture
         desk.hands.leave = self.program.stop
         Window.bind(on_drop_file=lambda _, path, x, y, *__: desk.drop_file(os.fsdecode(path), Point(x, y)))

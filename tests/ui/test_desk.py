@@ -31,7 +31,6 @@ from a4ps.ui.model.pane import (
     Open,
     Outcome,
     Pane,
-    SavePlot,
     Seen,
     Send,
     Stop,
@@ -384,9 +383,8 @@ def test_long_work_is_shown_with_its_progress_and_can_be_stopped(table: Table) -
 def test_the_view_does_what_only_it_can(table: Table) -> None:
     done: list[tuple[str, ...]] = []
     table.desk.hands.copy = lambda text: done.append(("copy", text))
-    table.desk.hands.save_plot = lambda window, name: done.append(("plot", window, name))
-    table.act(Copy("words"), SavePlot("load"))
-    assert done == [("copy", "words"), ("plot", "probe", "load")]
+    table.act(Copy("words"))
+    assert done == [("copy", "words")]
 
 
 def test_whoever_is_talked_to_is_named_in_the_chat_field_with_what_is_asked_of_them(table: Table) -> None:

@@ -155,9 +155,9 @@ class Pointing:
                 body.pause(part)
                 stage.redrawn(id)
             case "save" if part.plot is not None:
-                self.ask_plot(id, part.plot.name)
+                self._ask_plot(id, part.plot.name)
 
-    def ask_plot(self, id: str, name: str) -> None:
+    def _ask_plot(self, id: str, name: str) -> None:
         """Ask where a plot is to be saved."""
         stage = self._stage
         body = stage.body_of(id)
