@@ -275,7 +275,8 @@ def test_a_plot_is_paused_and_saved() -> None:
             at = part("inspector", "save"); screen.click(at.x, at.y); screen.frame(2)
             stage.editing.chat.text = path; screen.press("enter")
             assert open(path, "rb").read(5).startswith(magic)
-        at = part("inspector", "save"); screen.click(at.x, at.y); stage.editing.chat.text = "/nowhere/x.png"; screen.press("enter")
+        at = part("inspector", "save"); screen.click(at.x, at.y)
+        stage.editing.chat.text = "/nowhere/x.png"; screen.press("enter")
         assert desk.notices[-1].bad
         """
     )
