@@ -26,7 +26,7 @@ from a4ps.ui.model.morph import World
 from a4ps.ui.model.pane import known_panes
 from a4ps.ui.model.script import MOST_BYTES, read
 from a4ps.ui.own_views import load_own_views
-from a4ps.ui.view import environment
+from a4ps.ui.view import environment, x_errors
 from a4ps.ui.worlds import Worlds, checked
 
 if TYPE_CHECKING:
@@ -65,9 +65,13 @@ def run(options: Options) -> int:
     worlds = Worlds(places.worlds, known_panes(), writes=not offscreen)
     width, height = options.size
     drawn = _script(options.script, width, height) if options.script is not None else None
+    if not offscreen:
+        x_errors.outlive_refusals()
     open_window(options.size, offscreen=offscreen, folder=places.home / "cache" / "kivy")
     link = Link(places, As("ui"))
     desk = Desk(link, world=drawn, worlds=None if drawn is not None else worlds, size=options.size)
+    if not offscreen:
+        x_errors.end_by(lambda: _screen_gone(desk))
     try:
         _dress(desk, options, keeps=drawn is None)
         for notice in load_own_views():
@@ -99,6 +103,14 @@ def _script(path: Path, width: int, height: int) -> World:
             f"cannot read {path}: {error.strerror}", next_step="give the path of a world's script"
         ) from error
     return fitted(read(data, known_panes()).world, width, height)
+
+
+def _screen_gone(desk: Desk) -> int:
+    """The display was ended, or its connection was: nothing can be shown any more. The exit code."""
+    error = desk.close()
+    if error is not None:
+        report(error)
+    return report(Unsupported("the display is gone; the backend goes on", next_step="on another one: a4ps ui"))
 
 
 def _dress(desk: Desk, options: Options, *, keeps: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from a4ps.ui.model.arrangement import furniture
+from a4ps.ui.model.furniture import furniture
 from a4ps.ui.model.geometry import Point, Rect
 from a4ps.ui.model.morph import ROOT, Morph, State, World
 from a4ps.ui.model.pane import Pane

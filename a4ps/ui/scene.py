@@ -12,6 +12,7 @@ from a4ps.ui.keeping import Keeping
 from a4ps.ui.model import tour
 from a4ps.ui.model.arrangement import first_world, fitted
 from a4ps.ui.model.blocks import Act
+from a4ps.ui.model.furniture import SCALE, font_scale
 from a4ps.ui.model.geometry import Point
 from a4ps.ui.model.menu import Item, Menu
 from a4ps.ui.model.morph import World
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 #: Font scales that there are.
 SCALES = (0.8, 0.9, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0)
 
-#: Keys of the world's state.
-_THEME, _SCALE = "theme", "scale"
+#: The key of the world's state under which the theme is kept.
+_THEME = "theme"
 
 
 class Scene:
@@ -42,8 +43,7 @@ class Scene:
 
     @property
     def font_scale(self) -> float:
-        scale = self._desk.world.root.state.get(_SCALE)
-        return float(scale) if isinstance(scale, int | float) and 0.5 <= scale <= 3 else 1.0
+        return font_scale(self._desk.world)
 
     def other_theme(self, name: str = "") -> None:
         """The theme of that name; light in place of dark, or dark in place of light, where none is named."""
@@ -52,7 +52,7 @@ class Scene:
     def scale(self, by: int) -> None:
         """Type so many steps larger; as it was at first for 0."""
         nearest = min(range(len(SCALES)), key=lambda place: abs(SCALES[place] - self.font_scale))
-        self._note(_SCALE, SCALES[min(max(0, nearest + by), len(SCALES) - 1)] if by else 1.0)
+        self._note(SCALE, SCALES[min(max(0, nearest + by), len(SCALES) - 1)] if by else 1.0)
 
     def resized(self, width: float, height: float) -> None:
         """The world has another size."""
@@ -62,7 +62,7 @@ class Scene:
         """The world as it is at first, of this size."""
         root = self._desk.world.root
         fresh = first_world(root.rect.width, root.rect.height, self.font_scale)
-        state = {key: value for key, value in root.state.items() if key in (_THEME, _SCALE, tour.TAKEN)}
+        state = {key: value for key, value in root.state.items() if key in (_THEME, SCALE, tour.TAKEN)}
         return fresh.put(replace(fresh.root, state=state))
 
     # Worlds by name

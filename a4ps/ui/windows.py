@@ -9,12 +9,15 @@ from typing import Any
 
 from a4ps.errors import A4PSError
 from a4ps.ui.answers import Answers
-from a4ps.ui.model.blocks import Act, Block, say
+from a4ps.ui.model.blocks import Act, Block, Button, Buttons, Span, say
 from a4ps.ui.model.morph import Morph
-from a4ps.ui.model.pane import Effect, Need, Notice, Outcome, Pane, Seen
+from a4ps.ui.model.pane import Effect, Keep, Need, Notice, Outcome, Pane, Seen
 from a4ps.ui.model.society import Society
 
 _log = logging.getLogger(__name__)
+
+#: Has a window that failed begin with nothing.
+_ANEW = "begin-anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,8 @@ class Windows:
 
     def acted(self, morph: Morph, act: Act, society: Society) -> Sequence[Effect]:
         """What an act in a window comes to."""
+        if act.verb == _ANEW:
+            return (Keep({}, undoable=True, label="begin a window anew"),)
         pane = self.pane_of(morph)
         if pane is None:
             return ()
@@ -163,4 +168,5 @@ def _broken(pane: Pane, error: Exception) -> WindowSeen:
     if isinstance(error, A4PSError):
         return WindowSeen(pane.name, (say(error.message, "bad"), say(error.next_step, "muted")))
     _log.error("the pane %s failed", pane.name, exc_info=error)
-    return WindowSeen(pane.name, (say("This window failed; the log has the details.", "bad"),))
+    anew = Buttons([Button("Begin anew", Act(_ANEW))], Span("without what it keeps about itself", "muted"))
+    return WindowSeen(pane.name, (say("This window failed; the log has the details.", "bad"), anew))

@@ -16,7 +16,7 @@ from a4ps.protocol.requests.models import UseModel
 from a4ps.protocol.requests.tools import RunTool
 from a4ps.protocol.requests.turns import Ask, Resume
 from a4ps.ui.desk import Desk
-from a4ps.ui.model.blocks import Act, Block, Line, say
+from a4ps.ui.model.blocks import Act, Block, Buttons, Line, say
 from a4ps.ui.model.geometry import Point, Rect
 from a4ps.ui.model.gestures import Pointer
 from a4ps.ui.model.morph import Morph, State, World
@@ -266,6 +266,15 @@ def test_a_pane_that_fails_harms_nobody_else(table: Table) -> None:
     table.desk.act("probe", Act("refuse"))
     assert table.desk.notices[-1] == Notice("not like that", "like this", bad=True)
     assert table.texts()[0] == "link connecting"
+
+
+def test_a_window_that_fails_can_begin_anew(table: Table) -> None:
+    table.act(Open("probe", {"breaks": True, "subject": "x"}))
+    buttons = next(each for each in table.desk.window("probe-2").blocks if isinstance(each, Buttons))
+    table.desk.act("probe-2", buttons.buttons[0].act)
+    assert table.texts("probe-2")[0] == "link connecting"
+    assert table.desk.key("ctrl-z")
+    assert table.desk.world["probe-2"].state["subject"] == "x"
 
 
 # What panes ask for

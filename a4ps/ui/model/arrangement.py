@@ -10,16 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from a4ps.ui.model.furniture import furniture
 from a4ps.ui.model.geometry import Point, Rect
 from a4ps.ui.model.hit import TITLE_HEIGHT
 from a4ps.ui.model.layout import LEAST
 from a4ps.ui.model.morph import ROOT, Morph, World
 
-STRIP_HEIGHT = 36.0
-TIMELINE_HEIGHT = 84.0
-CHAT_HEIGHT = 72.0
-#: Below this height there is no room for the timeline.
-LOW = 480.0
 #: What is between two things.
 GAP = 20.0
 #: A window smaller than this is not worth being opened at first.
@@ -35,30 +31,6 @@ PERSONAS: Mapping[str, tuple[float, float]] = {
 
 #: The key of the world's state under which the user's places are kept.
 PLACES = "places"
-
-
-@dataclass(frozen=True, slots=True)
-class Furniture:
-    """What is always there, and the room that is left for morphs. `timeline` has no height where there is no room for it."""
-
-    strip: Rect
-    timeline: Rect
-    chat: Rect
-    room: Rect
-
-
-def furniture(width: float, height: float, scale: float = 1.0) -> Furniture:
-    """Where the strip, the timeline and the chat field are in a window of that size; `scale` is the font's."""
-    strip = min(STRIP_HEIGHT * scale, height / 6)
-    chat = min(CHAT_HEIGHT * scale, height / 5)
-    timeline = TIMELINE_HEIGHT * scale if height >= LOW * scale else 0.0
-    foot = height - chat - timeline
-    return Furniture(
-        Rect(0, 0, width, strip),
-        Rect(0, foot, width, timeline),
-        Rect(0, foot + timeline, width, chat),
-        Rect(0, strip, width, foot - strip),
-    )
 
 
 def first_world(width: float, height: float, scale: float = 1.0) -> World:

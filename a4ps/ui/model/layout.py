@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from a4ps.ui.model.blocks import Act
+from a4ps.ui.model.furniture import room_of
 from a4ps.ui.model.geometry import ORIGIN, Point, Rect
 from a4ps.ui.model.halo import name_of
-from a4ps.ui.model.hit import TITLE_HEIGHT, stack_at
+from a4ps.ui.model.hit import BUTTON_WIDTH, TITLE_HEIGHT, stack_at
 from a4ps.ui.model.morph import ROOT, World
 from a4ps.ui.model.palette import is_colour
 
@@ -24,7 +25,7 @@ LEAST = {
     "tool": (72.0, 28.0),
 }
 #: No morph is larger.
-MOST = 20_000.0
+MOST = 8_000.0
 #: A second one that no drag has placed lies so far beside the first.
 ASIDE = Point(24.0, 24.0)
 #: What other morphs can be put into.
@@ -36,15 +37,15 @@ def placed(world: World, id: str, corner: Point) -> World:
     morph = world[id]
     rect = Rect(corner.x, corner.y, morph.rect.width, morph.rect.height)
     if morph.parent == ROOT:
-        rect = in_reach(rect, world.root.rect)
+        rect = in_reach(rect, room_of(world), 2 * BUTTON_WIDTH if morph.kind == "window" else 0.0)
     return world if rect == morph.rect else world.put(replace(morph, rect=rect))
 
 
-def in_reach(rect: Rect, world: Rect) -> Rect:
-    """Moved so that some of its title can be seen and taken hold of."""
+def in_reach(rect: Rect, room: Rect, buttons: float) -> Rect:
+    """Moved so that some of its title can be seen in the room and taken hold of: of what is left of the `buttons` there."""
     kept = min(KEPT, rect.width, rect.height)
-    x = max(kept - rect.width, min(rect.x, world.width - kept))
-    y = max(0.0, min(rect.y, world.height - min(kept, TITLE_HEIGHT)))
+    x = max(room.x + kept + buttons - rect.width, min(rect.x, room.right - kept))
+    y = max(room.y, min(rect.y, room.bottom - min(kept, TITLE_HEIGHT)))
     return Rect(x, y, rect.width, rect.height)
 
 

@@ -40,12 +40,12 @@ MOST_MORPHS = 100_000
 DEEPEST = 60
 #: No morph is larger or further away, in px.
 FARTHEST = 100_000.0
-LARGEST = 20_000.0
+LARGEST = 8_000.0
 
 #: Kind → what of its state has to be a text.
 KINDS: Mapping[str, str] = {"persona": "name", "window": "pane", "tool": "name", "note": "text"}
 
-_SAY_NEXT = "the file is kept beside it; the world begins anew, or choose another one in the world menu"
+_SAY_NEXT = "mend the file, or use the script of another world"
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +221,7 @@ def _migrated(script: dict[str, Any], migrations: Sequence[Migration]) -> dict[s
         raise CallerError(f"this is no script of a world: {MARK} is {version!r:.40}", next_step=_SAY_NEXT)
     if version > newest:
         raise Unsupported(
-            f"this world was written by a newer A4PS (version {version} of scripts; this one knows {newest})",
+            f"this world was written by a newer A4PS (version {str(version)[:20]} of scripts; this one knows {newest})",
             next_step="update A4PS, or choose another world in the world menu",
         )
     for each in migrations:

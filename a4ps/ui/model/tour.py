@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from a4ps.ui.model.arrangement import furniture
 from a4ps.ui.model.blocks import Act, Block, Button, Buttons, Line, Span
+from a4ps.ui.model.furniture import furniture
 from a4ps.ui.model.geometry import Point, Rect
 from a4ps.ui.model.hit import seen_in_world
 from a4ps.ui.model.morph import Morph, World

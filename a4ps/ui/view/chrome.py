@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from a4ps.ui.model.arrangement import Furniture
 from a4ps.ui.model.blocks import Act
+from a4ps.ui.model.furniture import Furniture
 from a4ps.ui.model.geometry import Point, Rect
 from a4ps.ui.model.palette import Theme
 from a4ps.ui.model.strip import Piece, Strip

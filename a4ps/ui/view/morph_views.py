@@ -163,7 +163,7 @@ class PersonaView(MorphView):
         self._draw_glow(self._look)
         fill = mixed(theme.window, morph.colour, 0.35) if morph.colour else theme.window
         step = round(min(1.0, max(0.0, dissonance or 0.0)) * textures.ARC_STEPS)
-        face = textures.face(round(diameter), fill, colour, theme.arc, step)
+        face = textures.face(min(round(diameter), textures.FACE_MAX), fill, colour, theme.arc, step)
         pen.picture(face, middle, diameter, "#FFFFFF")
         if look.focused:
             pen.ring(middle, diameter + 9, 1.5, theme.calm)

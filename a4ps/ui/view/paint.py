@@ -107,10 +107,12 @@ class Pen:
         self.group.add(patched(rect, texture, corner, rows, share, hollow))
 
     def disc(self, centre: Point, diameter: float, colour: str, alpha: float = 1.0) -> None:
-        self.picture(textures.disc(max(2, round(diameter))), centre, diameter, colour, alpha)
+        self.picture(textures.disc(min(max(2, round(diameter)), textures.FACE_MAX)), centre, diameter, colour, alpha)
 
     def ring(self, centre: Point, diameter: float, width: float, colour: str, alpha: float = 1.0) -> None:
-        self.picture(textures.ring(max(4, round(diameter)), width), centre, diameter, colour, alpha)
+        self.picture(
+            textures.ring(min(max(4, round(diameter)), textures.FACE_MAX), width), centre, diameter, colour, alpha
+        )
 
     def picture(self, texture: Any, centre: Point, size: float, colour: str, alpha: float = 1.0) -> Any:
         """A square texture of ours around a point."""

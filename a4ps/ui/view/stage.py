@@ -18,8 +18,8 @@ from kivy.uix.widget import Widget
 
 from a4ps.ui.desk import Desk
 from a4ps.ui.model import tour
-from a4ps.ui.model.arrangement import Furniture, furniture
 from a4ps.ui.model.blocks import Act, Block, Entry, Marks, say
+from a4ps.ui.model.furniture import Furniture, furniture
 from a4ps.ui.model.geometry import Point, Rect
 from a4ps.ui.model.glow import EASE_S, eased
 from a4ps.ui.model.halo import Placed

@@ -17,6 +17,9 @@ from a4ps.ui.model.palette import rgb
 
 Alpha: TypeAlias = NDArray[np.float64]
 
+#: No face is computed larger, in px; a larger one is drawn from this.
+FACE_MAX = 1024
+
 #: The arc of a value has so many lengths.
 ARC_STEPS = 100
 

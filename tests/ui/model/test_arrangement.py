@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from a4ps.ui.model.arrangement import PERSONAS, first_world, fitted, furniture, with_personas
+from a4ps.ui.model.arrangement import PERSONAS, first_world, fitted, with_personas
+from a4ps.ui.model.furniture import furniture
 from a4ps.ui.model.geometry import Rect
 from a4ps.ui.model.morph import ROOT, Morph, World
 from a4ps.ui.model.script import read, written

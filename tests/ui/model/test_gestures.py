@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from a4ps.ui.model.blocks import Act
 from a4ps.ui.model.dropping import RunTool
+from a4ps.ui.model.furniture import room_of
 from a4ps.ui.model.geometry import Point, Rect
 from a4ps.ui.model.gestures import (
     Do,
@@ -135,8 +136,12 @@ def test_the_corner_sizes_and_no_window_becomes_too_small(player: Player) -> Non
 def test_no_drag_takes_a_morph_out_of_reach(player: Player) -> None:
     player.drag(Point(900, 310), (-5000, -5000))
     rect = player.world["top"].rect
-    assert rect.y == 0
-    assert rect.right == 40
+    assert rect.y == room_of(player.world).y
+    assert rect.right == 40 + 2 * 26, "some of the title beside its buttons"
+    player.drag(Point(20, 50), (5000, 5000))
+    rect = player.world["top"].rect
+    assert rect.y == room_of(player.world).bottom - 30, "not beneath the chat field, where nobody could take hold of it"
+    assert rect.x == 1600 - 40
 
 
 def test_title_buttons_act_when_let_go_on_them(player: Player) -> None:

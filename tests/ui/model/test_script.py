@@ -95,6 +95,9 @@ def test_a_script_that_is_too_large_is_refused_unread() -> None:
 def test_a_script_of_a_newer_version_says_so() -> None:
     with pytest.raises(Unsupported, match="newer A4PS"):
         read(json.dumps({MARK: VERSION + 1}))
+    with pytest.raises(Unsupported, match="newer A4PS") as refused:
+        read(json.dumps({MARK: 10**4000}))
+    assert len(refused.value.message) < 200
 
 
 def test_a_number_that_json_allows_and_no_float_holds_is_bounded() -> None:

@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from a4ps.ui.model.arrangement import first_world, furniture
+from a4ps.ui.model.arrangement import first_world
 from a4ps.ui.model.blocks import Buttons
+from a4ps.ui.model.furniture import furniture
 from a4ps.ui.model.hit import seen_in_world
 from a4ps.ui.model.morph import World
 from a4ps.ui.model.script import read, written

@@ -145,3 +145,22 @@ def test_ten_thousand_morphs_are_drawn_and_left() -> None:
         mock.desk.key("tab"); screen.frame(3)
         """
     )
+
+
+def test_a_persona_that_a_script_made_huge_costs_no_more_and_has_its_ring() -> None:
+    run(
+        """
+        from a4ps.ui.model.palette import rgb
+        from a4ps.ui.view import textures
+        sizes = []
+        made = textures._made
+        textures._made = lambda pixels: sizes.append(pixels.shape) or made(pixels)
+        world = World().add(Morph("p", "persona", Rect(-1000, 100, 3000, 3000), {"name": "ROBIN"}))
+        mock = MockDesk(world=world); screen = Offscreen(mock)
+        mock.persona("ROBIN", dissonance=None); screen.frame(3)
+        assert max(max(each[:2]) for each in sizes) <= textures.FACE_MAX
+        x, y = 500, 100 + 3000 / 26 / 2
+        muted = tuple(round(255 * each) for each in rgb(mock.desk.theme.muted))
+        assert screen.pixel(x, y) == muted, screen.pixel(x, y)
+        """
+    )
