@@ -88,7 +88,7 @@ def opened(number: int) -> Any:
     screen.mock.show(replace(known, personas={**known.personas, **more}))
     screen.frame(10)
     screen.mock.now_s += 10
-    screen.stage._glow()
+    screen.stage.living.glow()
     screen.frame(10)
     return screen
 
@@ -150,9 +150,9 @@ def sample_ms() -> float:
     screen = opened(10)
     screen.until(lambda: screen.stage.plots.are_ready)
     from a4ps.ui.view.laying import Showing
-    from a4ps.ui.view.plots import PlotPicture
+    from a4ps.ui.view.plots import PlotMorph
 
-    picture = PlotPicture(DARK, 1.0, 360, 90)
+    picture = PlotMorph(DARK, 1.0, 360, 90)
     waits = []
     for at in range(SAMPLES):
         points = tuple((float(each), 0.5 + 0.4 * ((each * 37 % 101) / 101 - 0.5)) for each in range(at, at + 240))
@@ -163,7 +163,7 @@ def sample_ms() -> float:
 
 
 def first_frame_s() -> float:
-    """From the start of the process to the first frame, the best of several, in a home where a backend was started before."""
+    """From the start of the process to the first frame that has morphs, the best of several."""
     found = []
     with tempfile.TemporaryDirectory() as home:
         environment = {**os.environ, "HOME": home, "PYTHONPATH": str(ROOT)}

@@ -91,3 +91,15 @@ def test_help_loads_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
 def test_a_usage_error_loads_nothing_heavier_than_the_places(tmp_path: Path) -> None:
     code = "import io, sys\nsys.stderr = io.StringIO()\nfrom a4ps.cli.main import run\nassert run(['asj']) == 2"
     assert modules_after(code, tmp_path) & {"langgraph", "langsmith", "ollama", "httpx"} == set()
+
+
+def test_no_command_and_no_part_of_the_window_but_its_view_imports_kivy(tmp_path: Path) -> None:
+    """Without a display Kivy ends whoever imports it."""
+    code = (
+        "import importlib, pkgutil, a4ps.cli, a4ps.ui\n"
+        "for package in (a4ps.cli, a4ps.ui):\n"
+        "    for each in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
+        "        if not each.name.startswith('a4ps.ui.view') and not each.name.endswith('__main__'):\n"
+        "            importlib.import_module(each.name)"
+    )
+    assert "kivy" not in modules_after(code, tmp_path)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 
 from a4ps.errors import A4PSError
+from a4ps.log_file import log_path
 from a4ps.ui.app import Options, report, run, size_of
 
 
@@ -34,6 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
         return report(error)
     except KeyboardInterrupt:
         return 130
+    except Exception:
+        logging.getLogger("a4ps.ui").exception("the window ended")
+        sys.stderr.write(f"a4ps: the window failed; what happened is in {log_path() or 'no log'}\nnext: a4ps doctor\n")
+        return 1
 
 
 if __name__ == "__main__":

@@ -32,6 +32,10 @@ from a4ps.ui.worlds import Worlds, checked
 if TYPE_CHECKING:
     from a4ps.ui.view.stage import Stage
 
+_log = logging.getLogger(__name__)
+
+#: After so many errors of ours the window is closed.
+_FAILURES_MAX = 100
 #: A picture is drawn when all answers are there, or after so long with what there is.
 PICTURE_MAX_S = 20.0
 #: So many frames in a row have to have nothing left to do.
@@ -164,6 +168,7 @@ class Showing:
         self, desk: Desk, *, now: Callable[[], float] = time.monotonic, clock: Callable[[], float] = time.time
     ) -> None:
         from kivy.app import App
+        from kivy.base import ExceptionManager
         from kivy.clock import Clock
         from kivy.core.window import Window
 
@@ -176,7 +181,6 @@ class Showing:
         self.stage = Root(desk, now=now, clock=clock)
         self.pointing = self.stage.pointing = Pointing(self.stage)
         self.keys = Keys(self.stage, self.pointing)
-        # A failed pump or draw is a bug; it is logged where Kivy's loop ends with it.
         self._pump = Clock.create_trigger(lambda _: desk.pump(), -1)
         self._window, stage = Window, self.stage
 
@@ -193,10 +197,10 @@ class Showing:
                 return False
 
         self.program = Program()
+        ExceptionManager.add_handler(_handler(desk))
         desk.hands.copy = _copy
         desk.hands.chat = stage.editing.give_chat
         desk.hands.focus = self._focus
-        desk.hands.save_plot = self.pointing.ask_plot
         desk.hands.picture = self._ask_picture
         desk.hands.leave = self.program.stop
         Window.bind(on_drop_file=lambda _, path, x, y, *__: desk.drop_file(os.fsdecode(path), Point(x, y)))
@@ -221,6 +225,27 @@ class Showing:
 
     def _ask_picture(self) -> None:
         self.stage.editing.ask_path("a picture", "a4ps.png", save_picture)
+
+
+def _handler(desk: Desk) -> Any:
+    """What Kivy's loop does with an error of ours: it is logged and said, and the window goes on, unless it never ends."""
+    from kivy.base import ExceptionHandler, ExceptionManager
+
+    class Handler(ExceptionHandler):
+        def __init__(self) -> None:
+            super().__init__()
+            self.failures = 0
+
+        def handle_exception(self, inst: BaseException) -> Any:
+            if not isinstance(inst, Exception):
+                return ExceptionManager.RAISE
+            self.failures += 1
+            _log.error("the window failed", exc_info=inst)
+            if self.failures == 1:
+                desk.notice("The window failed at that; the log has the details.", "a4ps doctor", bad=True)
+            return ExceptionManager.PASS if self.failures < _FAILURES_MAX else ExceptionManager.RAISE
+
+    return Handler()
 
 
 def _copy(text: str) -> None:

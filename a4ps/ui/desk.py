@@ -28,7 +28,7 @@ from a4ps.ui.model import projection
 from a4ps.ui.model.blocks import Act
 from a4ps.ui.model.geometry import Point, Rect
 from a4ps.ui.model.gestures import Pointer
-from a4ps.ui.model.halo import Halo, halo_of
+from a4ps.ui.model.halo import HaloMorph, halo_of
 from a4ps.ui.model.menu import Menu
 from a4ps.ui.model.morph import ROOT, Morph, State, World
 from a4ps.ui.model.palette import Theme
@@ -68,7 +68,7 @@ class Desk:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.hands = Hands()
-        self.halo: Halo | None = None
+        self.halo: HaloMorph | None = None
         self.menu: Menu | None = None
         #: The morph that has the keys, "" for none.
         self.focus = ""

@@ -12,7 +12,7 @@ from a4ps.protocol.requests.approvals import EditApproval
 from a4ps.protocol.requests.base import Request
 from a4ps.protocol.requests.tools import RunTool
 from a4ps.ui.model.morph import State
-from a4ps.ui.model.pane import Close, Copy, Do, Effect, Keep, Notice, Open, Outcome, Refresh, SavePlot, Send, Stop
+from a4ps.ui.model.pane import Close, Copy, Do, Effect, Keep, Notice, Open, Outcome, Refresh, Send, Stop
 from a4ps.ui.opening import opened
 
 if TYPE_CHECKING:
@@ -76,8 +76,6 @@ class Effects:
             case Copy(text):
                 desk.hands.copy(text)
                 desk.notice("Copied.")
-            case SavePlot(name):
-                desk.hands.save_plot(window, name)
             case Do(act):
                 desk.doing.act(act)
             case Refresh():

@@ -8,6 +8,7 @@ from typing import Any
 from a4ps.errors import A4PSError
 from a4ps.protocol.feed import Apply, Show, Void
 from a4ps.protocol.requests.approvals import Approvals
+from a4ps.protocol.requests.figures import SeriesRequest
 from a4ps.protocol.requests.protos import Protos
 from a4ps.protocol.requests.system import Status
 from a4ps.protocol.requests.turns import Latest, Turn
@@ -101,7 +102,7 @@ class Following:
 
     def _refresh(self) -> None:
         """There is a backend, perhaps another: what may have changed unseen is asked for."""
-        for what in ("status", "protos", "approvals", "latest"):
+        for what in ("status", "protos", "approvals", "latest", "colours"):
             self._ask(what)
 
     def _ask(self, what: str) -> None:
@@ -117,6 +118,8 @@ class Following:
             self._calls.send(Status(), self._ending(what, self._status))
         elif what == "protos":
             self._calls.send(Protos(), self._ending(what, self._protos))
+        elif what == "colours":
+            self._calls.send(SeriesRequest(names=["character."]), self._ending(what, self._colours))
         elif what == "approvals":
             self._calls.send(Approvals(), self._ending(what, self._approvals))
         else:
@@ -153,6 +156,9 @@ class Following:
 
     def _approvals(self, value: Mapping[str, Any]) -> None:
         self.fold(projection.approvals_seen(self.society, value["approvals"]))
+
+    def _colours(self, value: Mapping[str, Any]) -> None:
+        self.fold(projection.series_seen(self.society, value["series"]))
 
     def _latest(self, value: Mapping[str, Any]) -> None:
         for each in value["turns"]:

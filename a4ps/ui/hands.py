@@ -16,8 +16,6 @@ class Hands:
 
     #: Put a text on the clipboard.
     copy: Callable[[str], None] = _nothing
-    #: Ask where, and save that plot of the window of that id.
-    save_plot: Callable[[str, str], None] = _nothing
     #: Give the chat field the keys, with this text in it.
     chat: Callable[[str], None] = _nothing
     #: Give an entry of the window of that id the keys.

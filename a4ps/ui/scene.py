@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from a4ps.errors import A4PSError, CallerError, Conflict
 from a4ps.ui.keeping import Keeping
 from a4ps.ui.model import tour
-from a4ps.ui.model.arrangement import first_world, fitted, scaled
+from a4ps.ui.model.arrangement import first_world, fitted, new_world, scaled
 from a4ps.ui.model.blocks import Act
-from a4ps.ui.model.furniture import SCALE, font_scale
+from a4ps.ui.model.furniture import SCALE, SCALES, font_scale
 from a4ps.ui.model.geometry import Point
 from a4ps.ui.model.menu import Item, Menu
 from a4ps.ui.model.morph import World
@@ -21,9 +21,6 @@ from a4ps.ui.worlds import Worlds
 
 if TYPE_CHECKING:
     from a4ps.ui.desk import Desk
-
-#: Font scales that there are.
-SCALES = (0.8, 0.9, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0)
 
 #: The key of the world's state under which the theme is kept.
 _THEME = "theme"
@@ -84,7 +81,7 @@ class Scene:
         try:
             self._load(self._keeping, self._keeping.name, width, height)
         except A4PSError as error:
-            self._desk.undoing.anew(first_world(width, height))
+            self._desk.undoing.anew(new_world(width, height))
             self._desk.failed(error)
 
     def show(self, name: str) -> None:

@@ -20,7 +20,7 @@ from typing import TypeAlias
 from a4ps.errors import A4PSError, CallerError, Conflict, DiskFull, StorageFailed, Unsupported
 from a4ps.log_file import locked
 from a4ps.places import WORLDS_LOCK
-from a4ps.ui.model.arrangement import first_world, fitted
+from a4ps.ui.model.arrangement import fitted, new_world
 from a4ps.ui.model.morph import World
 from a4ps.ui.model.pane import Notice
 from a4ps.ui.model.script import MOST_BYTES, read, written
@@ -109,7 +109,7 @@ class Worlds:
         try:
             data = _content(path)
         except FileNotFoundError:
-            return Loaded(first_world(width, height), found=False)
+            return Loaded(new_world(width, height), found=False)
         except OSError as fault:
             raise self._refused("read", fault) from fault
         try:
@@ -120,7 +120,7 @@ class Worlds:
             aside = self._set_aside(path, "newer" if isinstance(fault, Unsupported) else "damaged")
             self._seen[name] = None
             notice = Notice(f"The world {name} could not be read: {fault.message}", f"it is kept as {aside}", bad=True)
-            return Loaded(first_world(width, height), found=False, notices=(notice,))
+            return Loaded(new_world(width, height), found=False, notices=(notice,))
         told = "; ".join(found.mended[:3])
         notices = (Notice(f"The world {name} was mended: {told}"),) if told else ()
         return Loaded(fitted(found.world, width, height), found=True, notices=notices)

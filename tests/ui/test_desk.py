@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from a4ps.errors import BackendLost, CallerError, Stopped, UnknownProto
-from a4ps.protocol.requests.figures import SeriesRequest
 from a4ps.protocol.requests.image import Revert
+from a4ps.protocol.requests.memory import Search
 from a4ps.protocol.requests.models import UseModel
 from a4ps.protocol.requests.tools import RunTool
 from a4ps.protocol.requests.turns import Ask, Resume
@@ -31,7 +31,6 @@ from a4ps.ui.model.pane import (
     Open,
     Outcome,
     Pane,
-    SavePlot,
     Seen,
     Send,
     Stop,
@@ -55,8 +54,7 @@ class Probe:
         return f"Probe {seen.state.get('subject', '')}".strip()
 
     def needs(self, state: State, society: Society) -> Sequence[Need]:
-        names = [str(state["series"])] if "series" in state else []
-        return [Need("series", SeriesRequest(names=names), frozenset({"reply", "failed"}))]
+        return [Need("series", Search(query=str(state.get("series", ""))), frozenset({"reply", "failed"}))]
 
     def blocks(self, seen: Seen) -> Sequence[Block]:
         self.shown += 1
@@ -138,12 +136,12 @@ def test_nothing_is_asked_before_there_is_a_backend(table: Table) -> None:
     table.pump()
     assert table.link.sent == {}
     table.live()
-    assert table.link.asked("series") == [SeriesRequest(names=[])]
+    assert table.link.asked("search") == [Search(query="")]
 
 
 def test_an_answer_is_shown_and_only_its_window_is_told(table: Table) -> None:
     table.live()
-    table.link.answer("series", {"series": 1})
+    table.link.answer("search", {"series": 1})
     assert table.pump() == {"window:probe"}
     assert table.texts()[1] == "answer {'series': 1}"
 
@@ -153,57 +151,57 @@ def test_a_commit_of_its_kinds_asks_again_once_at_a_time(table: Table) -> None:
     table.link.commit(("reply", "1"))
     table.link.commit(("reply", "2"))
     table.pump()
-    assert len(table.link.asked("series")) == 1  # the first is under way
-    table.link.answer("series", {"series": 1})
+    assert len(table.link.asked("search")) == 1  # the first is under way
+    table.link.answer("search", {"series": 1})
     table.pump()
-    assert len(table.link.asked("series")) == 1  # the one for both commits
-    table.link.answer("series", {"series": 2})
+    assert len(table.link.asked("search")) == 1  # the one for both commits
+    table.link.answer("search", {"series": 2})
     table.pump()
-    assert table.link.asked("series") == []
+    assert table.link.asked("search") == []
     table.link.commit(("memory", "x"))
     table.pump()
-    assert table.link.asked("series") == []
+    assert table.link.asked("search") == []
     table.link.commit(("reply-gone", "2"))
     table.pump()
-    assert len(table.link.asked("series")) == 1
+    assert len(table.link.asked("search")) == 1
 
 
 def test_two_windows_of_the_same_need_share_one_asking(table: Table) -> None:
     table.act(Open("probe", {"subject": "other"}))
     table.live()
-    assert len(table.link.asked("series")) == 1
-    table.link.answer("series", {"series": 1})
+    assert len(table.link.asked("search")) == 1
+    table.link.answer("search", {"series": 1})
     assert table.pump() == {"window:probe", "window:probe-2"}
     table.act(Close(), window="probe")
     table.act(Close(), window="probe-2")
     table.link.commit(("reply", "1"))
     table.pump()
-    assert table.link.asked("series") == []  # nobody shows it any more
+    assert table.link.asked("search") == []  # nobody shows it any more
 
 
 def test_an_answer_that_is_the_same_is_not_drawn_again(table: Table) -> None:
     table.live()
-    table.link.answer("series", {"series": 1})
+    table.link.answer("search", {"series": 1})
     table.pump()
     table.link.commit(("reply", "1"))
     table.pump()
-    table.link.answer("series", {"series": 1})
+    table.link.answer("search", {"series": 1})
     assert "window:probe" not in table.pump()
 
 
 def test_a_need_that_fails_is_shown_with_what_was_known(table: Table) -> None:
     table.live()
-    table.link.answer("series", {"series": 1})
+    table.link.answer("search", {"series": 1})
     table.link.commit(("reply", "1"))
     table.pump()
-    table.link.fail("series", UnknownProto("there is none"))
+    table.link.fail("search", UnknownProto("there is none"))
     table.pump()
     assert table.texts()[1] == "answer {'series': 1} there is none"
 
 
 def test_while_the_backend_is_lost_nothing_is_asked_and_everything_when_it_is_back(table: Table) -> None:
     table.live()
-    table.link.answer("series", {"series": 1})
+    table.link.answer("search", {"series": 1})
     table.link.lost()
     assert "society" in table.pump()
     assert table.texts()[0] == "link lost"
@@ -214,7 +212,7 @@ def test_while_the_backend_is_lost_nothing_is_asked_and_everything_when_it_is_ba
     assert table.link.sent == before
     table.live()
     assert table.texts()[0] == "link live"
-    assert len(table.link.asked("series")) == 1
+    assert len(table.link.asked("search")) == 1
 
 
 def test_a_window_is_made_anew_only_when_what_it_rests_on_has_changed(table: Table) -> None:
@@ -244,7 +242,7 @@ def test_a_pinned_pane_is_filled_and_acts_without_a_window_of_the_world(table: T
     assert table.desk.pin("probe") == id
     world = table.desk.world
     table.live()
-    table.link.answer("series", {"series": 1})
+    table.link.answer("search", {"series": 1})
     assert f"window:{id}" in table.pump()
     assert table.texts(id)[1] == "answer {'series': 1}"
     table.act(Keep({"subject": "x"}), Close(), window=id)
@@ -297,7 +295,7 @@ def test_a_state_is_kept_and_is_undone_only_where_the_pane_says_so(table: Table)
 def test_a_need_that_changes_with_the_state_is_asked_at_once(table: Table) -> None:
     table.live()
     table.act(Keep({"series": "a"}))
-    assert table.link.asked("series")[-1] == SeriesRequest(names=["a"])
+    assert table.link.asked("search")[-1] == Search(query="a")
 
 
 def test_a_window_that_is_there_is_brought_forward(table: Table) -> None:
@@ -394,9 +392,8 @@ def test_long_work_is_shown_with_its_progress_and_can_be_stopped(table: Table) -
 def test_the_view_does_what_only_it_can(table: Table) -> None:
     done: list[tuple[str, ...]] = []
     table.desk.hands.copy = lambda text: done.append(("copy", text))
-    table.desk.hands.save_plot = lambda window, name: done.append(("plot", window, name))
-    table.act(Copy("words"), SavePlot("load"))
-    assert done == [("copy", "words"), ("plot", "probe", "load")]
+    table.act(Copy("words"))
+    assert done == [("copy", "words")]
 
 
 def test_whoever_is_talked_to_is_named_in_the_chat_field_with_what_is_asked_of_them(table: Table) -> None:
@@ -545,11 +542,11 @@ def test_a_live_method_that_fails_opens_its_debugger_once(table: Table) -> None:
 def test_a_failure_asks_anew_for_what_failures_change(table: Table) -> None:
     table.act(Open("debugger", {"subject": "ROBIN"}))
     table.live()
-    table.link.answer("series", {"series": 1})
+    table.link.answer("search", {"series": 1})
     table.pump()
     table.link.show(failed())
     table.pump()
-    assert len(table.link.asked("series")) == 1  # the probe's need names "failed"
+    assert len(table.link.asked("search")) == 1  # the probe's need names "failed"
 
 
 def test_a_part_of_the_backend_that_fails_is_said(table: Table) -> None:

@@ -274,3 +274,16 @@ def test_durable_events_are_counted_and_dated() -> None:
 def test_what_is_of_a_later_version_or_ill_formed_harms_nothing(event: Event) -> None:
     society = heard([*TOLD, event])
     assert society.turn.contributions == heard(TOLD).turn.contributions
+
+
+def test_a_persona_has_its_last_colour_until_it_is_heard() -> None:
+    kept = {
+        "character.ROBIN": [{"mean": 0.2}, {"mean": 0.7}],
+        "character.NOBODY": [{"mean": 0.1}],
+        "character.BABS": [],
+    }
+    society = projection.series_seen(projection.unknown_society(), kept)
+    assert society.personas["ROBIN"].dissonance == 0.7
+    assert society.personas["BABS"].dissonance is None
+    heard = projection.shown(society, [{"step": "figure", "name": "character.ROBIN", "at_s": 1.0, "value": 0.3}])
+    assert projection.series_seen(heard, kept).personas["ROBIN"].dissonance == 0.3

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from a4ps.ui.model.furniture import SCALE, font_scale, furniture, room_of
+from a4ps.ui.model.furniture import SCALE, first_scale, font_scale, furniture, room_of
 from a4ps.ui.model.geometry import Point, Rect
 from a4ps.ui.model.hit import TITLE_HEIGHT
 from a4ps.ui.model.layout import LEAST
@@ -37,7 +37,7 @@ def first_world(width: float, height: float, scale: float = 1.0) -> World:
     """The world that there is before anyone has arranged one: the four on the left, windows on the right."""
     room = furniture(width, height, scale).room
     world = World({ROOT: Morph(ROOT, "world", Rect(0, 0, width, height), parent="")})
-    columns = _columns(room)
+    columns = _columns(room, scale)
     left = columns[0].x - GAP if columns else room.width
     world = with_personas(world, tuple(PERSONAS), Rect(room.x, room.y, left, room.height))
     for column, windows in zip(columns, (_TALL, _BESIDE) if len(columns) == 2 else (_ALONE,), strict=False):
@@ -46,13 +46,20 @@ def first_world(width: float, height: float, scale: float = 1.0) -> World:
     return world
 
 
+def new_world(width: float, height: float) -> World:
+    """The first world with type of the size that suits its height."""
+    scale = first_scale(height)
+    world = first_world(width, height, scale)
+    return world if scale == 1 else world.put(replace(world.root, state={**world.root.state, SCALE: scale}))
+
+
 #: Columns of windows: the pane's state, and its share of the height.
 _TALL = (({"pane": "inspector", "subject": "ROBIN"}, 0.68), ({"pane": "workspace"}, 0.32))
 _BESIDE = (({"pane": "transcript"}, 0.5), ({"pane": "approvals"}, 0.25), ({"pane": "tool_bench"}, 0.25))
 _ALONE = (({"pane": "transcript"}, 0.5), ({"pane": "inspector", "subject": "ROBIN"}, 0.5))
 
 
-def _columns(room: Rect) -> Sequence[Rect]:
+def _columns(room: Rect, scale: float) -> Sequence[Rect]:
     """Room for two columns of windows, one or none."""
     height = room.height - 2 * GAP
     if height < LEAST_WINDOW[1] or room.width < 640:
@@ -60,7 +67,7 @@ def _columns(room: Rect) -> Sequence[Rect]:
     if room.width < 1240:
         width = max(LEAST_WINDOW[0], room.width * 0.42)
         return (Rect(room.right - width - GAP, room.y + GAP, width, height),)
-    width = min(room.width * 0.27, 640.0)
+    width = min(room.width * 0.27, 640.0 * scale)
     right = room.right - width - GAP
     return Rect(right - width - GAP, room.y + GAP, width, height), Rect(right, room.y + GAP, width, height)
 
@@ -89,8 +96,9 @@ def persona_size(area: Rect) -> float:
 def with_personas(world: World, names: Sequence[str], area: Rect | None = None) -> World:
     """With a morph for each of these personas that has none. The four have their places; others stand in a row above."""
     if area is None:
-        room = furniture(world.root.rect.width, world.root.rect.height).room
-        columns = _columns(room)
+        scale = font_scale(world)
+        room = furniture(world.root.rect.width, world.root.rect.height, scale).room
+        columns = _columns(room, scale)
         area = Rect(room.x, room.y, columns[0].x - GAP if columns else room.width, room.height)
     there = {each.state.get("name") for each in world.of_kind("persona")}
     size = persona_size(area)

@@ -15,6 +15,11 @@ LOW = 480.0
 #: The key of the world's state under which the font's scale is kept.
 SCALE = "scale"
 
+#: Sizes of type that there are.
+SCALES = (0.8, 0.9, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0)
+#: A screen of this height has type of size 1.
+_USUAL_HEIGHT = 1080.0
+
 
 @dataclass(frozen=True, slots=True)
 class Furniture:
@@ -50,3 +55,8 @@ def room_of(world: World) -> Rect:
     """The room that a world has for morphs."""
     rect = world.root.rect
     return furniture(rect.width, rect.height, font_scale(world)).room
+
+
+def first_scale(height: float) -> float:
+    """The size of type that a new world of that height has: on a screen with more pixels, it is to be read as well."""
+    return max(scale for scale in SCALES if scale <= max(1.0, height / _USUAL_HEIGHT))

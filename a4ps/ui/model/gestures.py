@@ -27,7 +27,7 @@ from typing import Literal, TypeAlias
 from a4ps.ui.model.blocks import Act
 from a4ps.ui.model.dropping import Dropped, dropped_on
 from a4ps.ui.model.geometry import ORIGIN, Point, Rect
-from a4ps.ui.model.halo import Halo, Placed, main_act, name_of
+from a4ps.ui.model.halo import HaloMorph, Placed, main_act, name_of
 from a4ps.ui.model.hit import Part, part_at, seen_in_world, stack_at, turned
 from a4ps.ui.model.layout import changed_by, duplicated, holder_at, placed, put_into, sized, turned_to
 from a4ps.ui.model.morph import ROOT, World
@@ -129,7 +129,7 @@ class Gesture:
     merges: str = ""
 
 
-def touched(hand: Hand, world: World, halo: Halo | None, event: Pointer) -> Gesture:
+def touched(hand: Hand, world: World, halo: HaloMorph | None, event: Pointer) -> Gesture:
     """What an event of the pointer comes to. `halo` is the one that is shown, laid around its morph as it is now."""
     hand = replace(hand, at=event.at)
     if hand.hold is not None and hand.hold.morph not in world:
@@ -148,7 +148,7 @@ def touched(hand: Hand, world: World, halo: Halo | None, event: Pointer) -> Gest
 # Press
 
 
-def _pressed(hand: Hand, world: World, halo: Halo | None, event: Pointer) -> Gesture:
+def _pressed(hand: Hand, world: World, halo: HaloMorph | None, event: Pointer) -> Gesture:
     handle = halo.handle_at(event.at) if halo is not None else None
     plain = event.button == "left" and not event.ctrl
     # With Ctrl a handle is a handle too: it lets rotate go freely.
@@ -172,7 +172,7 @@ def _pressed(hand: Hand, world: World, halo: Halo | None, event: Pointer) -> Ges
     return Gesture(replace(hand, hold=hold), raised, effects)
 
 
-def _next_halo(stack: Sequence[str], halo: Halo | None) -> GestureEffect:
+def _next_halo(stack: Sequence[str], halo: HaloMorph | None) -> GestureEffect:
     """That of the topmost; of what lies beneath where the halo is one of these already; after the last, none."""
     if not stack:
         return HideHalo()
@@ -182,13 +182,13 @@ def _next_halo(stack: Sequence[str], halo: Halo | None) -> GestureEffect:
     return ShowHalo(stack[number]) if number < len(stack) else HideHalo()
 
 
-def _took_handle(hand: Hand, world: World, halo: Halo, handle: Placed, event: Pointer) -> Gesture:
+def _took_handle(hand: Hand, world: World, halo: HaloMorph, handle: Placed, event: Pointer) -> Gesture:
     morph = world[halo.morph]
     hold = Hold(morph.id, f"halo:{handle.handle.name}", event.at, world, morph.rect, morph.angle)
     return Gesture(replace(hand, hold=hold), world)
 
 
-def _held(hand: Hand, world: World, halo: Halo | None, event: Pointer) -> Gesture:
+def _held(hand: Hand, world: World, halo: HaloMorph | None, event: Pointer) -> Gesture:
     hold = hand.hold
     if hold is None or hold.moved or hold.by.startswith("halo:") or hold.by in ("close", "collapse"):
         return Gesture(hand, world)
@@ -248,7 +248,7 @@ def _bearing(centre: Point, point: Point) -> float:
 # Release
 
 
-def _released(hand: Hand, world: World, halo: Halo | None, event: Pointer) -> Gesture:
+def _released(hand: Hand, world: World, halo: HaloMorph | None, event: Pointer) -> Gesture:
     hold = hand.hold
     hand = replace(hand, hold=None)
     if hold is None:
@@ -336,7 +336,7 @@ _NUDGES = {
 }
 
 
-def keyed(hand: Hand, world: World, halo: Halo | None, focus: str, chord: str) -> Gesture | None:
+def keyed(hand: Hand, world: World, halo: HaloMorph | None, focus: str, chord: str) -> Gesture | None:
     """What a chord comes to; None where it is none of these. `focus` is the morph that the keys are of, "" for none.
 
     Arrows nudge the morph that has the halo by 1 px, with Shift by 10. Tab goes from morph to morph, Return does the main

@@ -70,7 +70,7 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class Halo:
+class HaloMorph:
     """Whose it is, what is written beneath (its name, at `name_at`), and its handles.
 
     The handles lie on the ellipse or the rectangle `outline`; `round` says which. `radius` is half its smaller side.
@@ -110,7 +110,7 @@ class Halo:
         raise KeyError(name)
 
 
-def halo_of(world: World, id: str, scale: float = 1.0, *, name: str = "") -> Halo:
+def halo_of(world: World, id: str, scale: float = 1.0, *, name: str = "") -> HaloMorph:
     """The halo of a morph, wholly within the world where the world is as large as a handle's ring at least.
 
     `scale` is the font's; `name` is what the morph is called where its own state does not say. Raises CallerError where
@@ -127,7 +127,7 @@ def halo_of(world: World, id: str, scale: float = 1.0, *, name: str = "") -> Hal
     centre = seen.centre
     outline = Rect(centre.x - half_width, centre.y - half_height, 2 * half_width, 2 * half_height).kept_inside(inside)
     placed = tuple(_placed(each, morph, _on(outline, each.degrees, round_)) for each in HANDLES)
-    return Halo(id, name or name_of(morph), outline, round_, size, placed)
+    return HaloMorph(id, name or name_of(morph), outline, round_, size, placed)
 
 
 def _on(outline: Rect, degrees: float, round_: bool) -> Point:

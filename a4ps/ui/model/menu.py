@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from a4ps.ui.model.blocks import Act
 from a4ps.ui.model.command_palette import COMMANDS, ranked
 from a4ps.ui.model.geometry import Point, Rect
-from a4ps.ui.model.halo import Halo
+from a4ps.ui.model.halo import HaloMorph
 from a4ps.ui.model.palette import SWATCHES
 
 WIDTH = 280.0
@@ -168,7 +168,7 @@ _IN_WORDS = {
 }
 
 
-def halo_menu(halo: Halo, at: Point, *, proto: str = "", lies_in: str = "", scale: float = 1.0) -> Menu:
+def halo_menu(halo: HaloMorph, at: Point, *, proto: str = "", lies_in: str = "", scale: float = 1.0) -> Menu:
     """The menu of a morph, for its halo's handle.
 
     `proto` is the name of the Proto that it shows, "" for none; `lies_in` what it is embedded in, "" for the world.

@@ -115,13 +115,6 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
-class SavePlot:
-    """Ask where, and save a plot of this window as PNG or SVG."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
 class Refresh:
     """Ask anew what this window needs: for what no commit tells of."""
 
@@ -140,7 +133,7 @@ class Stop:
     tag: str = ""
 
 
-Effect: TypeAlias = Keep | Send | Open | Notice | Close | Copy | SavePlot | Refresh | Do | Stop
+Effect: TypeAlias = Keep | Send | Open | Notice | Close | Copy | Refresh | Do | Stop
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,6 +144,13 @@ def status_seen(society: Society, status: Mapping[str, Any], now_s: float) -> So
     return _with_colours(society, {name: points[-1][1] for name, points in series.items() if points})
 
 
+def series_seen(society: Society, series: Mapping[str, Sequence[Mapping[str, Any]]]) -> Society:
+    """The image's series, which are older than what was heard: the colour of each persona of which nothing was yet."""
+    unknown = {f"character.{name}" for name, persona in society.personas.items() if persona.dissonance is None}
+    newest = {name: float(points[-1]["mean"]) for name, points in series.items() if points and name in unknown}
+    return _with_colours(society, newest)
+
+
 def proto_seen(society: Society, name: str, *, role: str, model: str, mood: str) -> Society:
     """A persona as the image has it. Where its model is the profile's, it is the one that it spoke with last."""
     if (before := society.personas.get(name)) is None:

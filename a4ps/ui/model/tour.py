@@ -41,7 +41,7 @@ STOPS: Sequence[TourStop] = (
         "persona:ALFRED",
         "These four are alive",
         "ALFRED plans and judges, BRICK argues, ROBIN objects, BABS looks things up. The ring's colour, and the white arc "
-        "in it, say how far one is from agreeing; the glow says how hard it works.",
+        "in it, say how far one is from its own character; the glow says how hard it works.",
     ),
     TourStop(
         "chat",

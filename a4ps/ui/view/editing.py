@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from os.path import commonprefix
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +132,9 @@ class Editing:
         found = self.could_be()
         if not found:
             return False
-        text = commonprefix(list(found)) if len(found) > 1 else found[0]
+        first, last = min(found), max(found)
+        same = next((at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))
+        text = first[:same]
         if len(text) > len(self.chat.text):
             self.chat.text = text
             self.chat.cursor = self.chat.get_cursor_from_index(len(text))

@@ -365,7 +365,7 @@ class NoteView(MorphView):
         if morph.collapsed:
             pill(pen, whole, look, morph.colour or theme.warn, first_line(morph), "sans")
             return
-        fill = mixed(theme.title, morph.colour or theme.warn, 0.10)
+        fill = mixed(theme.title, morph.colour, 0.18) if morph.colour else theme.hover
         pen.shadow(whole, theme.shadow, 0.5)
         pen.frame(whole, fill, ROUND)
         rect = self.body_rect(morph)

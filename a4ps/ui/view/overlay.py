@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from a4ps.ui.calls import Work
 from a4ps.ui.model.geometry import Point, Rect
-from a4ps.ui.model.halo import Halo, Placed
+from a4ps.ui.model.halo import HaloMorph, Placed
 from a4ps.ui.model.menu import HEAD, Menu
 from a4ps.ui.model.palette import Theme, dissonance_colour, readable_on
 from a4ps.ui.model.pane import Notice
@@ -20,6 +20,8 @@ from a4ps.ui.view.wrapping import wrapped
 
 #: A bubble shows the last lines of what is being said.
 BUBBLE_WIDTH, BUBBLE_LINES = 254.0, 5
+#: What a handle does is wrapped at this width.
+TIP_WIDTH = 210.0
 #: So much of what is said is looked at for that.
 _LAST_CHARS = 1_000
 
@@ -121,7 +123,7 @@ def _tail(pen: Pen, rect: Rect, ring: Rect, colour: str) -> None:
 
 
 def draw_halo(
-    pen: Pen, halo: Halo | None, hovered: Placed | None, name: str, theme: Theme, scale: float, room: Rect
+    pen: Pen, halo: HaloMorph | None, hovered: Placed | None, name: str, theme: Theme, scale: float, room: Rect
 ) -> None:
     """The ring of handles; the hovered one's name and what it does beside it, the morph's `name` beneath."""
     pen.clear()
@@ -155,19 +157,20 @@ def draw_halo(
     if hovered is not None:
         right = hovered.at.x >= halo.centre.x
         name_wide = pen.texts.width(hovered.name, "bold", text)
-        help_wide = pen.texts.width(hovered.help, "sans", small)
-        wide = max(name_wide, help_wide) + 20
-        high = pen.texts.height("bold", text) + pen.texts.height("sans", small) + 11
+        lines = _paragraph(pen, hovered.help, TIP_WIDTH * scale, small)
+        row = round(small * 1.35)
+        wide = max(name_wide, *(pen.texts.width(each, "sans", small) for each in lines)) + 20
+        high = pen.texts.height("bold", text) + len(lines) * row + 11
         x = hovered.at.x + halo.size / 2 + 9 if right else hovered.at.x - halo.size / 2 - 9 - wide
         rect = Rect(x, hovered.at.y - high / 2, wide, high).kept_inside(room)
         pen.box(rect, theme.title, 6, 0.97)
         pen.outline(rect, theme.edge, 6)
         pen.words(hovered.name, rect.x + 10, rect.y + 4, "bold", text, theme.strong)
         y = rect.y + 6 + pen.texts.height("bold", text)
-        pen.words(hovered.help, rect.x + 10, y, "sans", small, theme.muted)
+        _lines(pen, lines, rect.x + 10, y, row, small, theme.muted)
 
 
-def _dotted_ring(pen: Pen, halo: Halo, theme: Theme) -> None:
+def _dotted_ring(pen: Pen, halo: HaloMorph, theme: Theme) -> None:
     points = [halo.centre.towards(degrees, halo.radius) for degrees in range(0, 361, 4)]
     pen.stroke(points, 1, theme.muted, 0.5, (3, 5))
 

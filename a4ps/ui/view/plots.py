@@ -31,7 +31,7 @@ class Plots:
 
     def __init__(self, ready: Callable[[], None]) -> None:
         self._ready = ready
-        self._pictures: OrderedDict[tuple[str, str], PlotPicture] = OrderedDict()
+        self._pictures: OrderedDict[tuple[str, str], PlotMorph] = OrderedDict()
         self._loading: threading.Thread | None = None
         #: Why there are none: Matplotlib is not installed.
         self.fault = ""
@@ -52,7 +52,7 @@ class Plots:
         key = window, plot.name
         picture = self._pictures.get(key)
         if picture is None or picture.made_for != (theme.name, scale, width, height):
-            picture = self._pictures[key] = PlotPicture(theme, scale, width, height)
+            picture = self._pictures[key] = PlotMorph(theme, scale, width, height)
             if len(self._pictures) > _MOST:
                 self._pictures.popitem(last=False)
         self._pictures.move_to_end(key)
@@ -80,7 +80,7 @@ class Plots:
         self._ready()
 
 
-class PlotPicture:
+class PlotMorph:
     """One plot in one size, as a texture whose first row is the upper one."""
 
     def __init__(self, theme: Theme, scale: float, width: int, height: int) -> None:
@@ -188,7 +188,7 @@ def _ago(seconds: float) -> str:
 
 def save_plot(plot: Plot, showing: Showing, theme: Theme, path: str) -> None:
     """Write it as PNG or SVG, by the path's ending. Raises OSError, ValueError for another ending, or ImportError."""
-    picture = PlotPicture(theme, 1.6, 960, 360)
+    picture = PlotMorph(theme, 1.6, 960, 360)
     picture.show(plot, showing)
     picture._axes.set_title(plot.title, fontproperties=picture._font, color=theme.text, loc="left")
     for each in (picture._line, picture._dot):

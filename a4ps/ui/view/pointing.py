@@ -69,11 +69,13 @@ class Pointing:
         self._cancel_hold()
         in_menu = desk.menu is not None and desk.menu.rect.contains(at)
         in_halo = desk.halo is not None and desk.halo.handle_at(at) is not None
-        if not in_menu and not in_halo and which == "left" and self._down_on_chrome(at, touch):
+        if not in_menu and not in_halo and self._is_chrome(at):
             if desk.menu is not None:
                 with desk.settling():
                     desk.show_menu(None)
             self._press.world = False
+            if which == "left":
+                self._down_on_chrome(at, touch)
             return
         if not in_menu and not in_halo:
             found = self._found_at(at)
@@ -153,9 +155,9 @@ class Pointing:
                 body.pause(part)
                 stage.redrawn(id)
             case "save" if part.plot is not None:
-                self.ask_plot(id, part.plot.name)
+                self._ask_plot(id, part.plot.name)
 
-    def ask_plot(self, id: str, name: str) -> None:
+    def _ask_plot(self, id: str, name: str) -> None:
         """Ask where a plot is to be saved."""
         stage = self._stage
         body = stage.body_of(id)
@@ -181,39 +183,38 @@ class Pointing:
             if stage.editing.edit(press.id, part.entry.key, touch):
                 self._press = None
 
-    def _down_on_chrome(self, at: Point, touch: Any) -> bool:
-        """Whether the press was a notice's, the strip's, the timeline's or the chat field's."""
+    def _is_chrome(self, at: Point) -> bool:
+        """Whether a notice, the strip, the timeline or the chat field lies there, above all morphs."""
+        furniture = self._stage.furniture
+        always = (furniture.strip, furniture.timeline, furniture.chat)
+        return any(each.contains(at) for each in always) or any(each.rect.contains(at) for each in self._stage.toasts)
+
+    def _down_on_chrome(self, at: Point, touch: Any) -> None:
+        """A press of a notice, the strip, the timeline or the chat field."""
         stage, desk = self._stage, self._stage.desk
-        assert self._press is not None
         for toast in stage.toasts:
             if toast.button.contains(at):
                 if toast.notice is not None:
                     desk.dismiss_notice(toast.notice)
                 elif toast.work is not None:
                     desk.stop_work(toast.work.tag)
-                return True
             if toast.rect.contains(at):
-                return True
+                return
         furniture = stage.furniture
         if furniture.strip.contains(at):
             for part in stage.strip_parts:
                 if part.rect.contains(at) and part.act is not None:
                     desk.act("", part.act)
                     break
-            return True
-        if furniture.chat.contains(at):
+        elif furniture.chat.contains(at):
             if chrome.chat_button(furniture).contains(at) and stage.editing.chat.text.strip():
                 stage.editing.send()
             stage.editing.give_chat()
             if stage.editing.chat.collide_point(*touch.pos):
                 stage.editing.chat.on_touch_down(touch)
-            return True
-        if furniture.timeline.contains(at):
+        elif self._press is not None:
             stage.editing.leave()
-            found = self._timeline_at(at)
-            self._press.id, self._press.found = stage.timeline_id, found
-            return True
-        return False
+            self._press.id, self._press.found = stage.timeline_id, self._timeline_at(at)
 
     def _found_at(self, at: Point) -> tuple[str, Found | None] | None:
         """The morph at a point and, where that is in its body, the part of it."""

@@ -23,7 +23,7 @@ from a4ps.ui.model.furniture import Furniture, furniture
 from a4ps.ui.model.geometry import Point, Rect
 from a4ps.ui.model.glow import EASE_S, eased
 from a4ps.ui.model.halo import Placed
-from a4ps.ui.model.hit import seen_in_world, seen_rect
+from a4ps.ui.model.hit import seen_rect
 from a4ps.ui.model.morph import ROOT, Morph, World
 from a4ps.ui.model.palette import rgb
 from a4ps.ui.model.strip import strip_of
@@ -31,7 +31,7 @@ from a4ps.ui.view import chrome, overlay
 from a4ps.ui.view.body import Body
 from a4ps.ui.view.damage import Damage
 from a4ps.ui.view.editing import Editing
-from a4ps.ui.view.links import links
+from a4ps.ui.view.living import Living
 from a4ps.ui.view.morph_views import (
     CAPTION,
     MorphView,
@@ -79,14 +79,13 @@ class Stage(Widget):
         self._order: Sequence[str] = ()
         self._timeline_id = desk.pin("timeline")
         self.timeline = Body(self._timeline_id, self.texts, self.plots)
+        self.living = Living(self, now)
         self._layers()
         self.damage = Damage(lambda: self.editing.fields())
         self._extents: dict[str, Rect] = {}
-        self._linked: object = None
         self._stripped: object = None
         self.editing = Editing(self)
         self._sync_soon = Clock.create_trigger(self._sync, -1)
-        self._glow_later: Any = None
         self._strip_later: Any = None
         self._ease_later: Any = None
         desk.on_change(self._told)
@@ -95,14 +94,12 @@ class Stage(Widget):
     # Layers
 
     def _layers(self) -> None:
-        self._ground, self._links, self._arrow, self._bubbles, self._foot, self._strip = (
-            Pen.new(self.texts) for _ in range(6)
-        )
+        self._ground, self._arrow, self._foot, self._strip = (Pen.new(self.texts) for _ in range(4))
         self._halo, self._menu, self._toasts, self._hints = (Pen.new(self.texts) for _ in range(4))
         self._morphs, self._timeline = InstructionGroup(), Pen.new(self.texts)
         self._heights = (Translate(0, 0), Translate(0, 0))
         below = (
-            self._ground.group, self._links.group, self._morphs, self._arrow.group, self._bubbles.group,
+            self._ground.group, self.living.links.group, self._morphs, self._arrow.group, self.living.bubbles.group,
             self._foot.group, self._timeline.group, self._strip.group,
         )  # fmt: skip
         above = (self._toasts.group, self._hints.group, self._halo.group, self._menu.group)
@@ -162,11 +159,11 @@ class Stage(Widget):
         view = self.views.get(id)
         if isinstance(view, WindowView | NoteView):
             view.renew()
-            self._changed_at(id)
+            self.changed_at(id)
         elif id == self._timeline_id:
             self._show_timeline()
 
-    def _changed_at(self, id: str, corner: Point | None = None) -> None:
+    def changed_at(self, id: str, corner: Point | None = None) -> None:
         """A view was drawn anew: where it was, and where it is now, which is at `corner` while it is on its way."""
         if id not in self.desk.world:
             return
@@ -225,7 +222,7 @@ class Stage(Widget):
             if name.startswith("window:"):
                 self._sync_window(name.removeprefix("window:"))
         if changed & {"society", "world"}:
-            self._sync_society()
+            self.living.sync()
         if changed & {"society", "theme", "world"}:
             self.draw_strip()
         if changed & {"theme", "world"}:
@@ -280,7 +277,7 @@ class Stage(Widget):
             style = self.style_of(id)
             if view.morph is not morph or view.look != style:
                 self._show(view, morph, style)
-                self._changed_at(id)
+                self.changed_at(id)
             if morph.children and not morph.collapsed:
                 self._sync_children(world, morph, view.inner, eases)
             elif self._orders.get(id):
@@ -351,7 +348,7 @@ class Stage(Widget):
         if isinstance(view, WindowView) and id in self.desk.world:
             seen = self.desk.window(id)
             view.show_blocks(seen.title, tuple(seen.blocks), self.style_of(id))
-            self._changed_at(id)
+            self.changed_at(id)
 
     # Moves
 
@@ -369,60 +366,9 @@ class Stage(Widget):
                 to = view.morph.rect.corner
                 at = Point(start.x + (to.x - start.x) * share, start.y + (to.y - start.y) * share)
                 view.moved_to(at)
-                self._changed_at(id, at)
+                self.changed_at(id, at)
         if self._moving:
             self._ease_later = Clock.schedule_once(self._ease, 0)
-
-    # Society
-
-    def _sync_society(self) -> None:
-        society, now_s = self.desk.society, self._now()
-        rings: dict[str, Rect] = {}
-        speaking = []
-        for id, view in self.views.items():
-            if not isinstance(view, PersonaView):
-                continue
-            persona = society.personas.get(view.name)
-            if view.show_persona(persona, self.style_of(id)):
-                self._changed_at(id)
-            if not view.morph.collapsed:
-                rect = seen_in_world(self.desk.world, id)
-                side = min(rect.width, rect.height)
-                ring = Rect(rect.centre.x - side / 2, rect.centre.y - side / 2, side, side)
-                rings.setdefault(view.name, ring)
-                if persona is not None and persona.saying and rings[view.name] is ring:
-                    speaking.append((persona, ring))
-            view.glow = view.glow.towards(persona.load if persona is not None else 0.0, now_s)
-        linked = links(society), rings, self.desk.theme, self.desk.font_scale
-        if linked != self._linked:
-            self._linked = linked
-            overlay.draw_links(self._links, *linked)
-            self.damage.add(*self._links.changed())
-        root = self.desk.world
-        windows = [seen_in_world(root, id) for id, view in self.views.items() if isinstance(view, WindowView)]
-        # Beneath a ring are its captions.
-        captions = [Rect(each.centre.x - 80, each.bottom, 160, 44) for each in rings.values()]
-        taken = [*windows, *rings.values(), *captions]
-        room = self.furniture.room
-        overlay.draw_bubbles(self._bubbles, speaking, taken, room, self.desk.theme, self.desk.font_scale)
-        self.damage.add(*self._bubbles.changed())
-        self._glow()
-
-    def _glow(self, *_: object) -> None:
-        """Draw each glow as it is now, and come again when one is different."""
-        now_s = self._now()
-        due: list[float] = []
-        for id, view in self.views.items():
-            if isinstance(view, PersonaView):
-                if view.set_glow(view.glow.look(now_s)):
-                    self._changed_at(id)
-                if (next_s := view.glow.next_s(now_s)) is not None:
-                    due.append(next_s)
-        if self._glow_later is not None:
-            self._glow_later.cancel()
-            self._glow_later = None
-        if due:
-            self._glow_later = Clock.schedule_once(self._glow, max(0.0, min(due) - now_s))
 
     # What is always there
 

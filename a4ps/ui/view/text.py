@@ -9,7 +9,7 @@ from typing import Any
 
 from kivy.core.text import Label
 
-from a4ps.ui.view.fonts import FILES, Face
+from a4ps.ui.view.fonts import FILES, Face, file_of
 from a4ps.ui.view.wrapping import is_rtl
 
 #: So many textures and measured words are kept; a full screen has some hundreds.
@@ -46,7 +46,7 @@ class Texts:
         self._most = most
         self._textures: OrderedDict[tuple[str, Face, int], Any] = OrderedDict()
         self._widths: dict[tuple[Face, int], dict[str, float]] = {}
-        self._labels: dict[tuple[Face, int, str], Any] = {}
+        self._labels: dict[tuple[str, int, str], Any] = {}
         self._measured = 0
 
     def __len__(self) -> int:
@@ -62,7 +62,7 @@ class Texts:
         if found is not None:
             self._textures.move_to_end(key)
             return found
-        label = Label(text=text, font_size=size, font_name=FILES[face], **_way(text))
+        label = Label(text=text, font_size=size, font_name=file_of(face, text), **_way(text))
         label.refresh()
         found = self._textures[key] = label.texture
         if len(self._textures) > self._most:
@@ -77,7 +77,7 @@ class Texts:
             if face == "mono" and text.isascii():
                 found = len(text) * self._advance(size, widths)
             else:
-                label = self._label(face, size, **_way(text))
+                label = self._label(face, size, file_of(face, text), **_way(text))
                 found = float(label.get_extents(plain(text[:RUN_MAX]))[0])
             self._measured += 1
             if self._measured > WIDTHS_MAX:
@@ -111,10 +111,11 @@ class Texts:
             found = widths["0123456789"] = float(self._label("mono", size).get_extents("0123456789")[0])
         return found / 10
 
-    def _label(self, face: Face, size: int, **way: str) -> Any:
-        key = face, size, way.get("font_script_name", "")
+    def _label(self, face: Face, size: int, file: str = "", **way: str) -> Any:
+        file = file or FILES[face]
+        key = file, size, way.get("font_script_name", "")
         label = self._labels.get(key)
         if label is None:
-            label = self._labels[key] = Label(font_size=size, font_name=FILES[face], **way)
+            label = self._labels[key] = Label(font_size=size, font_name=file, **way)
             label.resolve_font_name()
         return label

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from a4ps.ui.model.arrangement import PERSONAS, first_world, fitted, scaled, with_personas
-from a4ps.ui.model.furniture import furniture
+from a4ps.ui.model.arrangement import PERSONAS, first_world, fitted, new_world, scaled, with_personas
+from a4ps.ui.model.furniture import font_scale, furniture
 from a4ps.ui.model.geometry import Rect
 from a4ps.ui.model.morph import ROOT, Morph, World
 from a4ps.ui.model.script import read, written
@@ -145,3 +145,8 @@ def test_personas_that_are_missing_come_back_and_those_that_are_there_stay() -> 
     assert again["babs"].rect == world["babs"].rect
     assert again["eve"].parent == ROOT
     assert with_personas(again, ("EVE",)) is again
+
+
+@pytest.mark.parametrize(("height", "scale"), [(240, 1.0), (1080, 1.0), (1440, 1.3), (2160, 2.0), (4320, 2.0)])
+def test_a_new_world_can_be_read_on_any_screen(height: float, scale: float) -> None:
+    assert font_scale(new_world(height * 16 / 9, height)) == scale

@@ -22,7 +22,7 @@ from a4ps.ui.model.gestures import (
     tab_order,
     touched,
 )
-from a4ps.ui.model.halo import HANDLES, Halo, halo_of
+from a4ps.ui.model.halo import HANDLES, HaloMorph, halo_of
 from a4ps.ui.model.morph import ROOT, Morph, World
 
 
@@ -49,7 +49,7 @@ class Player:
         self.effects: list[object] = []
 
     @property
-    def halo(self) -> Halo | None:
+    def halo(self) -> HaloMorph | None:
         return halo_of(self.world, self.halo_of) if self.halo_of in self.world else None
 
     def took(self, gesture: Gesture) -> Gesture:

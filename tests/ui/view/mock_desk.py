@@ -155,7 +155,7 @@ def workspace(_: State) -> list[Block]:
             "code", "robin.dissonance_with(brick)\nrobin.define('soften', '''…''')", Act("do"), "self is ROBIN", mono=True,
             lines=4, fills=True, keys={"ctrl-d": Act("do"), "ctrl-p": Act("print")},
         ),
-        Line((Span("→ ", "muted"), Span("change 1204 · tested in gVisor · ", "ok"), Span("revert", "link", act=Act("revert")))),
+        Line((Span("→ change 1204 · tested in gVisor · ", "ok"), Span("revert", "link", act=Act("revert")))),
         say("Ctrl-D do   Ctrl-P print   Ctrl-I inspect", "muted"),
     ]  # fmt: skip
 
@@ -198,7 +198,8 @@ def everything(state: State) -> list[Block]:
         say("A strong word", "strong"), Rule(), say("مرحبا بالعالم · שלום עולם · 你好，世界 · naïve — ☃ ⚙ ❝ ✓"),
         say("\x00\x07\ud800 control and half a pair\ttab"), Bar(None, "nobody knows how far"),
         Code("\n".join(f"line {n} " + "x" * (n % 90) for n in range(60)), first=9990),
-        say("w" * 400), Entry("long", "hint", Act("e"), lines=3, label="three lines"), Buttons((Button("no", Act("no"), enabled=False),)),
+        say("w" * 400), Entry("long", "hint", Act("e"), lines=3, label="three lines"),
+        Buttons((Button("no", Act("no"), enabled=False),)),
     ]  # fmt: skip
 
 

@@ -46,7 +46,7 @@ def test_a_frame_drawn_in_part_is_the_frame_drawn_whole_whatever_was_done() -> N
             elif what == 8:
                 screen.touch(*at(), chance.choice(["scrollup", "scrolldown"])).up()
             else:
-                mock.now_s += chance.choice([0.05, 0.2, 7.0]); desk.pump(); stage._glow()
+                mock.now_s += chance.choice([0.05, 0.2, 7.0]); desk.pump(); stage.living.glow()
             screen.frame(chance.randrange(1, 4))
             screen.until(lambda: stage.is_settled)
             parts += stage.damage.share < 0.7

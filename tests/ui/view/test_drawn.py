@@ -43,7 +43,7 @@ def test_the_glow_is_as_strong_as_the_load_and_still_when_that_is_steady() -> No
         def glow():
             return sum(screen.pixel(rect.x - 9, rect.centre.y))
         def settle():
-            screen.frame(3); mock.now_s += 10; screen.stage._glow(); screen.frame(3)
+            screen.frame(3); mock.now_s += 10; screen.stage.living.glow(); screen.frame(3)
         settle(); dark = glow()
         seen = []
         for load in (0.3, 0.6, 1.0):
@@ -51,7 +51,7 @@ def test_the_glow_is_as_strong_as_the_load_and_still_when_that_is_steady() -> No
         assert dark < seen[0] < seen[1] < seen[2] and seen[2] > dark + 60, (dark, seen)
         mock.persona("BABS", load=0.0); settle()
         assert abs(glow() - dark) <= 3
-        assert screen.stage._glow_later is None
+        assert screen.stage.living.is_still
         """
     )
 
@@ -60,12 +60,12 @@ def test_a_pulse_is_drawn_at_most_fifteen_times_a_second() -> None:
     run(
         """
         mock = MockDesk(); screen = Offscreen(mock)
-        mock.now_s += 10; screen.stage._glow(); screen.frame(3)
+        mock.now_s += 10; screen.stage.living.glow(); screen.frame(3)
         mock.persona("BABS", load=0.9); screen.stage._sync()
         seen = set()
         for _ in range(400):
             mock.now_s += 0.005
-            screen.stage._glow()
+            screen.stage.living.glow()
             seen.add(screen.stage.views["babs"]._look)
         assert 20 <= len(seen) <= 15 * 2 + 3, len(seen)
         """
@@ -76,7 +76,7 @@ def test_nothing_is_drawn_while_nothing_changes() -> None:
     run(
         """
         mock = MockDesk(); screen = Offscreen(mock)
-        mock.now_s += 10; screen.stage._glow(); screen.frame(10)
+        mock.now_s += 10; screen.stage.living.glow(); screen.frame(10)
         before = screen.drawn
         screen.frame(60)
         assert screen.drawn == before

@@ -272,10 +272,11 @@ def test_a_plot_is_paused_and_saved() -> None:
         at = part("inspector", "save"); screen.click(at.x, at.y)
         for ending, magic in (("png", b"\\x89PNG"), ("svg", b"<?xml")):
             path = os.path.join(tempfile.mkdtemp(), f"plot.{ending}")
-            desk.hands.save_plot("inspector", "dissonance"); screen.frame(2)
+            at = part("inspector", "save"); screen.click(at.x, at.y); screen.frame(2)
             stage.editing.chat.text = path; screen.press("enter")
             assert open(path, "rb").read(5).startswith(magic)
-        desk.hands.save_plot("inspector", "dissonance"); stage.editing.chat.text = "/nowhere/x.png"; screen.press("enter")
+        at = part("inspector", "save"); screen.click(at.x, at.y)
+        stage.editing.chat.text = "/nowhere/x.png"; screen.press("enter")
         assert desk.notices[-1].bad
         """
     )

@@ -10,7 +10,7 @@ from a4ps.protocol.requests.image import Diff, History, Revert
 from a4ps.protocol.requests.protos import Proto, Slot
 from a4ps.ui.model.blocks import Act, Block, Button, Buttons, Entry, Line, Plot, Rule, Span, Tabs, say
 from a4ps.ui.model.morph import State
-from a4ps.ui.model.pane import Effect, Keep, Need, Notice, Open, Outcome, Refresh, SavePlot, Seen, Send, pane
+from a4ps.ui.model.pane import Effect, Keep, Need, Notice, Open, Outcome, Refresh, Seen, Send, pane
 from a4ps.ui.model.panes.evaluating import KEY, evaluating_acted, evaluating_blocks, evaluating_told, is_evaluating
 from a4ps.ui.model.panes.methods import (
     editing_acted,
@@ -124,8 +124,6 @@ class Inspector:
             case "revert":
                 change = int(act.about["change"])
                 return [Send(Revert(change=change), f"revert change {change}", tag="reverting")]
-            case "save-plot":
-                return [SavePlot(str(act.about["name"]))]
             case "look-again":
                 return [Refresh()]
         name = str(state.get("method", ""))
@@ -242,7 +240,6 @@ class Inspector:
             low, high = (0.0, 1.0) if bounded else (0.0, None)
             title = name.replace("_", " ").replace(".", " ")
             yield Plot(name, title, society.series[name], _UNITS.get(name, ""), low, high)
-            yield Buttons((Button(f"Save {title}", Act("save-plot", {"name": name})),))
         if not names:
             yield say("There are no figures of it in the last ten minutes.", "muted")
             yield say("They come with the next turn.", "muted")

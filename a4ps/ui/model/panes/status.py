@@ -74,7 +74,7 @@ def _blocks(seen: Seen) -> Iterator[Block]:
     yield _row("A4PS", f"{status['version']}, process {status['pid']}, up {_span(status['uptime_s'])}; it {stays}")
     image = status["image"]
     size_mb = (image["file_bytes"] + image["wal_bytes"]) / 1e6
-    yield _row("image", f"{image['commits']:,} commits, {size_mb:.1f} MB", "bad" if image["read_only"] else "text")
+    yield _row("image", f"{image['generation']:,} commits, {size_mb:.1f} MB", "bad" if image["read_only"] else "text")
     if image["read_only"]:
         yield say(image["read_only"], "bad", indent=1)
     engine = status["engine"]

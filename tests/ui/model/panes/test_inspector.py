@@ -6,7 +6,7 @@ import pytest
 
 from a4ps.kernel.backend import Backend
 from a4ps.ui.model.blocks import Code, Entry, Plot, SideBySide
-from a4ps.ui.model.pane import Copy, Notice, Open, SavePlot
+from a4ps.ui.model.pane import Copy, Notice, Open
 from a4ps.ui.model.panes.slots import PAGE
 from a4ps.ui.model.society import Persona, Society
 from tests.doubles.pane_driver import Driven
@@ -198,8 +198,6 @@ async def test_plots_are_those_of_the_proto(backend: Backend) -> None:
     plots = [each for each in await window.look() if isinstance(each, Plot)]
     assert [each.name for each in plots] == ["character.BRICK", "drift-1.BRICK.judged", "dissonance"]
     assert [(each.low, each.high) for each in plots] == [(0.0, 1.0)] * 3
-    await window.press("Save character BRICK")
-    assert window.effects == [SavePlot("character.BRICK")]
     assert any("no figures" in text for text in await inspector(backend, tab="plots").texts())
 
 
