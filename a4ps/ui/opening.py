@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from a4ps.ui.model.furniture import furniture
+from a4ps.ui.model.furniture import font_scale, room_of
 from a4ps.ui.model.geometry import Point, Rect
 from a4ps.ui.model.morph import ROOT, Morph, State, World
 from a4ps.ui.model.pane import Pane
@@ -29,10 +29,9 @@ def opened(world: World, pane: Pane, state: State) -> tuple[World, str]:
             world = world.put(replace(morph, collapsed=False, state=now))
         return world.raised(morph.id), morph.id
     id = world.fresh_id(pane.name)
-    size = world.root.rect
-    room = furniture(size.width, size.height).room
-    width = min(pane.size[0], max(180.0, room.width - 2 * _BESIDE))
-    height = min(pane.size[1], max(90.0, room.height - 2 * _BESIDE))
+    room, scale = room_of(world), font_scale(world)
+    width = min(pane.size[0] * scale, max(180.0, room.width - 2 * _BESIDE))
+    height = min(pane.size[1] * scale, max(90.0, room.height - 2 * _BESIDE))
     at = _free_corner(world, room, width, height)
     window = Morph(id, "window", Rect(at.x, at.y, width, height), {"pane": pane.name, **state})
     return world.add(window), id

@@ -54,8 +54,8 @@ def new_world(width: float, height: float) -> World:
 
 
 #: Columns of windows: the pane's state, and its share of the height.
-_TALL = (({"pane": "inspector", "subject": "ROBIN"}, 0.68), ({"pane": "workspace"}, 0.32))
-_BESIDE = (({"pane": "transcript"}, 0.5), ({"pane": "approvals"}, 0.25), ({"pane": "tool_bench"}, 0.25))
+_TALL = (({"pane": "inspector", "subject": "ROBIN"}, 0.62), ({"pane": "workspace"}, 0.38))
+_BESIDE = (({"pane": "transcript"}, 0.44), ({"pane": "approvals"}, 0.22), ({"pane": "tool_bench"}, 0.34))
 _ALONE = (({"pane": "transcript"}, 0.5), ({"pane": "inspector", "subject": "ROBIN"}, 0.5))
 
 

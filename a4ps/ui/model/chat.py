@@ -67,6 +67,12 @@ def completed(text: str, protos: Sequence[str] = tuple(PERSONAS), worlds: Sequen
     return [f"/{each.name}{' ' if each.takes else ''}" for each in SLASH if each.name.startswith(text[1:].casefold())]
 
 
+def help_of(line: str) -> str:
+    """What the command of a line takes and does; "" where it is none."""
+    found = next((each for each in SLASH if line.strip() == f"/{each.name}"), None)
+    return "" if found is None else f"{found.takes}  {found.help}".strip()
+
+
 def _opens(pane: str, **state: str) -> Callable[[str], Said]:
     return lambda _: Open(pane, dict(state))
 

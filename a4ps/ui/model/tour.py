@@ -6,6 +6,7 @@ is saved, outlives a restart and is undone like all else; that it was taken is k
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -20,7 +21,13 @@ TOUR = "tour"
 #: The key of the world's state that says that the tour was taken, or skipped.
 TAKEN = "toured"
 
-SIZE = (330.0, 168.0)
+WIDTH = 330.0
+#: A note is as high as its title, buttons and edges, and the lines of its text, of which so many characters are one.
+_AROUND, _LINE, _LINE_CHARS = 90.0, 18.5, 43
+#: It keeps so far from the room's edges, so that the line to what is beyond is seen.
+_EDGE = 24.0
+#: To hide a face is so much worse than to hide as much of a window.
+_FACE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +164,16 @@ def _nearest(rect: Rect, point: Point) -> Point:
 def _at(world: World, number: int, scale: float) -> World:
     stop = STOPS[number]
     state = {"text": f"{stop.title}\n{stop.text}", TOUR: number}
-    size = Rect(0, 0, SIZE[0] * scale, SIZE[1] * scale)
+    lines = len(textwrap.wrap(stop.text, _LINE_CHARS))
+    size = Rect(0, 0, WIDTH * scale, (_AROUND + lines * _LINE) * scale)
     room = furniture(world.root.rect.width, world.root.rect.height, scale).room
     target = _target(world, stop.at, scale) or Rect(room.centre.x, room.centre.y, 0, 0)
-    rect = _beside(size, target, room)
+    others = [
+        (seen_in_world(world, each), _FACE if world[each].kind == "persona" else 1.0)
+        for each in world.root.children
+        if each != TOUR
+    ]
+    rect = _beside(size, target, room, others)
     if TOUR in world:
         return world.put(replace(world[TOUR], rect=rect, state=state)).raised(TOUR)
     return world.add(Morph(TOUR, "note", rect, state))
@@ -181,8 +194,10 @@ def _target(world: World, at: str, scale: float) -> Rect | None:
     return parts.timeline if kind == "timeline" else parts.strip
 
 
-def _beside(size: Rect, target: Rect, room: Rect) -> Rect:
-    """Where a rectangle of that size lies by the target: right, left, below or above, whichever is wholly in the room."""
+def _beside(size: Rect, target: Rect, room: Rect, others: Sequence[tuple[Rect, float]]) -> Rect:
+    """Where a rectangle of that size lies by the target: right, left, below or above, whichever is wholly in the room and
+    hides least of the others, each of which weighs so much.
+    """
     gap = 34.0
     middle = target.centre
     places = (
@@ -191,6 +206,22 @@ def _beside(size: Rect, target: Rect, room: Rect) -> Rect:
         Rect(middle.x - size.width / 2, target.bottom + gap, size.width, size.height),
         Rect(middle.x - size.width / 2, target.y - gap - size.height, size.width, size.height),
     )
-    inside = [(each, each.kept_inside(room)) for each in places]
-    # What has to be pushed into the room least hides least.
-    return min(inside, key=lambda each: each[0].corner.distance(each[1].corner))[1]
+    edge = _EDGE if min(room.width - size.width, room.height - size.height) > 2 * _EDGE else 0.0
+    inner = Rect(room.x + edge, room.y + edge, room.width - 2 * edge, room.height - 2 * edge)
+    inside = [(each, each.kept_inside(inner)) for each in places]
+
+    def hides(place: tuple[Rect, Rect]) -> tuple[float, float, float]:
+        wanted, rect = place
+        # What it speaks of, then the rest; then whichever has to be pushed into the room least.
+        return (
+            _overlap(rect, target),
+            sum(_overlap(rect, each) * weight for each, weight in others),
+            wanted.corner.distance(rect.corner),
+        )
+
+    return min(inside, key=hides)[1]
+
+
+def _overlap(a: Rect, b: Rect) -> float:
+    wide, high = min(a.right, b.right) - max(a.x, b.x), min(a.bottom, b.bottom) - max(a.y, b.y)
+    return wide * high if wide > 0 and high > 0 else 0.0

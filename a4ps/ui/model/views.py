@@ -81,6 +81,19 @@ def is_persona(proto: Shown) -> bool:
     return bool(proto["codex"]["system_prompt"] and proto["codex"]["voice"])
 
 
+def paragraphs(text: str) -> Sequence[str]:
+    """Those of a text that was broken into lines for a file: an empty line, a bullet or an indent begins another."""
+    found: list[str] = []
+    begins = True
+    for line in text.split("\n"):
+        if begins or not line.strip() or line[0] in " \t-*·#":
+            found.append(line)
+        else:
+            found[-1] = f"{found[-1]} {line}"
+        begins = not line.strip()
+    return [each for each in found if each.strip()]
+
+
 @view("Persona", of=is_persona)
 def persona(proto: Shown) -> Sequence[Block]:
     """Who a persona is, as a page to read."""
@@ -93,5 +106,5 @@ def persona(proto: Shown) -> Sequence[Block]:
         say(codex["voice"]),
         *(say(f"· {pillar}", indent=1) for pillar in codex["pillars"]),
         Rule(),
-        *(say(part) for part in codex["system_prompt"].split("\n")),
+        *(say(part) for part in paragraphs(codex["system_prompt"])),
     ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from a4ps.ui.model.blocks import Act
+from a4ps.ui.model.chat import help_of
 from a4ps.ui.model.furniture import Furniture
 from a4ps.ui.model.geometry import Point, Rect
 from a4ps.ui.model.palette import Theme
@@ -128,7 +129,9 @@ def draw_hints(pen: Pen, hints: Sequence[str], furniture: Furniture, theme: Them
     shown = list(hints[:room])
     if len(hints) > room:
         shown[-1] = f"… and {len(hints) - room + 1} more"
-    wide = max(pen.texts.width(each, "mono", height) for each in shown) + 32
+    names = max(pen.texts.width(each, "mono", height) for each in shown) + 32
+    helps = [help_of(each) for each in shown]
+    wide = names + max(pen.texts.width(each, "sans", height) + 16 if each else 0 for each in helps)
     rect = Rect(field.x, field.y - len(shown) * row - 18, min(wide, field.width), len(shown) * row + 12)
     pen.shadow(rect, theme.shadow)
     pen.box(rect, theme.title, 8)
@@ -136,6 +139,9 @@ def draw_hints(pen: Pen, hints: Sequence[str], furniture: Furniture, theme: Them
     for number, each in enumerate(shown):
         y = rect.y + 6 + number * row + (row - pen.texts.height("mono", height)) / 2
         pen.words(each, rect.x + 16, y, "mono", height, theme.text)
+        if helps[number] and rect.width > names + 40:
+            told = pen.texts.cut(helps[number], "sans", height, rect.right - 16 - rect.x - names)
+            pen.words(told, rect.x + names, y, "sans", height, theme.muted)
 
 
 def chat_rect(furniture: Furniture) -> Rect:

@@ -13,7 +13,8 @@ from a4ps.ui.model.glow import Glow, Look
 from a4ps.ui.model.hit import BUTTON_WIDTH, TITLE_HEIGHT, seen_rect
 from a4ps.ui.model.morph import Morph
 from a4ps.ui.model.palette import Theme, dissonance_colour, mixed, readable_on, rgb
-from a4ps.ui.model.society import Persona
+from a4ps.ui.model.panes import approvals
+from a4ps.ui.model.society import BY_PROFILE, Persona
 from a4ps.ui.view import textures
 from a4ps.ui.view.body import Body
 from a4ps.ui.view.fonts import NAME, SMALL, TEXT, Face, size
@@ -179,8 +180,10 @@ class PersonaView(MorphView):
             name_size -= 1
         small = size(SMALL, scale)
         strong = theme.strong if not self.morph.colour else readable_on(fill)
-        name = self.texts.cut(self.name, "bold", name_size, room + 12)
-        role = self.texts.cut(_short(persona.role), "sans", small, room) if persona is not None else ""
+        name = self.texts.cut(self.name, "bold", name_size, max(room + 12, diameter * 0.76))
+        role = _short(persona.role) if persona is not None else ""
+        if self.texts.width(role, "sans", small) > diameter * 0.8:
+            role = ""  # a few letters of it would say nothing
         number = "–" if dissonance is None else f"{dissonance:.2f}"
         # The number is left out last: it says in words what the colour says.
         lines: list[tuple[str, Face, int, str]] = [(name, "bold", name_size, strong)]
@@ -189,6 +192,8 @@ class PersonaView(MorphView):
             (role, "sans", small, theme.muted),
         )
         for more in rest:
+            if not more[0]:
+                continue
             lines.insert(1, more)
             if sum(self.texts.height(face, height) for _, face, height, _ in lines) > diameter * 0.66:
                 lines.pop(1)
@@ -204,7 +209,8 @@ class PersonaView(MorphView):
             return []
         small, text, room = size(SMALL, look.scale), size(TEXT, look.scale), CAPTION * look.scale
         lines: list[tuple[str, Face, int, str]] = [
-            (self.texts.cut(persona.model, "mono", small, room), "mono", small, theme.muted),
+            # That the profile gives the model says nothing to whoever looks; which one it is, the first turn says.
+            (self.texts.cut(persona.model.replace(BY_PROFILE, ""), "mono", small, room), "mono", small, theme.muted),
             (self.texts.cut(persona.activity or persona.mood, "sans", text, room), "sans", text, theme.text),
         ]
         return [each for each in lines if each[0]]
@@ -306,13 +312,15 @@ class WindowView(MorphView):
                 a = Point(whole.width - 3 - step, whole.height - 4)
                 pen.stroke((a, Point(whole.width - 4, whole.height - 3 - step)), 1, theme.muted, 0.6)
 
-    @staticmethod
-    def _accent(morph: Morph, theme: Theme) -> str:
+    def _accent(self, morph: Morph, theme: Theme) -> str:
         """The dot in the title: the colour of the persona that the window is about, or of what waits for the user."""
         subject = str(morph.state.get("subject", ""))
         if subject in theme.personas:
             return theme.persona(subject)
-        return {"approvals": theme.warn, "debugger": theme.bad}.get(str(morph.state.get("pane", "")), theme.muted)
+        pane = str(morph.state.get("pane", ""))
+        if pane == "approvals":
+            return theme.warn if self.title != approvals.AT_REST else theme.muted
+        return theme.bad if pane == "debugger" else theme.muted
 
     def _draw_title(self, morph: Morph, look: Style, accent: str) -> None:
         theme, pen = look.theme, self.pen

@@ -99,8 +99,8 @@ class Stage(Widget):
         self._morphs, self._timeline = InstructionGroup(), Pen.new(self.texts)
         self._heights = (Translate(0, 0), Translate(0, 0))
         below = (
-            self._ground.group, self.living.links.group, self._morphs, self._arrow.group, self.living.bubbles.group,
-            self._foot.group, self._timeline.group, self._strip.group,
+            self._ground.group, self.living.links.group, self._morphs, self.living.bubbles.group,
+            self._foot.group, self._timeline.group, self._strip.group, self._arrow.group,
         )  # fmt: skip
         above = (self._toasts.group, self._hints.group, self._halo.group, self._menu.group)
         for canvas, height, groups in (

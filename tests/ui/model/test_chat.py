@@ -7,7 +7,7 @@ import pytest
 from a4ps.errors import UsageError
 from a4ps.protocol.requests.turns import Resume
 from a4ps.ui.model.blocks import Act
-from a4ps.ui.model.chat import SLASH, Question, completed, said
+from a4ps.ui.model.chat import SLASH, Question, completed, help_of, said
 from a4ps.ui.model.command_palette import COMMANDS
 from a4ps.ui.model.pane import Do, Open, Send, known_panes
 
@@ -80,3 +80,9 @@ def test_every_window_that_is_named_somewhere_is_there() -> None:
         meant.pane for slash in SLASH if isinstance(meant := slash.does("x" if slash.name != "theme" else ""), Open)
     }
     assert named | opened <= known_panes().keys()
+
+
+def test_each_command_that_a_line_could_become_says_what_it_does() -> None:
+    assert all(help_of(each) for each in completed("/"))
+    assert help_of("/all ").startswith("QUESTION")
+    assert help_of("/inspect ROBIN") == ""

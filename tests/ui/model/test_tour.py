@@ -84,3 +84,26 @@ def test_a_world_without_what_it_speaks_of_has_a_tour_all_the_same() -> None:
         arrow(world)
         world = went_on(world)
     assert stop_of(world) is None
+
+
+def test_in_a_first_world_no_note_hides_a_face() -> None:
+    world = begun(first_world(1600, 1000))
+    while stop_of(world) is not None:
+        note = seen_in_world(world, TOUR)
+        faces = [seen_in_world(world, each.id) for each in world.of_kind("persona")]
+        hidden = [
+            each
+            for each in faces
+            if note.x < each.right and each.x < note.right and note.y < each.bottom and each.y < note.bottom
+        ]
+        assert not hidden
+        world = went_on(world)
+
+
+def test_a_note_is_as_high_as_its_words_need() -> None:
+    world = begun(first_world(1600, 1000))
+    heights = {}
+    while (number := stop_of(world)) is not None:
+        heights[len(STOPS[number].text)] = seen_in_world(world, TOUR).height
+        world = went_on(world)
+    assert heights[max(heights)] > heights[min(heights)]

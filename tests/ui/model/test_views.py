@@ -13,7 +13,7 @@ from a4ps.ui.model import views
 from a4ps.ui.model.blocks import Bar, Block, Tabs, say
 from a4ps.ui.model.pane import Answer, Seen, known_panes
 from a4ps.ui.model.society import Society
-from a4ps.ui.model.views import Shown, view, views_of
+from a4ps.ui.model.views import Shown, paragraphs, view, views_of
 
 CODEX = {"role": "r", "model_name": "m", "system_prompt": "p", "voice": "blunt", "pillars": ["one"], "temperature": 0.5}
 SLOT = {"name": "tank", "text": "0.7", "type": "float", "depth": 0, "path": ["tank"], "size": None, "plain": False}
@@ -80,3 +80,13 @@ def test_a_view_that_fails_is_shown_as_such() -> None:
 def test_the_tabs_of_an_inspector_are_not_taken() -> None:
     with pytest.raises(CallerError, match="has a tab Slots"):
         view("Slots", of=lambda _: True)
+
+
+def test_lines_that_a_file_was_broken_into_are_one_paragraph_and_bullets_are_not() -> None:
+    assert paragraphs("You speak\nsecond.\n\nMethod:\n- ask\n- listen") == [
+        "You speak second.",
+        "Method:",
+        "- ask",
+        "- listen",
+    ]
+    assert paragraphs("") == []

@@ -16,6 +16,8 @@ from a4ps.ui.model.society import Society
 
 _ROWS: Final = frozenset({"approval", "approval-kept", "reply", "stop"})
 _DECIDED_MAX: Final = 100
+#: The title where nothing waits.
+AT_REST: Final = "Approvals"
 
 
 @pane
@@ -29,7 +31,7 @@ class Approvals:
 
     def title(self, seen: Seen) -> str:
         waits = len(_of_state(seen, "waiting"))
-        return "Approval needed" if waits == 1 else f"{waits} approvals needed" if waits else "Approvals"
+        return "Approval needed" if waits == 1 else f"{waits} approvals needed" if waits else AT_REST
 
     def needs(self, state: State, society: Society) -> Sequence[Need]:  # noqa: ARG002 - as every pane's
         return (Need("approvals", ApprovalsRequest(everything=bool(state.get("everything"))), _ROWS),)
@@ -119,6 +121,8 @@ class Approvals:
         shown = bool(seen.state.get("everything"))
         yield Buttons((Button("Hide those decided" if shown else "Show those decided", Act("everything")),))
         decided = [each for each in _all(seen) if each["state"] != "waiting"]
+        if shown and answer.value is not None and not decided:
+            yield say("Nothing was decided yet.", "muted")
         for each in list(reversed(decided))[:_DECIDED_MAX]:
             yield Columns(
                 (

@@ -18,6 +18,7 @@ from a4ps.ui.model.panes.sound import sound, soundly
 from a4ps.ui.model.society import Society
 
 _ROWS_MAX: Final = 200
+_SHARES: Final = (0.24, 0.28, 0.48)
 _NOTHING: Final = Span("")
 
 
@@ -97,11 +98,11 @@ class Browser:
         yield from waiting(seen.answer("protos"), "the Protos")
         if proto:
             yield from waiting(seen.answer("proto"), proto)
-        yield Columns((Span("Protos", "muted"), Span("methods", "muted"), Span("versions", "muted")), (0.3, 0.3, 0.4))
+        yield Columns((Span("Protos", "muted"), Span("methods", "muted"), Span("versions", "muted")), _SHARES)
         for cells in list(
             zip_longest(self._protos(seen), self._methods(seen), self._versions(seen), fillvalue=_NOTHING)
         )[:_ROWS_MAX]:
-            yield Columns(cells, (0.3, 0.3, 0.4))
+            yield Columns(cells, _SHARES)
         if proto:
             yield Buttons((Button(f"Inspect {proto}", Act("inspect")),))
         method = method_named(seen.answer("proto").value, name)

@@ -128,7 +128,7 @@ class Debugger:
         yield Rule()
         if method.get("hash") not in (None, call["hash"]):
             yield say("Its text has changed since it failed; this is the one of now.", "warn")
-        yield source_entry(state, method["source"], lines=10)
+        yield source_entry(state, method["source"])
         is_edited = typed(state, "source", method["source"]) != method["source"]
         yield Buttons(
             (Button("Retry on a copy", Act("retry"), "good", call["again"]),),

@@ -34,6 +34,7 @@ from a4ps.ui.model.panes.parts import (
     with_fault,
     with_typed,
 )
+from a4ps.ui.model.panes.plots import figure
 from a4ps.ui.model.panes.slots import (
     codex_blocks,
     opened_paths,
@@ -44,13 +45,12 @@ from a4ps.ui.model.panes.slots import (
     whole_blocks,
 )
 from a4ps.ui.model.panes.sound import sound, soundly
-from a4ps.ui.model.society import Society
+from a4ps.ui.model.society import BY_PROFILE, Society
 from a4ps.ui.model.views import OWN, views_of
 
 _CHANGES_MAX: Final = 200
 #: Tabs in which a Proto is changed; of one that is pinned they are to be looked at.
 _EDITED: Final = ("Slots", "Codex", "Methods")
-_UNITS: Final = {"tokens_per_s": "tokens/s", "latency": "s"}
 
 
 @pane
@@ -70,8 +70,8 @@ class Inspector:
             return "Inspector"
         shown = seen.answer("proto").value
         if shown is None:
-            return proto
-        return f"{proto} at {shown['version']}{', pinned' if seen.state.get('pinned') else ''}"
+            return f"Inspector: {proto}"
+        return f"Inspector: {proto}, version {shown['version']}{', pinned' if seen.state.get('pinned') else ''}"
 
     def needs(self, state: State, society: Society) -> Sequence[Need]:  # noqa: ARG002 - as every pane's
         state = sound(state)
@@ -195,7 +195,9 @@ class Inspector:
     def _head(shown: Mapping[str, Any], *, pinned: bool) -> Line:
         codex = shown["codex"]
         spans = [Span(shown["name"], "strong", persona=shown["name"]), Span(f"  {codex['role']}  ", "muted")]
-        if codex["model_name"]:
+        if codex["model_name"] == BY_PROFILE:
+            spans.append(Span("model by profile", "muted"))
+        elif codex["model_name"]:
             spans.append(Span(codex["model_name"], mono=True))
         for at, parent in enumerate(shown["parents"]):
             spans.append(Span("  from " if at == 0 else ", ", "muted"))
@@ -236,10 +238,8 @@ class Inspector:
                 name for name in ("dissonance", "load.tokens", "latency", "tokens_per_s") if name in society.series
             ]
         for name in names:
-            bounded = name == "dissonance" or name.startswith(("character.", "drift"))
-            low, high = (0.0, 1.0) if bounded else (0.0, None)
-            title = name.replace("_", " ").replace(".", " ")
-            yield Plot(name, title, society.series[name], _UNITS.get(name, ""), low, high)
+            title, unit, low, high = figure(name)
+            yield Plot(name, title, society.series[name], unit, low, high)
         if not names:
             yield say("There are no figures of it in the last ten minutes.", "muted")
             yield say("They come with the next turn.", "muted")

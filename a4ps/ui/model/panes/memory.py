@@ -101,7 +101,7 @@ class Memory:
     def _blocks(self, seen: Seen) -> Iterator[Block]:
         state = seen.state
         query = str(state.get("query", ""))
-        yield Entry("query", query, Act("query"), hint="what belongs to …", live=True)
+        yield Entry("query", query, Act("query"), hint="search what is remembered", live=True)
         if "plan" in state:
             yield from _plan(state)
             return
@@ -115,7 +115,7 @@ class Memory:
             elif seen.answer("found").value is not None:
                 yield say("Nothing that is remembered belongs to this.", "muted")
         else:
-            yield say("Every answered question is remembered. Write what you look for.", "muted")
+            yield say("Every answered question is remembered, and what you add here.", "muted")
         yield Rule()
         yield Entry("add", "", Act("add"), label="remember", hint="My bike has a 56 cm frame")
         yield from _state(seen.society)
@@ -174,7 +174,7 @@ def _state(society: Society) -> Iterator[Block]:
     told = f"{memory['memories']:,} memories · {memory['vectors']:,} vectors"
     if memory["left"]:
         told += f" · {memory['left']:,} to be embedded, {memory['per_s']:.0f} a second"
-    yield say(f"{told} · {memory['embedder'] or 'full text alone'}", "muted", mono=True)
+    yield say(f"{told} · {memory['embedder'] or 'found by their words alone'}", "muted")
     if memory["fault"]:
         yield say(memory["fault"], "warn")
 

@@ -78,7 +78,10 @@ def _blocks(seen: Seen) -> Iterator[Block]:
     for name, persona in seen.society.personas.items():
         if name in protos:
             yield from _persona(persona, _own(protos[name]["model"]), known, seen)
-    yield say("Return: from the next turn on. Empty: what the profile gives.", "muted")
+    if seen.state.get("persona") in protos:
+        yield say("Return: from the next turn on. Empty: what the profile gives.", "muted")
+    elif protos:
+        yield say("Press one to give it a model of its own.", "muted")
     yield Buttons((Button("Look again", Act("look")),))
 
 

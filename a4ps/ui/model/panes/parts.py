@@ -17,6 +17,10 @@ ENTERED_MAX: Final = 1_000_000
 """Characters that a request takes."""
 
 _OUTPUT_MAX: Final = 2_000
+#: Of the reason for a change that is not chosen, a list has so much.
+_REASON_CHARS: Final = 80
+#: The field of a method's text has room for more lines than there are, within bounds.
+_LINES_LEAST, _LINES_MOST, _LINES_MORE = 5, 16, 2
 _SHOWN_OF_TRIAL: Final = ("good", "where", "value", "output", "cut", "seconds", "changed")
 
 
@@ -66,16 +70,17 @@ def when(at: str) -> str:
 def change_row(change: Mapping[str, Any], act: Act, *, chosen: bool = False) -> Columns:
     """One change in a list."""
     forgotten = " (forgotten in part)" if change.get("forgotten") else ""
-    inherited = f" of {change['proto']}" if change.get("inherited") else ""
+    inherited = f"{change['proto']}: " if change.get("inherited") else ""
+    reason = " ".join(str(change["reason"]).split()) or change["act"]
+    short = reason if chosen or len(reason) <= _REASON_CHARS else f"{reason[:_REASON_CHARS]}…"
     return Columns(
         (
             Span(str(change["change"]), "muted", mono=True),
             Span(when(change["at"]), "muted"),
-            Span(f"{change['act']}{inherited}"),
             Span(change["author"]),
-            Span(f"{change['reason']}{forgotten}"),
+            Span(f"{inherited}{short}{forgotten}"),
         ),
-        (0.1, 0.2, 0.16, 0.16, 0.38),
+        (0.09, 0.31, 0.18, 0.42),
         act,
         chosen,
     )
@@ -157,8 +162,10 @@ def locals_lines(found: Mapping[str, str], indent: int = 0) -> Iterator[Line]:
         yield Line((Span(f"{name} = ", "muted", mono=True), Span(text, mono=True)), indent)
 
 
-def source_entry(state: State, source: str, *, key: str = "source", lines: int = 14, fills: bool = False) -> Entry:
+def source_entry(state: State, source: str, *, key: str = "source", fills: bool = False) -> Entry:
     """A method's text, which is edited here; what is typed is kept with the window."""
+    needed = typed(state, key, source).rstrip("\n").count("\n") + 1 + _LINES_MORE
+    lines = min(max(_LINES_LEAST, needed), _LINES_MOST)
     return Entry(
         key,
         typed(state, key, source),

@@ -92,13 +92,18 @@ class Plots:
             if not cut:
                 continue
             shown += 1
-            title, unit, low, high = FIGURES.get(_family(name), (name, "", None, None))
+            title, unit, low, high = figure(name)
             whose = name.partition(".")[2] if _family(name) in ("character", "drift") else ""
             seconds = RANGES[_range(state)] or max(60.0, cut[-1][0] - cut[0][0])
             yield Plot(name, f"{title} · {whose}" if whose else title, cut, unit, low, high, seconds=seconds)
         if not shown:
             yield say("There are no figures of that time.", "muted")
             yield say("They come with the first answer; choose a longer range to look further back.", "muted")
+
+
+def figure(name: str) -> tuple[str, str, float | None, float | None]:
+    """What a series is called, its unit, and the bounds of its axis."""
+    return FIGURES.get(_family(name), (name, "", None, None))
 
 
 def _kept(seen: Seen) -> Mapping[str, Sequence[Mapping[str, Any]]]:

@@ -115,7 +115,7 @@ def _service(name: str, service: Mapping[str, Any]) -> Iterator[Block]:
     restarts = f"{service['restarts']} restarts" if service["restarts"] else ""
     yield Columns(
         (Span(name), Span(service["state"], _STATES.get(service["state"], "text")), Span(restarts, "warn")),
-        (0.44, 0.28, 0.28),
+        (0.22, 0.4, 0.38),
     )
     if service["last_error"]:
         yield say(service["last_error"], "muted", indent=1)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from a4ps.protocol.requests.image import Diff, History, Revert
 from a4ps.protocol.requests.system import EventsSince
-from a4ps.ui.model.blocks import Act, Block, Button, Buttons, Columns, Line, Mark, Marks, Span, Tone, say
+from a4ps.ui.model.blocks import Act, Block, Columns, Line, Mark, Marks, Span, Tone, say
 from a4ps.ui.model.morph import State
 from a4ps.ui.model.pane import Effect, Keep, Need, Notice, Open, Outcome, Seen, Send, pane
 from a4ps.ui.model.panes.parts import difference_blocks, waiting, when
@@ -44,7 +44,7 @@ class Timeline:
     size = (560.0, 300.0)
 
     def title(self, seen: Seen) -> str:
-        return f"Timeline: {_chosen(seen) or 'nothing yet'}"
+        return f"Timeline: change {chosen}" if (chosen := _chosen(seen)) else "Timeline"
 
     def needs(self, state: State, society: Society) -> Sequence[Need]:
         chosen = int(state.get("change", 0))
@@ -139,17 +139,23 @@ def headline(event: Mapping[str, Any]) -> str:
     """What a commit was, in a few words."""
     _, kind = _kind(event)
     keys = [str(row["key"]).removeprefix(_TOOL) for row in event["rows"] if _of(row)[1] == kind]
-    return f"{kind} {', '.join(keys[:3])}{' …' if len(keys) > 3 else ''}".strip()
+    named = f"{', '.join(keys[:3])}{' …' if len(keys) > 3 else ''}"
+    return f"{named} changed" if kind == "swap" else f"{kind} {named}".strip()
 
 
 def _told(event: Mapping[str, Any], seen: Seen) -> Iterator[Block]:
     number = event["sequence"]
     about = f"  {when(event['at'])} by {event['author']}"
-    yield Line((Span(f"{number}  ", "muted", mono=True), Span(headline(event), "strong"), Span(about, "muted")))
-    for row in event["rows"]:
-        act = _opens(row)
-        if act is not None:
-            yield Line((Span(f"{row['kind']} {row['key']}", "link"),), 1, act)
+    opens = [(row, act) for row in event["rows"] if (act := _opens(row)) is not None]
+    spans = [Span(f"{number}  ", "muted", mono=True), Span(headline(event), "strong"), Span(about, "muted")]
+    # In the line that is always there no more than this is seen.
+    if opens:
+        spans.append(Span("   show it", "link", act=opens[0][1]))
+    if any(row["kind"] == "proto" for row in event["rows"]):
+        spans.append(Span("   revert this one", "link", act=Act("revert", {"change": number})))
+    yield Line(tuple(spans))
+    for row, act in opens[1:]:
+        yield Line((Span(f"{row['kind']} {row['key']}", "link"),), 1, act)
     if int(seen.state.get("change", 0)) != number:
         yield say("Choose a mark, or drag along the line, to look back.", "muted")
         return
@@ -162,7 +168,6 @@ def _told(event: Mapping[str, Any], seen: Seen) -> Iterator[Block]:
     yield from waiting(seen.answer("diff"), "what it changed")
     if (diff := seen.answer("diff").value) is not None:
         yield from difference_blocks(diff["differences"])
-    yield Buttons((Button("Revert this one", Act("revert", {"change": number}), "bad"),))
 
 
 def _opens(row: Mapping[str, Any]) -> Act | None:

@@ -69,7 +69,7 @@ def list_blocks(found: Mapping[str, Any]) -> Iterator[Block]:
             (Span(name, mono=True), Span("cannot be read", "bad")), (0.37, 0.63), Act("choose", {"tool": name})
         )
     if not tools and not found["unreadable"]:
-        yield say("No tool is there yet.", "muted")
+        yield say("There are no tools yet.", "muted")
         yield say("Say below what one should do; BRICK writes it, ALFRED tests it unseen.", "muted")
 
 

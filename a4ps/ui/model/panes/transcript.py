@@ -36,7 +36,7 @@ class Transcript:
 
     def title(self, seen: Seen) -> str:
         turn = self._seen(seen).id
-        return f"Transcript of turn {turn}" if turn else "Transcript"
+        return f"Transcript: turn {turn}" if turn else "Transcript"
 
     def needs(self, state: State, society: Society) -> Sequence[Need]:
         needs = []
@@ -120,6 +120,8 @@ def _speech(turn: TurnSeen, whole: Mapping[str, Any] | None) -> Iterator[Block]:
     minds: Sequence[Mapping[str, Any]] = whole["minds_changed"] if whole is not None else ()
     if turn.ahead:
         yield say(f"Waits for {turn.ahead} before it.", "muted")
+    elif turn.running and not turn.contributions:
+        yield say("Sent; the first word comes soon …", "muted")
     for at, each in enumerate(turn.contributions):
         if each.step == "thesis" and each.round > 1:
             yield say(f"round {each.round}", "muted")

@@ -66,7 +66,7 @@ def _blocks(why: Mapping[str, Any]) -> Iterator[Block]:
         figures = Span(f"{each['id']} {each['score']:.2f}", "calm", mono=True)
         yield Columns((figures, Span(each["text"]), Span(each["source"], "muted")), (0.18, 0.56, 0.26), act)
     if not why["memories"]:
-        yield say("It rests on none.", "muted", indent=1)
+        yield say("It rests on no memory.", "muted", indent=1)
     yield say("Minds", "strong")
     for voice in why["personas"]:
         yield from _voice(voice)
@@ -102,7 +102,7 @@ def _voice(voice: Mapping[str, Any]) -> Iterator[Block]:
     name = voice["persona"]
     models = ", ".join(voice["models"])
     change = voice["change"]
-    made = f"change {change['change']}: {change['reason'] or change['act']}" if change is not None else "as it came"
+    made = str(change["reason"] or change["act"]) if change is not None else "as it came"
     colour = "" if voice["colour"] is None else f"{voice['colour']:.2f}"
     yield Columns(
         (
@@ -112,7 +112,7 @@ def _voice(voice: Mapping[str, Any]) -> Iterator[Block]:
             Span(made, "muted"),
             Span(colour, "calm", mono=True),
         ),
-        (0.17, 0.17, 0.24, 0.32, 0.1),
+        (0.16, 0.16, 0.22, 0.36, 0.1),
         _open("inspector", subject=name, tab="Evidence"),
     )
     if change is not None and change["evidence"]:

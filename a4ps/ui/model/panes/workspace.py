@@ -23,7 +23,7 @@ class Workspace:
     def title(self, seen: Seen) -> str:
         seen = soundly(seen)
         proto = subject_of(seen.state)
-        return f"Workspace on {proto}" if proto else "Workspace"
+        return f"Workspace: self is {proto}" if proto else "Workspace"
 
     def needs(self, state: State, society: Society) -> Sequence[Need]:  # noqa: ARG002 - as every pane's
         return ()

@@ -27,7 +27,7 @@ async def test_a_slot_that_is_edited_in_place_is_the_living_ones(backend: Backen
     assert backend.protos.get_proto("NOTE").state["count"] == 5
     assert (await window.entry('["count"]')).text == "5"
     assert window.changes == [backend.protos.get_proto("NOTE").version], "so that it can be undone"
-    assert window.title == f"NOTE at {window.changes[0]}"
+    assert window.title == f"Inspector: NOTE, version {window.changes[0]}"
 
 
 async def test_a_refused_edit_says_why_and_keeps_what_was_typed(backend: Backend) -> None:

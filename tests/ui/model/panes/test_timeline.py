@@ -35,7 +35,7 @@ def test_a_swap_is_larger_than_a_question_and_the_chosen_one_is_marked() -> None
     assert (question.chosen, swap.chosen) == (False, True)
     assert (question.place, swap.place) == (0.0, 1.0)
     assert question.tone != swap.tone
-    assert headline(SWAP) == "swap ROBIN"
+    assert headline(SWAP) == "ROBIN changed"
 
 
 def test_a_tool_is_no_swap_of_a_mind_and_opens_on_its_bench() -> None:
@@ -45,7 +45,7 @@ def test_a_tool_is_no_swap_of_a_mind_and_opens_on_its_bench() -> None:
     assert tool.tone != swap.tone
     assert headline(made) == "tool slugify"
     seen = Seen({"change": 9}, {"events": Answer({"events": [made]}, asking=False)}, Society(sequence=9))
-    (row,) = [act for said, act in pressables(PANE.blocks(seen)) if said == "proto tool:slugify"]
+    (row,) = [act for said, act in pressables(PANE.blocks(seen)) if said == "show it"]
     assert PANE.acted(row, seen) == [Open("tool_bench", {"subject": "slugify"})]
 
 
@@ -71,14 +71,14 @@ async def test_a_change_is_looked_at_and_reverted(backend: Backend) -> None:
     blocks = await window.look()
     assert any(isinstance(block, SideBySide) for block in blocks)
     assert any("brighter" in text for text in await window.texts())
-    await window.press("Revert this one")
+    await window.press("revert this one")
     assert backend.protos.get_proto("NOTE").state["count"] == 3
     assert any(isinstance(each, Notice) and "Reverted by change" in each.text for each in window.effects)
 
 
 async def test_what_a_commit_made_opens_from_its_line(backend: Backend) -> None:
     window = timeline(backend)
-    await window.press("proto NOTE")
+    await window.press("show it")
     assert window.effects == [Open("inspector", {"subject": "NOTE", "tab": "History"})]
 
 

@@ -122,7 +122,7 @@ def test_a_row_says_version_trust_speed_and_failures() -> None:
 
 
 def test_without_any_tool_it_says_how_one_comes_to_be() -> None:
-    assert "No tool is there yet." in texts(listed())
+    assert "There are no tools yet." in texts(listed())
     assert not buttons(listed())["Have it written"].enabled
 
 
@@ -361,7 +361,7 @@ async def test_a_living_tool_is_read_trusted_run_and_removed(backend: Backend, s
     assert any("many" in str(text) and "most" in str(text) for text in await window.texts())
     await window.press("Remove")
     assert len(window.changes) == 1
-    assert "No tool is there yet." in await bench.texts()
+    assert "There are no tools yet." in await bench.texts()
 
 
 async def test_a_text_that_became_another_since_it_was_read_is_not_trusted(backend: Backend, slugify: str) -> None:
@@ -380,4 +380,4 @@ async def test_a_tool_that_is_not_there_says_so(backend: Backend) -> None:
     shown = await Driven(backend, "tool_bench", subject="nothing").texts()
     assert any("nothing" in text for text in shown)
     assert not any(text.startswith("Run") for text in shown)
-    assert "No tool is there yet." in await Driven(backend, "tool_bench").texts()
+    assert "There are no tools yet." in await Driven(backend, "tool_bench").texts()

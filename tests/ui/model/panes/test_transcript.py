@@ -39,6 +39,12 @@ async def test_what_is_being_said_is_shown_as_it_comes(backend: Backend) -> None
     assert window.effects == [Do(Act("stop"))]
 
 
+async def test_before_the_first_word_it_says_that_one_comes(backend: Backend) -> None:
+    sent = Society(turn=TurnSeen("", "Rust or Go?", running=True))
+    assert any("first word" in text for text in await Driven(backend, "transcript", sent).texts())
+    assert not any("first word" in text for text in await Driven(backend, "transcript", SPEAKING).texts())
+
+
 async def test_an_earlier_turn_is_found_and_looked_at(backend: Backend) -> None:
     first, _ = await answered(backend), await answered(backend, "And what of the garden?")
     window = Driven(backend, "transcript")
@@ -49,7 +55,7 @@ async def test_an_earlier_turn_is_found_and_looked_at(backend: Backend) -> None:
     assert sum("winter?" in text for text in texts) == 1
     assert not any("garden" in text for text in texts)
     await window.press(first)
-    assert window.title == f"Transcript of turn {first}"
+    assert window.title == f"Transcript: turn {first}"
     assert any(text.startswith("ROBIN | ") for text in await window.texts())
     await window.press("Why?")
     assert window.effects == [Open("why", {"subject": first})]
