@@ -56,6 +56,7 @@ STAYS_INSIDE: Mapping[str, str] = {
 
 #: Modules that use sockets, processes or files and lead nowhere, and why.
 HARMLESS: Mapping[str, str] = {
+    "ui.view.x_errors": "asks the X library to say in words what it could not do",
     "ui.worlds": "the scripts of worlds in the home",
     "cli.up": "opens the null device",
     "cli.window": "starts the window, and asks whether the display is there that the environment names",
