@@ -29,7 +29,7 @@ _EDGE = 24.0
 #: Above and below a target, these shares of its width along it.
 _ALONG = (0.5, 0.375, 0.25, 0.625, 0.75)
 #: To hide a face is so much worse than to hide as much of a window.
-_FACE = 10.0
+_FACE = 40.0
 
 
 @dataclass(frozen=True, slots=True)
