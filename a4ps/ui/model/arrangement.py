@@ -29,6 +29,9 @@ PERSONAS: Mapping[str, tuple[float, float]] = {
     "BABS": (0.50, 0.785),
 }
 
+#: In a world that is smaller than such a share of what it was, windows keep their sizes and lie upon each other.
+_READABLE = 0.7
+
 #: The key of the world's state under which the user's places are kept.
 PLACES = "places"
 
@@ -135,14 +138,15 @@ def fitted(world: World, width: float, height: float, scale: float = 1.0) -> Wor
         for id, place in wanted.items()
         if not place.holds(width, height) and not _inside(world[id], place.rect, room)
     }
-    # Personas that cannot all stay keep their places relative to each other.
-    together = any(world[id].kind == "persona" for id in outside)
+    # Personas that cannot all stay keep their places relative to each other, and so do windows while they can be read.
+    together = {world[id].kind for id in outside} & {"persona", "window"}
     morphs, places = dict(world.morphs), {}
     for id, place in wanted.items():
         morph, rect = world[id], place.rect
         if not place.holds(width, height):
-            if together and morph.kind == "persona":
-                rect = _in_proportion(rect, place, room, scale)
+            readable = width >= place.width * _READABLE and height >= place.height * _READABLE
+            if morph.kind in together and (readable or morph.kind == "persona"):
+                rect = _in_proportion(morph, rect, place, room, scale)
             if id in outside or rect != place.rect:
                 rect = _made_to_fit(morph, rect, room)
         if rect != place.rect:
@@ -208,8 +212,16 @@ def _inside(morph: Morph, rect: Rect, room: Rect) -> bool:
     return room.contains(rect.corner) and rect.right <= room.right and rect.bottom <= room.bottom
 
 
-def _in_proportion(rect: Rect, place: _Place, room: Rect, scale: float) -> Rect:
+def _in_proportion(morph: Morph, rect: Rect, place: _Place, room: Rect, scale: float) -> Rect:
     before = furniture(place.width, place.height, scale).room
+    if morph.kind == "window":
+        wide, high = room.width / before.width, room.height / before.height
+        return Rect(
+            room.x + (rect.x - before.x) * wide,
+            room.y + (rect.y - before.y) * high,
+            round(max(min(LEAST_WINDOW[0], rect.width), rect.width * min(1.0, wide))),
+            round(max(min(LEAST_WINDOW[1], rect.height), rect.height * min(1.0, high))),
+        )
     across = (rect.centre.x - before.x) / before.width
     down = (rect.centre.y - before.y) / before.height
     least = LEAST["persona"][0]

@@ -138,3 +138,24 @@ def test_personas_that_are_missing_come_back_and_those_that_are_there_stay() -> 
 @pytest.mark.parametrize(("height", "scale"), [(240, 1.0), (1080, 1.0), (1440, 1.3), (2160, 2.0), (4320, 2.0)])
 def test_a_new_world_can_be_read_on_any_screen(height: float, scale: float) -> None:
     assert font_scale(new_world(height * 16 / 9, height)) == scale
+
+
+def test_in_a_somewhat_smaller_window_the_windows_lie_beside_each_other_as_before_however_it_came_to_that_size() -> (
+    None
+):
+    world = first_world(1600, 1000)
+    small = fitted(world, 1440, 900)
+    rects = [small.rect(each.id) for each in small.of_kind("window")]
+    assert len(rects) == 5
+    for at, one in enumerate(rects):
+        assert all(
+            one.right <= other.x or other.right <= one.x or one.bottom <= other.y or other.bottom <= one.y
+            for other in rects[at + 1 :]
+        )
+    by_steps = fitted(fitted(world, 1520, 950), 1440, 900)
+    assert {each.id: by_steps.rect(each.id) for each in by_steps.of_kind("window")} == {
+        each.id: small.rect(each.id) for each in small.of_kind("window")
+    }
+    assert [each.rect for each in fitted(small, 1600, 1000).of_kind("window")] == [
+        each.rect for each in world.of_kind("window")
+    ]
