@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,11 +117,10 @@ def _dress(desk: Desk, options: Options, *, keeps: bool) -> None:
     with desk.settling():
         if options.world and keeps and checked(options.world) != desk.scene.name:
             desk.scene.show(options.world)
-        root = desk.world.root
-        wanted = {"theme": options.theme, "scale": options.scale}
-        state = {**root.state, **{key: value for key, value in wanted.items() if value}}
-        if state != root.state:
-            desk.undoing.see(desk.world.put(replace(root, state=state)))
+        if options.theme and options.theme != desk.theme.name:
+            desk.scene.other_theme(options.theme)
+        if options.scale and options.scale != desk.font_scale:
+            desk.scene.scale_to(options.scale)
 
 
 def open_window(size: tuple[int, int], *, offscreen: bool, folder: Path) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from a4ps.errors import A4PSError, CallerError, Conflict
 from a4ps.ui.keeping import Keeping
 from a4ps.ui.model import tour
-from a4ps.ui.model.arrangement import first_world, fitted, new_world
+from a4ps.ui.model.arrangement import first_world, fitted, new_world, rescaled
 from a4ps.ui.model.blocks import Act
 from a4ps.ui.model.furniture import SCALE, SCALES, font_scale
 from a4ps.ui.model.geometry import Point
@@ -49,7 +49,11 @@ class Scene:
     def scale(self, by: int) -> None:
         """Type so many steps larger; as it was at first for 0."""
         nearest = min(range(len(SCALES)), key=lambda place: abs(SCALES[place] - self.font_scale))
-        self._note(SCALE, SCALES[min(max(0, nearest + by), len(SCALES) - 1)] if by else 1.0)
+        self.scale_to(SCALES[min(max(0, nearest + by), len(SCALES) - 1)] if by else 1.0)
+
+    def scale_to(self, scale: float) -> None:
+        """Type of that size."""
+        self._desk.undoing.see(rescaled(self._desk.world, scale))
 
     def resized(self, width: float, height: float) -> None:
         """The world has another size."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from a4ps.ui.model.furniture import SCALE, first_scale, font_scale, furniture
+from a4ps.ui.model.furniture import SCALE, first_scale, font_scale, furniture, room_of
 from a4ps.ui.model.geometry import Point, Rect
 from a4ps.ui.model.hit import TITLE_HEIGHT
 from a4ps.ui.model.layout import LEAST
@@ -157,6 +157,31 @@ def fitted(world: World, width: float, height: float, scale: float = 1.0) -> Wor
     if places:
         state[PLACES] = places
     morphs[ROOT] = replace(root, rect=Rect(0, 0, width, height), state=state)
+    return World(morphs)
+
+
+def rescaled(world: World, scale: float) -> World:
+    """The world with type of that size: what is always there takes another part of it, and all else keeps its place in the
+    room that is left.
+    """
+    before = room_of(world)
+    root = replace(world.root, state={**world.root.state, SCALE: scale})
+    morphs = dict(world.put(root).morphs)
+    room = room_of(World(morphs))
+    if room == before:
+        return World(morphs)
+    share = room.height / before.height
+    for id in root.children:
+        morph, rect = world[id], world[id].rect
+        height = rect.height
+        if morph.kind == "window":
+            height = round(max(min(LEAST_WINDOW[1], height), height * share))
+            y = room.y + (rect.y - before.y) * share
+        else:
+            y = room.y + (rect.centre.y - before.y) * share - height / 2
+        moved = Rect(rect.x, round(y), rect.width, height)
+        # What the user has laid beyond the room's edge stays beyond it.
+        morphs[id] = replace(morph, rect=moved.kept_inside(room) if rect == rect.kept_inside(before) else moved)
     return World(morphs)
 
 

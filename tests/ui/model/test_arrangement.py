@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from a4ps.ui.model.arrangement import PERSONAS, first_world, fitted, new_world, with_personas
-from a4ps.ui.model.furniture import font_scale, furniture
+from a4ps.ui.model.arrangement import PERSONAS, first_world, fitted, new_world, rescaled, with_personas
+from a4ps.ui.model.furniture import SCALES, font_scale, furniture, room_of
 from a4ps.ui.model.geometry import Rect
 from a4ps.ui.model.morph import ROOT, Morph, World
 from a4ps.ui.model.script import read, written
@@ -159,3 +159,16 @@ def test_in_a_somewhat_smaller_window_the_windows_lie_beside_each_other_as_befor
     assert [each.rect for each in fitted(small, 1600, 1000).of_kind("window")] == [
         each.rect for each in world.of_kind("window")
     ]
+
+
+@given(st.sampled_from(SCALES), st.integers(700, 2000), st.integers(600, 1200))
+def test_with_larger_type_nothing_comes_to_lie_beneath_what_is_always_there(
+    scale: float, width: int, height: int
+) -> None:
+    world = rescaled(first_world(width, height), scale)
+    room = room_of(world)
+    assert font_scale(world) == scale
+    for each in world.root.children:
+        rect = world.rect(each)
+        assert rect.y >= room.y - 1
+        assert rect.bottom <= room.bottom + 1 or rect.height > room.height
