@@ -53,11 +53,13 @@ class Scene:
 
     def scale_to(self, scale: float) -> None:
         """Type of that size."""
-        self._desk.undoing.see(rescaled(self._desk.world, scale))
+        self._desk.undoing.see(tour.placed(rescaled(self._desk.world, scale), scale))
 
     def resized(self, width: float, height: float) -> None:
         """The world has another size."""
-        self._desk.undoing.see(fitted(self._desk.world, width, height, self.font_scale))
+        world = self._desk.world
+        now = fitted(world, width, height, self.font_scale)
+        self._desk.undoing.see(now if now is world else tour.placed(now, self.font_scale))
 
     def tidied(self) -> World:
         """The world as it is at first, of this size."""

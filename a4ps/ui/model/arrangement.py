@@ -29,6 +29,8 @@ PERSONAS: Mapping[str, tuple[float, float]] = {
     "BABS": (0.50, 0.785),
 }
 
+#: Beneath a persona's ring there are two lines of words.
+CAPTIONS = 44.0
 #: In a world that is smaller than such a share of what it was, windows keep their sizes and lie upon each other.
 _READABLE = 0.7
 
@@ -181,7 +183,8 @@ def rescaled(world: World, scale: float) -> World:
             y = room.y + (rect.centre.y - before.y) * share - height / 2
         moved = Rect(rect.x, round(y), rect.width, height)
         # What the user has laid beyond the room's edge stays beyond it.
-        morphs[id] = replace(morph, rect=moved.kept_inside(room) if rect == rect.kept_inside(before) else moved)
+        seen = replace(room, height=room.height - _below(morph, room))
+        morphs[id] = replace(morph, rect=moved.kept_inside(seen) if rect == rect.kept_inside(before) else moved)
     return World(morphs)
 
 
@@ -234,7 +237,13 @@ def _inside(morph: Morph, rect: Rect, room: Rect) -> bool:
     """Whether it can be taken hold of: a window's title with its buttons is seen, and all of anything else."""
     if morph.kind == "window":
         return room.x <= rect.x and rect.right <= room.right and room.y <= rect.y <= room.bottom - TITLE_HEIGHT
-    return room.contains(rect.corner) and rect.right <= room.right and rect.bottom <= room.bottom
+    below = _below(morph, room)
+    return room.contains(rect.corner) and rect.right <= room.right and rect.bottom + below <= room.bottom
+
+
+def _below(morph: Morph, room: Rect) -> float:
+    """What is written beneath a persona is to be seen as well, where the room is not too low for that."""
+    return CAPTIONS if morph.kind == "persona" and room.height > 8 * CAPTIONS else 0.0
 
 
 def _in_proportion(morph: Morph, rect: Rect, place: _Place, room: Rect, scale: float) -> Rect:
@@ -258,5 +267,6 @@ def _made_to_fit(morph: Morph, rect: Rect, room: Rect) -> Rect:
     width, height = min(rect.width, room.width), min(rect.height, room.height)
     if morph.kind == "persona":
         width = height = min(width, height)
-    fitting = Rect(rect.x, rect.y, width, height).kept_inside(room)
+    seen = replace(room, height=room.height - _below(morph, room))
+    fitting = Rect(rect.x, rect.y, width, height).kept_inside(seen)
     return Rect(round(fitting.x), round(fitting.y), fitting.width, fitting.height)

@@ -124,6 +124,12 @@ def did(world: World, deed: str, scale: float = 1.0) -> World:
     return went_on(world, scale) if number is not None and STOPS[number].deed == deed else world
 
 
+def placed(world: World, scale: float = 1.0) -> World:
+    """The world with the note where it belongs, as things lie now; the same where no tour is under way."""
+    number = stop_of(world)
+    return world if number is None else _at(world, number, scale)
+
+
 def ended(world: World) -> World:
     """The world without the tour, which does not begin by itself again."""
     if TOUR in world:

@@ -172,3 +172,9 @@ def test_with_larger_type_nothing_comes_to_lie_beneath_what_is_always_there(
         rect = world.rect(each)
         assert rect.y >= room.y - 1
         assert rect.bottom <= room.bottom + 1 or rect.height > room.height
+
+
+def test_in_a_smaller_window_the_words_beneath_a_persona_are_seen() -> None:
+    for size in ((1440, 900), (1280, 800), (1100, 700)):
+        world = fitted(first_world(1600, 1000), *size)
+        assert all(world.rect(each.id).bottom + 40 <= room_of(world).bottom for each in world.of_kind("persona"))
