@@ -21,7 +21,7 @@ from a4ps.log_file import open_log
 from a4ps.places import Places
 from a4ps.ui.desk import Desk
 from a4ps.ui.link import Link
-from a4ps.ui.model.arrangement import fitted, scaled
+from a4ps.ui.model.arrangement import fitted
 from a4ps.ui.model.morph import World
 from a4ps.ui.model.pane import known_panes
 from a4ps.ui.model.script import MOST_BYTES, read
@@ -117,10 +117,10 @@ def _dress(desk: Desk, options: Options, *, keeps: bool) -> None:
     with desk.settling():
         if options.world and keeps and checked(options.world) != desk.scene.name:
             desk.scene.show(options.world)
-        if options.theme:
+        if options.theme and options.theme != desk.theme.name:
             desk.scene.other_theme(options.theme)
-        if options.scale:
-            desk.undoing.see(scaled(desk.world, options.scale))
+        if options.scale and options.scale != desk.font_scale:
+            desk.scene.scale_to(options.scale)
 
 
 def open_window(size: tuple[int, int], *, offscreen: bool, folder: Path) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from a4ps.errors import A4PSError, CallerError, Conflict
 from a4ps.ui.keeping import Keeping
 from a4ps.ui.model import tour
-from a4ps.ui.model.arrangement import first_world, fitted, new_world, scaled
+from a4ps.ui.model.arrangement import first_world, fitted, new_world, rescaled
 from a4ps.ui.model.blocks import Act
 from a4ps.ui.model.furniture import SCALE, SCALES, font_scale
 from a4ps.ui.model.geometry import Point
@@ -49,12 +49,17 @@ class Scene:
     def scale(self, by: int) -> None:
         """Type so many steps larger; as it was at first for 0."""
         nearest = min(range(len(SCALES)), key=lambda place: abs(SCALES[place] - self.font_scale))
-        chosen = SCALES[min(max(0, nearest + by), len(SCALES) - 1)] if by else 1.0
-        self._desk.undoing.see(scaled(self._desk.world, chosen))
+        self.scale_to(SCALES[min(max(0, nearest + by), len(SCALES) - 1)] if by else 1.0)
+
+    def scale_to(self, scale: float) -> None:
+        """Type of that size."""
+        self._desk.undoing.see(tour.placed(rescaled(self._desk.world, scale), scale))
 
     def resized(self, width: float, height: float) -> None:
         """The world has another size."""
-        self._desk.undoing.see(fitted(self._desk.world, width, height))
+        world = self._desk.world
+        now = fitted(world, width, height)
+        self._desk.undoing.see(now if now is world else tour.placed(now, self.font_scale))
 
     def tidied(self) -> World:
         """The world as it is at first, of this size."""

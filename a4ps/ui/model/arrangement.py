@@ -29,6 +29,11 @@ PERSONAS: Mapping[str, tuple[float, float]] = {
     "BABS": (0.50, 0.785),
 }
 
+#: Beneath a persona's ring there are two lines of words.
+CAPTIONS = 44.0
+#: In a world that is smaller than such a share of what it was, windows keep their sizes and lie upon each other.
+_READABLE = 0.7
+
 #: The key of the world's state under which the user's places are kept.
 PLACES = "places"
 
@@ -136,14 +141,15 @@ def fitted(world: World, width: float, height: float) -> World:
         for id, place in wanted.items()
         if not place.holds(width, height) and not _inside(world[id], place.rect, room)
     }
-    # Personas that cannot all stay keep their places relative to each other.
-    together = any(world[id].kind == "persona" for id in outside)
+    # Personas that cannot all stay keep their places relative to each other, and so do windows while they can be read.
+    together = {world[id].kind for id in outside} & {"persona", "window"}
     morphs, places = dict(world.morphs), {}
     for id, place in wanted.items():
         morph, rect = world[id], place.rect
         if not place.holds(width, height):
-            if together and morph.kind == "persona":
-                rect = _in_proportion(rect, place, room, scale)
+            readable = width >= place.width * _READABLE and height >= place.height * _READABLE
+            if morph.kind in together and (readable or morph.kind == "persona"):
+                rect = _in_proportion(morph, rect, place, room, scale)
             if id in outside or rect != place.rect:
                 rect = _made_to_fit(morph, rect, room)
         if rect != place.rect:
@@ -157,15 +163,29 @@ def fitted(world: World, width: float, height: float) -> World:
     return World(morphs)
 
 
-def scaled(world: World, scale: float) -> World:
-    """The world with another scale of the font: what no longer lies in the room that this leaves is moved into it."""
-    root = world.root
-    world = world.put(replace(root, state={**root.state, SCALE: scale}))
-    room, morphs = room_of(world), dict(world.morphs)
+def rescaled(world: World, scale: float) -> World:
+    """The world with type of that size: what is always there takes another part of it, and all else keeps its place in the
+    room that is left.
+    """
+    before = room_of(world)
+    root = replace(world.root, state={**world.root.state, SCALE: scale})
+    morphs = dict(world.put(root).morphs)
+    room = room_of(World(morphs))
+    if room == before:
+        return World(morphs)
+    share = room.height / before.height
     for id in root.children:
-        morph = world[id]
-        if not _inside(morph, morph.rect, room):
-            morphs[id] = replace(morph, rect=_made_to_fit(morph, morph.rect, room))
+        morph, rect = world[id], world[id].rect
+        height = rect.height
+        if morph.kind == "window":
+            height = round(max(min(LEAST_WINDOW[1], height), height * share))
+            y = room.y + (rect.y - before.y) * share
+        else:
+            y = room.y + (rect.centre.y - before.y) * share - height / 2
+        moved = Rect(rect.x, round(y), rect.width, height)
+        # What the user has laid beyond the room's edge stays beyond it.
+        seen = replace(room, height=room.height - _below(morph, room))
+        morphs[id] = replace(morph, rect=moved.kept_inside(seen) if rect == rect.kept_inside(before) else moved)
     return World(morphs)
 
 
@@ -218,11 +238,25 @@ def _inside(morph: Morph, rect: Rect, room: Rect) -> bool:
     """Whether it can be taken hold of: a window's title with its buttons is seen, and all of anything else."""
     if morph.kind == "window":
         return room.x <= rect.x and rect.right <= room.right and room.y <= rect.y <= room.bottom - TITLE_HEIGHT
-    return room.contains(rect.corner) and rect.right <= room.right and rect.bottom <= room.bottom
+    below = _below(morph, room)
+    return room.contains(rect.corner) and rect.right <= room.right and rect.bottom + below <= room.bottom
 
 
-def _in_proportion(rect: Rect, place: _Place, room: Rect, scale: float) -> Rect:
+def _below(morph: Morph, room: Rect) -> float:
+    """What is written beneath a persona is to be seen as well, where the room is not too low for that."""
+    return CAPTIONS if morph.kind == "persona" and room.height > 8 * CAPTIONS else 0.0
+
+
+def _in_proportion(morph: Morph, rect: Rect, place: _Place, room: Rect, scale: float) -> Rect:
     before = furniture(place.width, place.height, scale).room
+    if morph.kind == "window":
+        wide, high = room.width / before.width, room.height / before.height
+        return Rect(
+            room.x + (rect.x - before.x) * wide,
+            room.y + (rect.y - before.y) * high,
+            round(max(min(LEAST_WINDOW[0], rect.width), rect.width * min(1.0, wide))),
+            round(max(min(LEAST_WINDOW[1], rect.height), rect.height * min(1.0, high))),
+        )
     across = (rect.centre.x - before.x) / before.width
     down = (rect.centre.y - before.y) / before.height
     least = LEAST["persona"][0]
@@ -234,5 +268,6 @@ def _made_to_fit(morph: Morph, rect: Rect, room: Rect) -> Rect:
     width, height = min(rect.width, room.width), min(rect.height, room.height)
     if morph.kind == "persona":
         width = height = min(width, height)
-    fitting = Rect(rect.x, rect.y, width, height).kept_inside(room)
+    seen = replace(room, height=room.height - _below(morph, room))
+    fitting = Rect(rect.x, rect.y, width, height).kept_inside(seen)
     return Rect(round(fitting.x), round(fitting.y), fitting.width, fitting.height)

@@ -26,8 +26,10 @@ WIDTH = 330.0
 _AROUND, _LINE, _LINE_CHARS = 90.0, 18.5, 43
 #: It keeps so far from the room's edges, so that the line to what is beyond is seen.
 _EDGE = 24.0
+#: Above and below a target, these shares of its width along it.
+_ALONG = (0.5, 0.375, 0.25, 0.625, 0.75)
 #: To hide a face is so much worse than to hide as much of a window.
-_FACE = 10.0
+_FACE = 40.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,12 @@ def did(world: World, deed: str, scale: float = 1.0) -> World:
     return went_on(world, scale) if number is not None and STOPS[number].deed == deed else world
 
 
+def placed(world: World, scale: float = 1.0) -> World:
+    """The world with the note where it belongs, as things lie now; the same where no tour is under way."""
+    number = stop_of(world)
+    return world if number is None else _at(world, number, scale)
+
+
 def ended(world: World) -> World:
     """The world without the tour, which does not begin by itself again."""
     if TOUR in world:
@@ -203,8 +211,11 @@ def _beside(size: Rect, target: Rect, room: Rect, others: Sequence[tuple[Rect, f
     places = (
         Rect(target.right + gap, middle.y - size.height / 2, size.width, size.height),
         Rect(target.x - gap - size.width, middle.y - size.height / 2, size.width, size.height),
-        Rect(middle.x - size.width / 2, target.bottom + gap, size.width, size.height),
-        Rect(middle.x - size.width / 2, target.y - gap - size.height, size.width, size.height),
+        *(
+            Rect(target.x + share * target.width - size.width / 2, y, size.width, size.height)
+            for y in (target.bottom + gap, target.y - gap - size.height)
+            for share in _ALONG
+        ),
     )
     edge = _EDGE if min(room.width - size.width, room.height - size.height) > 2 * _EDGE else 0.0
     inner = Rect(room.x + edge, room.y + edge, room.width - 2 * edge, room.height - 2 * edge)

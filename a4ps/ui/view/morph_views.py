@@ -182,7 +182,7 @@ class PersonaView(MorphView):
         strong = theme.strong if not self.morph.colour else readable_on(fill)
         name = self.texts.cut(self.name, "bold", name_size, max(room + 12, diameter * 0.76))
         role = _short(persona.role) if persona is not None else ""
-        if self.texts.width(role, "sans", small) > diameter * 0.8:
+        if self.texts.width(role, "sans", small) > diameter - 18:
             role = ""  # a few letters of it would say nothing
         number = "–" if dissonance is None else f"{dissonance:.2f}"
         # The number is left out last: it says in words what the colour says.

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from a4ps.ui.model.arrangement import PERSONAS, first_world, fitted, new_world, scaled, with_personas
-from a4ps.ui.model.furniture import font_scale, furniture
+from a4ps.ui.model.arrangement import PERSONAS, first_world, fitted, new_world, rescaled, with_personas
+from a4ps.ui.model.furniture import SCALES, font_scale, furniture, room_of
 from a4ps.ui.model.geometry import Rect
 from a4ps.ui.model.morph import ROOT, Morph, World
 from a4ps.ui.model.script import read, written
@@ -127,7 +127,7 @@ def test_places_that_a_file_made_up_are_passed_over(places: object) -> None:
 
 @given(st.floats(0.5, 3), st.sampled_from([(320, 240), (640, 480), (1440, 900), (3840, 2160)]))
 def test_larger_letters_leave_everything_within_reach(scale: float, size: tuple[int, int]) -> None:
-    world = scaled(first_world(*size), scale)
+    world = rescaled(first_world(*size), scale)
     room = furniture(*size, scale).room
     again = fitted(fitted(world, 2000, 1500), *size)
     for each in (world, again):
@@ -150,3 +150,43 @@ def test_personas_that_are_missing_come_back_and_those_that_are_there_stay() -> 
 @pytest.mark.parametrize(("height", "scale"), [(240, 1.0), (1080, 1.0), (1440, 1.3), (2160, 2.0), (4320, 2.0)])
 def test_a_new_world_can_be_read_on_any_screen(height: float, scale: float) -> None:
     assert font_scale(new_world(height * 16 / 9, height)) == scale
+
+
+def test_in_a_somewhat_smaller_window_the_windows_lie_beside_each_other_as_before_however_it_came_to_that_size() -> (
+    None
+):
+    world = first_world(1600, 1000)
+    small = fitted(world, 1440, 900)
+    rects = [small.rect(each.id) for each in small.of_kind("window")]
+    assert len(rects) == 5
+    for at, one in enumerate(rects):
+        assert all(
+            one.right <= other.x or other.right <= one.x or one.bottom <= other.y or other.bottom <= one.y
+            for other in rects[at + 1 :]
+        )
+    by_steps = fitted(fitted(world, 1520, 950), 1440, 900)
+    assert {each.id: by_steps.rect(each.id) for each in by_steps.of_kind("window")} == {
+        each.id: small.rect(each.id) for each in small.of_kind("window")
+    }
+    assert [each.rect for each in fitted(small, 1600, 1000).of_kind("window")] == [
+        each.rect for each in world.of_kind("window")
+    ]
+
+
+@given(st.sampled_from(SCALES), st.integers(700, 2000), st.integers(600, 1200))
+def test_with_larger_type_nothing_comes_to_lie_beneath_what_is_always_there(
+    scale: float, width: int, height: int
+) -> None:
+    world = rescaled(first_world(width, height), scale)
+    room = room_of(world)
+    assert font_scale(world) == scale
+    for each in world.root.children:
+        rect = world.rect(each)
+        assert rect.y >= room.y - 1
+        assert rect.bottom <= room.bottom + 1 or rect.height > room.height
+
+
+def test_in_a_smaller_window_the_words_beneath_a_persona_are_seen() -> None:
+    for size in ((1440, 900), (1280, 800), (1100, 700)):
+        world = fitted(first_world(1600, 1000), *size)
+        assert all(world.rect(each.id).bottom + 40 <= room_of(world).bottom for each in world.of_kind("persona"))

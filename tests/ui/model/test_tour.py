@@ -2,13 +2,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from a4ps.ui.model.arrangement import first_world
+from a4ps.ui.model.arrangement import first_world, fitted
 from a4ps.ui.model.blocks import Buttons
 from a4ps.ui.model.furniture import furniture
 from a4ps.ui.model.hit import seen_in_world
 from a4ps.ui.model.morph import World
 from a4ps.ui.model.script import read, written
-from a4ps.ui.model.tour import STOPS, TOUR, arrow, begun, blocks, did, ended, stop_of, wanted, went_back, went_on
+from a4ps.ui.model.tour import (
+    STOPS,
+    TOUR,
+    arrow,
+    begun,
+    blocks,
+    did,
+    ended,
+    placed,
+    stop_of,
+    wanted,
+    went_back,
+    went_on,
+)
 
 
 def test_the_tour_begins_by_itself_once_and_never_again_after_it_was_taken_or_skipped() -> None:
@@ -107,3 +120,10 @@ def test_a_note_is_as_high_as_its_words_need() -> None:
         heights[len(STOPS[number].text)] = seen_in_world(world, TOUR).height
         world = went_on(world)
     assert heights[max(heights)] > heights[min(heights)]
+
+
+def test_in_another_room_the_note_lies_by_what_it_speaks_of_again() -> None:
+    small = fitted(begun(first_world(1600, 1000)), 1280, 800)
+    assert placed(small)[TOUR].rect == begun(small)[TOUR].rect
+    assert placed(small, 1.5)[TOUR].rect.width == 1.5 * placed(small)[TOUR].rect.width
+    assert placed(first_world(800, 600)) == first_world(800, 600)
