@@ -47,4 +47,4 @@ class Workspace:
 
     @staticmethod
     def _blocks(seen: Seen) -> Iterator[Block]:
-        yield from evaluating_blocks(seen, subject_of(seen.state), lines=8)
+        yield from evaluating_blocks(seen, subject_of(seen.state), lines=5)
