@@ -49,6 +49,8 @@ from a4ps.ui.view.textures import SHADOW
 
 #: A morph that begins so far outside is not drawn: a persona's captions and glow reach beyond it.
 _MARGIN = 140.0
+#: In one frame morphs are made for so long; the others come with the next frames, so that a large world can be used at once.
+MAKING_S = 0.2
 
 _ALL = frozenset({"world", "society", "halo", "menu", "notices", "work", "theme", "focus"})
 
@@ -86,6 +88,9 @@ class Stage(Widget):
         self._stripped: object = None
         self.editing = Editing(self)
         self._sync_soon = Clock.create_trigger(self._sync, -1)
+        self._sync_later = Clock.create_trigger(self._sync)
+        #: Until when views are made in this frame, and whether some are left for the next.
+        self._made_until_s, self._unmade = 0.0, False
         self._strip_later: Any = None
         self._ease_later: Any = None
         desk.on_change(self._told)
@@ -183,7 +188,8 @@ class Stage(Widget):
     @property
     def is_settled(self) -> bool:
         """Whether everything that is known is drawn, and nothing is on its way."""
-        return not self._changed and not self._moving and self.plots.are_ready and self._ease_later is None
+        drawn = not self._changed and not self._unmade and not self._moving
+        return drawn and self.plots.are_ready and self._ease_later is None
 
     def _told(self, what: frozenset[str]) -> None:
         self._changed |= what
@@ -209,6 +215,8 @@ class Stage(Widget):
         if self.width <= 1:
             return
         changed, self._changed = frozenset(self._changed), set()
+        if self._unmade:
+            changed |= {"world"}
         theme, scale = self.desk.theme, self.desk.font_scale
         if "theme" in changed:
             changed |= _ALL
@@ -241,6 +249,8 @@ class Stage(Widget):
         self.editing.settle()
         if self._changed:
             self._sync_soon()
+        if self._unmade:
+            self._sync_later()
 
     # Morphs
 
@@ -253,6 +263,7 @@ class Stage(Widget):
             if gone in self._extents:
                 self.damage.add(self._extents.pop(gone))
         eases = self.desk.handling.hand.hold is None
+        self._made_until_s, self._unmade = self._now() + MAKING_S, False
         self._sync_children(world, world.root, self._morphs, eases)
         if self._moving:
             self._ease()
@@ -267,8 +278,11 @@ class Stage(Widget):
             if parent.id == ROOT and not _touches(morph.rect, room):
                 self.views.pop(id, None)
                 continue
-            order.append(id)
             view = self.views.get(id)
+            if view is None and self._now() > self._made_until_s:
+                self._unmade = True
+                continue
+            order.append(id)
             if view is None or view.morph.kind != morph.kind:
                 view = self.views[id] = self._made(morph)
                 self._orders.pop(id, None)

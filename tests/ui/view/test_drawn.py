@@ -147,6 +147,29 @@ def test_ten_thousand_morphs_are_drawn_and_left() -> None:
     )
 
 
+def test_a_large_world_comes_over_several_frames_so_that_none_of_them_is_long() -> None:
+    run(
+        """
+        from a4ps.ui.model.morph import ROOT
+        from a4ps.ui.view.stage import MAKING_S, Stage
+        def note(n):
+            return Morph(f"n{n}", "note", Rect(n * 3.0, 40 + n % 40 * 20.0, 160, 90), {"text": f"note {n}"})
+        morphs = {f"n{n}": note(n) for n in range(300)}
+        root = replace(World().root, rect=Rect(0, 0, 1600, 1000), children=tuple(morphs))
+        mock = MockDesk(world=World({ROOT: root, **morphs}))
+        made, quick = [], Stage._made
+        def slow(self, morph):
+            made.append((mock.now_s, morph.id)); mock.now_s += MAKING_S / 10
+            return quick(self, morph)
+        Stage._made = slow
+        screen = Offscreen(mock)
+        assert [id for _, id in made] == list(morphs), "each once, the lowest first"
+        assert screen.drawn >= 20
+        assert set(screen.stage.views) == set(morphs)
+        """
+    )
+
+
 def test_a_persona_that_a_script_made_huge_costs_no_more_and_has_its_ring() -> None:
     run(
         """
