@@ -34,7 +34,7 @@ from a4ps.ui.model.panes.parts import (
     with_fault,
     with_typed,
 )
-from a4ps.ui.model.panes.plots import figure
+from a4ps.ui.model.panes.plots import figure, in_units
 from a4ps.ui.model.panes.slots import (
     codex_blocks,
     opened_paths,
@@ -49,6 +49,8 @@ from a4ps.ui.model.society import BY_PROFILE, Society
 from a4ps.ui.model.views import OWN, views_of
 
 _CHANGES_MAX: Final = 200
+#: Series of all four that belong beside a persona's own.
+_EVERYBODYS: Final = ("dissonance", "load.tokens", "tokens_per_s", "vram_bytes", "latency", "swaps")
 #: Tabs in which a Proto is changed; of one that is pinned they are to be looked at.
 _EDITED: Final = ("Slots", "Codex", "Methods")
 
@@ -234,12 +236,10 @@ class Inspector:
     def _plots(proto: str, society: Society) -> Iterator[Block]:
         names = [name for name in society.series if name.split(".", 1)[-1].removesuffix(".judged") == proto]
         if proto in society.personas:
-            names += [
-                name for name in ("dissonance", "load.tokens", "latency", "tokens_per_s") if name in society.series
-            ]
+            names += [name for name in _EVERYBODYS if name in society.series]
         for name in names:
             title, unit, low, high = figure(name)
-            yield Plot(name, title, society.series[name], unit, low, high)
+            yield Plot(name, title, in_units(name, society.series[name]), unit, low, high)
         if not names:
             yield say("There are no figures of it in the last ten minutes.", "muted")
             yield say("They come with the next turn.", "muted")

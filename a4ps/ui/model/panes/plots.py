@@ -101,6 +101,12 @@ class Plots:
             yield say("They come with the first answer; choose a longer range to look further back.", "muted")
 
 
+def in_units(name: str, points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
+    """A series' points in the unit that `figure` gives it."""
+    scale = _SCALES.get(name)
+    return points if scale is None else [(at_s, value * scale) for at_s, value in points]
+
+
 def figure(name: str) -> tuple[str, str, float | None, float | None]:
     """What a series is called, its unit, and the bounds of its axis."""
     return FIGURES.get(_family(name), (name, "", None, None))

@@ -192,12 +192,15 @@ async def test_plots_are_those_of_the_proto(backend: Backend) -> None:
         "character.ROBIN": points,
         "dissonance": points,
         "drift-1.BRICK.judged": points,
+        "vram_bytes": ((2.0, 6e9),),
+        "loads": points,
     }
     society = Society(personas={"BRICK": Persona("BRICK", "logic")}, series=series)
     window = Driven(backend, "inspector", society, subject="BRICK", tab="plots")
     plots = [each for each in await window.look() if isinstance(each, Plot)]
-    assert [each.name for each in plots] == ["character.BRICK", "drift-1.BRICK.judged", "dissonance"]
-    assert [(each.low, each.high) for each in plots] == [(0.0, 1.0)] * 3
+    assert [each.name for each in plots] == ["character.BRICK", "drift-1.BRICK.judged", "dissonance", "vram_bytes"]
+    assert [(each.low, each.high) for each in plots[:3]] == [(0.0, 1.0)] * 3
+    assert (plots[3].points, plots[3].unit) == ([(2.0, 6.0)], "GB")
     assert any("no figures" in text for text in await inspector(backend, tab="plots").texts())
 
 
