@@ -49,18 +49,21 @@ class Frames:
     def __init__(self, stream: asyncio.StreamReader) -> None:
         self._stream = stream
         self._length: int | None = None
+        self._reading = asyncio.Lock()  # a stream has one reader at a time
 
     async def next(self) -> Message:
         """Raises `WireError`, or IncompleteReadError at the end of the stream."""
-        if self._length is None:
-            self._length = frame_length(await self._stream.readexactly(LENGTH_BYTES))
-        body = await self._stream.readexactly(self._length)
-        self._length = None
+        async with self._reading:
+            if self._length is None:
+                self._length = frame_length(await self._stream.readexactly(LENGTH_BYTES))
+            body = await self._stream.readexactly(self._length)
+            self._length = None
         return decode(body)
 
     async def drop(self) -> None:
-        """Read what is left to the end of the stream."""
-        await self._stream.read()
+        """Read what is left to the end of the stream. Whoever waits for a message hears of the end first."""
+        async with self._reading:
+            await self._stream.read()
 
 
 class WorkerProcess:

@@ -56,6 +56,7 @@ class Seat:
         self.base = base
         self.embedding = embedding
         self.turn = asyncio.Lock()
+        self._starting = asyncio.Lock()
         self.loras: tuple[Path, ...] = ()
         self.num_ctx = 0
         self.vram_bytes = 0
@@ -108,14 +109,16 @@ class Seat:
         if self._worker is not None and self._worker.crashed:
             self._failed(WorkerDied("it ended while nobody called it", by_us=False))
         await self.end()
-        if self._closed:
-            raise EngineBroke("the engine was closed", next_step=_RESUME)
-        try:
-            self._worker = await WorkerProcess.start()
-        except OSError as error:
-            raise EngineUnreachable(
-                f"no process could be started: {error.strerror}", next_step="close other programs, then resume the turn"
-            ) from error
+        async with self._starting:
+            if self._closed:
+                raise EngineBroke("the engine was closed", next_step=_RESUME)
+            try:
+                self._worker = await WorkerProcess.start()
+            except OSError as error:
+                raise EngineUnreachable(
+                    f"no process could be started: {error.strerror}",
+                    next_step="close other programs, then resume the turn",
+                ) from error
         versions = {path: version(path) for path in (self.base, *loras)}
         self.send(
             wire.Load(
@@ -275,7 +278,8 @@ class Seat:
         """`end`, for good; calls that wait or run end as broken."""
         self._closed = True
         self.stay()
-        with suppress(EngineTimeout):
-            await self.end()
+        async with self._starting:  # a worker that is being started ends with the others
+            with suppress(EngineTimeout):
+                await self.end()
         if self._hushing:
             await asyncio.wait(self._hushing)

@@ -17,9 +17,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from a4ps.errors import EngineRefused, ModelMissing, PromptTooLong
+from a4ps.errors import EngineBroke, EngineRefused, ModelMissing, PromptTooLong
 from a4ps.inference.engine import ChatRequest, Loading, Message, Text, Thinking
 from a4ps.inference.llamacpp import LlamaCppEngine
+from a4ps.inference.llamacpp_process import WorkerProcess
 from a4ps.inference.llamacpp_seat import Deadlines
 from tests.contracts.engine_contract import SCHEMA, EngineContract, finished, gather, reply
 from tests.doubles.gguf_edit import with_text
@@ -216,6 +217,30 @@ async def test_a_cancelled_call_that_waited_leaves_the_queue_in_order(engine: Ll
     done = await asyncio.gather(*tasks, return_exceptions=True)
     assert [isinstance(result, asyncio.CancelledError) for result in done] == [False, True] * 3
     assert {reply(result) for result in done if isinstance(result, list)} == {answers("tiny")["Count to 10."]}
+
+
+async def test_closing_while_a_worker_is_being_started_leaves_none(
+    engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go, start = asyncio.Event(), asyncio.Event(), WorkerProcess.start
+    started: list[WorkerProcess] = []
+
+    async def held() -> WorkerProcess:
+        begun.set()
+        await go.wait()
+        started.append(await start())
+        return started[0]
+
+    monkeypatch.setattr(WorkerProcess, "start", held)
+    calling = asyncio.create_task(gather(engine, ask("tiny", "Who are you?")))
+    await begun.wait()
+    closing = asyncio.create_task(engine.aclose())
+    await asyncio.sleep(0)
+    go.set()
+    await closing
+    assert not started[0].alive
+    with pytest.raises(EngineBroke):
+        await calling
 
 
 async def test_closing_a_stream_stops_the_work(engine: LlamaCppEngine) -> None:
