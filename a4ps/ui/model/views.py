@@ -10,6 +10,7 @@ frames, so it should be quick; one that fails is shown as such, and harms nothin
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -47,6 +48,8 @@ class View:
 
 _VIEWS: dict[str, View] = {}
 
+_log = logging.getLogger(__name__)
+
 
 def view(title: str, *, of: Callable[[Shown], bool]) -> Callable[[Draw], Draw]:
     """Registers a function as a tab of the Protos for which `of` holds; one of the same title is replaced.
@@ -69,7 +72,8 @@ def views_of(proto: Shown) -> list[View]:
     for each in tuple(_VIEWS.values()):
         try:
             fits = each.fits(proto)
-        except Exception:  # noqa: BLE001, S112 - somebody's own code
+        except Exception:  # noqa: BLE001 - somebody's own code
+            _log.debug("the view %s cannot say whether it is for %s", each.title, proto.get("name"), exc_info=True)
             continue
         if fits:
             found.append(each)
